@@ -1,0 +1,6 @@
+"""`python -m embedsvc`."""
+
+from embedsvc.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,75 @@
+"""`embedsvc collections`: list, show and delete collections."""
+
+import argparse
+import time
+from typing import Any
+
+from embedsvc.cli import connection
+from embedsvc.cli.embed import space_fields
+from embedsvc.cli.output import emit, say, table
+from embedsvc.timing import to_seconds
+from embedsvc.types import CollectionInfo
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command and its flags."""
+    parser = commands.add_parser("collections", help="list, show or delete collections")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    for name, takes_name, text in (
+        ("list", False, "all collections (the default)"),
+        ("show", True, "one collection and its space"),
+        ("delete", True, "one collection and all it holds"),
+    ):
+        action = actions.add_parser(name, help=text)
+        if takes_name:
+            action.add_argument("collection", metavar="COLLECTION")
+        connection.add_flags(action)
+    connection.add_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Do what is asked."""
+    with connection.connect(chosen) as client:
+        match chosen.action:
+            case "delete":
+                client.delete_collection(chosen.collection)
+                say(f"deleted {chosen.collection}")
+            case "show":
+                _show([client.collection(chosen.collection).info()], as_json=chosen.json)
+            case _:
+                _show(client.collections(), as_json=chosen.json)
+    return 0
+
+
+def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
+    if as_json:
+        for info in infos:
+            emit(_described(info))
+        return
+    rows = [
+        (
+            info.name,
+            info.recordings,
+            info.segments,
+            f"{info.space.model} layer {info.space.layer} {info.space.pooling}",
+            f"{to_seconds(info.segmentation.length):g} s",
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created_at)),
+        )
+        for info in infos
+    ]
+    columns = ("collection", "recordings>", "segments>", "space", "segment", "created")
+    table("Collections", columns, rows)
+
+
+def _described(info: CollectionInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "recordings": info.recordings,
+        "segments": info.segments,
+        "sequence": info.sequence,
+        "space": space_fields(info.space),
+        "segment_seconds": to_seconds(info.segmentation.length),
+        "hop_seconds": to_seconds(info.segmentation.hop),
+        "created_at": info.created_at,
+    }

@@ -1,0 +1,211 @@
+"""`embedsvc demo`: the whole service in a minute, on speech that comes with it.
+
+Starts the real server in its own process, with a folder that is gone afterwards, and talks to it
+over gRPC like any other client.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsvc.audio import Door, decode
+from embedsvc.cli.output import emit, say, span_text, table
+from embedsvc.client import Client, Collection
+from embedsvc.errors import EmbedsvcError, Unavailable
+from embedsvc.samples import Clip, clips
+from embedsvc.timing import SAMPLE_RATE, to_samples
+from embedsvc.types import Floats, Hit, Metadata, Span
+
+COLLECTION = "demo"
+BROADCAST = "broadcast"
+PAUSE = np.zeros(to_samples(0.4), np.float32)
+SHOWN_HITS = 4
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command and its flags."""
+    parser = commands.add_parser("demo", help="see the whole service work, on bundled speech")
+    parser.add_argument("--model", default="mini", metavar="MODEL", help="default: mini")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Every stage in order, then what each one took."""
+    demo = Demo(as_json=chosen.json)
+    with tempfile.TemporaryDirectory(prefix="embedsvc-demo-") as folder:
+        with demo.stage("start the server"):
+            server, target = _start(Path(folder), chosen.model)
+        try:
+            with Client(target) as client:
+                demo.play(client)
+            with demo.stage("stop the server"):
+                server.terminate()
+                server.wait(timeout=30)
+        finally:
+            server.kill()
+            server.communicate()
+    demo.show_times()
+    return 0
+
+
+def _start(folder: Path, model: str) -> "tuple[subprocess.Popen[str], str]":
+    """The server's process, and where it listens."""
+    command = [sys.executable, "-m", "embedsvc", "serve", "--address", "127.0.0.1:0", "--json"]
+    command += ["--data", str(folder / "data"), "--model", model, "--log-level", "warning"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    line = server.stdout.readline() if server.stdout else ""
+    if not line:
+        server.communicate()
+        raise Unavailable(f"the server ended with code {server.returncode} before it was ready")
+    return server, json.loads(line)["address"]
+
+
+class Demo:
+    """The stages of the demonstration, and the time that each took."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._seconds: dict[str, float] = {}
+        self._archive = clips("archive")
+        self._queries = clips("query")
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Announce and time one stage."""
+        say(f"{name} ...")
+        started = time.perf_counter()
+        yield
+        self._seconds[name] = time.perf_counter() - started
+
+    def play(self, client: Client) -> None:
+        """Everything a client does."""
+        with self.stage("embed one clip of each language"):
+            self._embed(client)
+        collection = client.create_collection(COLLECTION)
+        with self.stage(f"index {len(self._archive)} clips and a broadcast"):
+            edges = self._index(collection)
+        with self.stage(f"search with {len(self._queries)} clips of other voices"):
+            self._search(collection)
+        with self.stage("search across languages"):
+            self._cross(collection)
+        with self.stage("find the moment in the broadcast"):
+            self._locate(collection, edges)
+
+    def show_times(self) -> None:
+        """What each stage took."""
+        total = sum(self._seconds.values())
+        if self._as_json:
+            emit({"stage": "times", "seconds": self._seconds, "total": total})
+            return
+        rows = [(name, f"{seconds:.2f} s") for name, seconds in self._seconds.items()]
+        table("Time", ("stage", "took>"), [*rows, ("total", f"{total:.2f} s")])
+
+    def _embed(self, client: Client) -> None:
+        first = {clip.language: clip for clip in reversed(self._archive)}
+        chosen = sorted(first.values(), key=lambda clip: clip.name)
+        answers = client.embed_batch([clip.data() for clip in chosen])
+        rows: list[dict[str, object]] = []
+        for clip, answer in zip(chosen, answers, strict=True):
+            if isinstance(answer, EmbedsvcError):
+                raise answer
+            rows.append(
+                {
+                    "language": clip.name,
+                    "says": clip.text,
+                    "seconds>": round(answer.seconds, 1),
+                    "frames>": answer.frame_count,
+                    "dim>": len(answer.vector),
+                }
+            )
+        self._show("Embedded", rows)
+
+    def _index(self, collection: Collection) -> dict[str, Span]:
+        batch = [(clip.path.stem, clip.data(), _labels(clip)) for clip in self._archive]
+        for result in collection.add_batch(batch):
+            if result.error is not None:
+                raise result.error
+        edges, samples = broadcast([clip for clip in self._archive if clip.group == "music"])
+        collection.add(BROADCAST, (samples, SAMPLE_RATE), {"kind": BROADCAST})
+        return edges
+
+    def _search(self, collection: Collection) -> None:
+        rows: list[dict[str, object]] = []
+        first = 0
+        for query in self._queries:
+            found = collection.search(query.data(), top_k=SHOWN_HITS, where='kind = "clip"')
+            first += found[0].metadata["group"] == query.group
+            rows += [_row(query, hit) for hit in found]
+        self._show("Nearest clips, for the first two queries", rows, shown=2 * SHOWN_HITS)
+        say(f"  the same sentence was found first by {first} of {len(self._queries)} queries")
+
+    def _cross(self, collection: Collection) -> None:
+        rows: list[dict[str, object]] = []
+        first = 0
+        for query in self._queries:
+            where = f'kind = "clip" and language != "{query.name}"'
+            found = collection.search(query.data(), top_k=SHOWN_HITS, where=where)
+            first += found[0].metadata["group"] == query.group
+            rows += [_row(query, hit) for hit in found]
+        self._show("Nearest clips in other languages", rows, shown=2 * SHOWN_HITS)
+        say(f"  in another language, by {first} of {len(self._queries)} queries")
+
+    def _locate(self, collection: Collection, edges: dict[str, Span]) -> None:
+        rows: list[dict[str, object]] = []
+        for query in self._queries:
+            if query.group != "music":
+                continue
+            (hit,) = collection.search(query.data(), top_k=1, where=f'kind = "{BROADCAST}"')
+            rows.append(
+                {
+                    "query": f"{query.name}: {query.group}",
+                    "found at": span_text(hit.span),
+                    "said at": span_text(edges[query.language]),
+                    "score>": f"{hit.score:.3f}",
+                }
+            )
+        self._show("The moment that matched, in a long recording", rows)
+
+    def _show(self, title: str, rows: Sequence[dict[str, object]], shown: int = 100) -> None:
+        if self._as_json:
+            for row in rows:
+                emit({"stage": title, **{name.rstrip(">"): value for name, value in row.items()}})
+        else:
+            table(title, tuple(rows[0]), [tuple(row.values()) for row in rows[:shown]])
+
+
+def broadcast(parts: Sequence[Clip]) -> tuple[dict[str, Span], Floats]:
+    """One long recording of `parts`, and where each language is in it."""
+    edges: dict[str, Span] = {}
+    pieces: list[Floats] = []
+    at = 0
+    for clip in parts:
+        samples = decode(clip.data(), Door()).samples
+        edges[clip.language] = Span(at, at + len(samples))
+        pieces += [samples, PAUSE]
+        at += len(samples) + len(PAUSE)
+    return edges, np.concatenate(pieces)
+
+
+def _labels(clip: Clip) -> Metadata:
+    return {"kind": "clip", "language": clip.name, "group": clip.group, "says": clip.text}
+
+
+def _row(query: Clip, hit: Hit) -> dict[str, Any]:
+    return {
+        "query": f"{query.name}: {query.group}",
+        "score>": f"{hit.score:.3f}",
+        "language": hit.metadata["language"],
+        "group": hit.metadata["group"],
+        "span": span_text(hit.span),
+        "says": hit.metadata["says"],
+    }

@@ -1,0 +1,127 @@
+"""`embedsvc doctor`: is this machine, or that server, in order? Each fault names its cure."""
+
+import argparse
+import importlib
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from embedsvc.cli.output import emit, table
+from embedsvc.errors import EmbedsvcError
+
+FREE_BYTES = 512 * 1024 * 1024
+PACKAGES = ("torch", "faiss", "apsw", "grpc", "soundfile", "soxr", "safetensors", "scipy")
+
+Check = Callable[[], str]
+
+
+class Fault(Exception):
+    """Something is wrong; the message says what to do."""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command and its flags."""
+    parser = commands.add_parser("doctor", help="check this machine, or a server")
+    parser.add_argument("--target", metavar="HOST:PORT", help="check this server instead")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="where collections are kept")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run every check; 0 when all are well."""
+    checks = _server(chosen.target) if chosen.target else _machine(chosen.data)
+    results = [(name, *_outcome(check)) for name, check in checks.items()]
+    if chosen.json:
+        for name, well, text in results:
+            emit({"check": name, "ok": well, "detail": text})
+    else:
+        rows = [(name, "ok" if well else "FAULT", text) for name, well, text in results]
+        table("Doctor", ("check", "", "detail"), rows)
+    return 0 if all(well for _, well, _ in results) else 1
+
+
+def _outcome(check: Check) -> tuple[bool, str]:
+    try:
+        return True, check()
+    except (Fault, EmbedsvcError) as error:
+        return False, str(error)
+
+
+def _machine(data: Path | None) -> dict[str, Check]:
+    from embedsvc import settings
+
+    loaded = settings.load({"data": data})
+    return {
+        "python": _python,
+        "packages": _packages,
+        "codecs": _codecs,
+        "disk": lambda: _disk(loaded.data),
+        "model": lambda: _model(loaded.model.name),
+    }
+
+
+def _python() -> str:
+    return f"Python {platform.python_version()} on {platform.machine()}"
+
+
+def _packages() -> str:
+    versions = []
+    for name in PACKAGES:
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            raise Fault(f"{name} does not import ({error}); run: pip install embedsvc") from error
+        versions.append(f"{name} {getattr(module, '__version__', '')}".strip())
+    return ", ".join(versions)
+
+
+def _codecs() -> str:
+    from embedsvc.audio import Door, decode
+    from embedsvc.samples import clips
+
+    clip = clips()[0]
+    audio = decode(clip.data(), Door())
+    return f"Ogg-Opus decodes: {audio.seconds:.1f} s of {clip.name}"
+
+
+def _disk(folder: Path) -> str:
+    there = folder
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if free < FREE_BYTES:
+        raise Fault(f"{free >> 20} MiB free at {folder}; free some, or use another --data")
+    return f"{free / 2**30:.1f} GiB free at {folder}"
+
+
+def _model(name: str) -> str:
+    import numpy as np
+
+    from embedsvc.encoder import Encoder, resolve
+    from embedsvc.types import Ask, Frames
+
+    encoder = Encoder.load(resolve(name))
+    encoder.warm_up()
+    started = time.perf_counter()
+    encoder.encode([Frames(np.zeros((500, 160), np.float32))], [Ask((encoder.layers,))])
+    speed = 10 / (time.perf_counter() - started)
+    return f"{encoder.name}: {encoder.parameters:,} parameters, {speed:.0f}x real time here"
+
+
+def _server(target: str) -> dict[str, Check]:
+    from embedsvc.client import Client
+
+    def serving() -> str:
+        with Client(target, timeout=10.0) as client:
+            client.wait_until_serving(timeout=5.0)
+        return f"{target} is serving"
+
+    def model() -> str:
+        with Client(target, timeout=10.0) as client:
+            info = client.info()
+        return f"embedsvc {info.version}, {info.model}, {info.layers} layers of {info.dim}"
+
+    return {"health": serving, "info": model}

@@ -1,0 +1,192 @@
+"""`embedsvc index`: sound files into a collection; run it again to go on."""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import Progress
+
+from embedsvc import filters
+from embedsvc.cli import connection, tables
+from embedsvc.cli.output import emit, progress, say
+from embedsvc.cli.search import condition
+from embedsvc.client import AddedRecording, Client, Collection
+from embedsvc.client.audible import SMALL_BYTES
+from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
+from embedsvc.types import Metadata, OutputSpec, Pooling
+
+EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
+BATCH_ITEMS = 32
+IN_FLIGHT = 3
+"""Batches on their way at once: one is decoded and one encoded while one is written."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file, the id it gets and what is known about it."""
+
+    path: Path
+    id: str
+    metadata: Metadata
+    size: int
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command and its flags."""
+    parser = commands.add_parser(
+        "index",
+        help="add sound files to a collection",
+        description="Adds files and whole folders. The id of a recording is its path below the "
+        "folder given. Files that are stored unchanged are left alone, so an interrupted run "
+        "is simply run again.",
+    )
+    parser.add_argument("collection", metavar="COLLECTION", help="made when it is not there")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
+    parser.add_argument("--metadata", type=Path, metavar="FILE", help=".tsv, .csv or .jsonl")
+    parser.add_argument(
+        "--only", type=condition, metavar="EXPR", help="only files whose metadata meet this filter"
+    )
+    parser.add_argument("--layer", type=int, help="of a new collection (default: model's)")
+    parser.add_argument(
+        "--pooling",
+        choices=[pooling.value for pooling in Pooling if pooling is not Pooling.NONE],
+        help="of a new collection (default: model's)",
+    )
+    connection.add_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Index every file; those that fail are named and do not stop the others."""
+    items = select(chosen.paths, chosen.metadata, chosen.only)
+    if not items:
+        say("no sound files found")
+        return 1
+    pooling = None if chosen.pooling is None else Pooling(chosen.pooling)
+    vectors = OutputSpec("", chosen.layer, pooling)
+    started = time.perf_counter()
+    counts: Counter[str] = Counter()
+    with connection.connect(chosen) as client:
+        collection = client.create_collection(chosen.collection, vectors=vectors, exist_ok=True)
+        with progress() as bar:
+            for result in results(client, collection, items, bar):
+                counts[_kind(result)] += 1
+                if result.error is not None:
+                    say(f"{result.id}: {result.error}")
+                if chosen.json:
+                    emit(_described(result))
+    say(
+        f"{chosen.collection}: {counts['stored']} stored, {counts['unchanged']} unchanged, "
+        f"{counts['failed']} failed, in {time.perf_counter() - started:.1f} s"
+    )
+    return 1 if counts["failed"] else 0
+
+
+def select(paths: Sequence[Path], metadata: Path | None, only: filters.Filter | None) -> list[Item]:
+    """The files to index, each with its metadata."""
+    rows = tables.read(metadata) if metadata is not None else {}
+    items: dict[str, Item] = {}
+    for path, name in _files(paths):
+        known = tables.matching(rows, name) or {}
+        if only is not None and not filters.matches(only, known):
+            continue
+        if name in items:
+            raise InvalidArgument(f"two files would both be {name!r}: {items[name].path}, {path}")
+        items[name] = Item(path, name, known, path.stat().st_size)
+    return list(items.values())
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    for path in paths:
+        if path.is_dir():
+            found = (inner for inner in sorted(path.rglob("*")) if inner.is_file())
+            for inner in found:
+                if inner.suffix.lower() in EXTENSIONS:
+                    yield inner, inner.relative_to(path).as_posix()
+        elif path.is_file():
+            yield path, path.name
+        else:
+            raise InvalidArgument(f"`{path}` must be a file or folder, but is not there")
+
+
+def results(
+    client: Client, collection: Collection, items: Sequence[Item], bar: Progress
+) -> Iterator[AddedRecording]:
+    """What became of each item, as it becomes known."""
+    shown = bar.add_task(f"indexing {collection.name}", total=len(items))
+    batches = _batches(items, min(BATCH_ITEMS, client.info().max_batch_items))
+    running: set[Future[list[AddedRecording]]] = set()
+    with ThreadPoolExecutor(IN_FLIGHT) as threads:
+        try:
+            for batch in batches:
+                running.add(threads.submit(_store, collection, batch))
+                if len(running) >= IN_FLIGHT:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from _collected(done, bar, shown)
+            yield from _collected(wait(running).done, bar, shown)
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _collected(
+    done: set[Future[list[AddedRecording]]], bar: Progress, shown: object
+) -> Iterator[AddedRecording]:
+    for future in done:
+        for result in future.result():
+            bar.advance(shown)  # type: ignore[arg-type]  # rich's own type
+            yield result
+
+
+def _batches(items: Sequence[Item], limit: int) -> Iterator[list[Item]]:
+    """Small files together, up to one message; a large one alone."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        if batch and (len(batch) == limit or size + item.size > SMALL_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item.size
+    if batch:
+        yield batch
+
+
+def _store(collection: Collection, batch: Sequence[Item]) -> list[AddedRecording]:
+    if len(batch) == 1:
+        return [_store_one(collection, batch[0])]
+    stored = collection.add_batch(
+        [(item.id, item.path, item.metadata) for item in batch], skip_unchanged=True
+    )
+    return [
+        _store_one(collection, item) if isinstance(result.error, AudioTooLong) else result
+        for item, result in zip(batch, stored, strict=True)
+    ]
+
+
+def _store_one(collection: Collection, item: Item) -> AddedRecording:
+    try:
+        return collection.add(item.id, item.path, item.metadata, skip_unchanged=True)
+    except EmbedsvcError as error:
+        return AddedRecording(item.id, error, (), unchanged=False, segment_count=0)
+
+
+def _kind(result: AddedRecording) -> str:
+    if result.error is not None:
+        return "failed"
+    return "unchanged" if result.unchanged else "stored"
+
+
+def _described(result: AddedRecording) -> dict[str, object]:
+    return {
+        "id": result.id,
+        "outcome": _kind(result),
+        "segments": result.segment_count,
+        "warnings": [warning.code.value for warning in result.warnings],
+        "error": None if result.error is None else str(result.error),
+        "reason": None if result.error is None else result.error.reason,
+    }

@@ -1,0 +1,25 @@
+"""Commands whose names are settled and which this version does not have."""
+
+import argparse
+
+from embedsvc.errors import Unimplemented
+
+COMMANDS = {
+    "classify": "label speech with a probe",
+    "probe": "train and manage probes",
+    "transcribe": "write down speech",
+    "bench": "measure a server under load",
+}
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The commands; any arguments are accepted, and none is used."""
+    for name, text in COMMANDS.items():
+        parser = commands.add_parser(name, help=f"{text} (not in this version)", add_help=False)
+        parser.add_argument("arguments", nargs=argparse.REMAINDER)
+        parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Say so."""
+    raise Unimplemented(f"this version cannot {COMMANDS[chosen.command]}")

@@ -1,0 +1,60 @@
+"""`embedsvc COMMAND ...`: exit code 0 when done, 1 when it failed, 2 when it was misused."""
+
+import argparse
+import sys
+from typing import NoReturn
+
+from embedsvc.cli import (
+    collections,
+    demo,
+    doctor,
+    embed,
+    evaluate,
+    index,
+    later,
+    models,
+    search,
+    serve,
+)
+from embedsvc.cli.output import say
+from embedsvc.errors import EmbedsvcError
+from embedsvc.version import version
+
+COMMANDS = (serve, demo, embed, index, search, collections, models, evaluate, doctor, later)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and its flags."""
+    root = argparse.ArgumentParser(
+        prog="embedsvc",
+        description="Multilingual speech embeddings and search by audio.",
+        epilog="Client commands talk to --target HOST:PORT; without it they run the service in "
+        "this process, on the collections of --data.",
+    )
+    root.add_argument("--version", action="version", version=f"embedsvc {version()}")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        module.add(commands)
+    return root
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    chosen = parser().parse_args(arguments)
+    try:
+        code: int = chosen.run(chosen)
+    except EmbedsvcError as error:
+        say(f"embedsvc {chosen.command}: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python must not complain at exit.
+        sys.stdout = None
+        return 0
+    return code
+
+
+def run() -> NoReturn:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""What commands print: results on stdout, everything else on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from embedsvc.types import Span
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(value: dict[str, Any]) -> None:
+    """One result for programs: a JSON object on a line of stdout."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Results for people; a column whose name ends in `>` is aligned right."""
+    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for column in columns:
+        right = column.endswith(">")
+        shown.add_column(column.rstrip(">"), justify="right" if right else "left")
+    for row in rows:
+        shown.add_row(*(str(cell) for cell in row))
+    console().print(shown)
+
+
+def console() -> Console:
+    """Stdout, made anew so that it is the one of the moment; wide where there is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+
+
+def progress() -> Progress:
+    """A progress bar on stderr, that stays out of files."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def span_text(span: Span) -> str:
+    """A span as people read it.
+
+    >>> span_text(Span(0, 24_000))
+    '0.00-1.50 s'
+    """
+    start, end = span.seconds
+    return f"{start:.2f}-{end:.2f} s"

@@ -1,0 +1,53 @@
+"""`embedsvc serve`: the server, until a signal."""
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedsvc.cli.output import emit, say
+
+if TYPE_CHECKING:
+    from embedsvc.service.server import Server
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command and its flags."""
+    parser = commands.add_parser("serve", help="run the server")
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help="where to listen (default: 127.0.0.1:50051)"
+    )
+    parser.add_argument("--data", metavar="DIR", type=Path, help="where collections are kept")
+    parser.add_argument("--model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
+    parser.add_argument("--threads", metavar="N", type=int, help="threads of the encoder")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
+    parser.add_argument("--json", action="store_true", help="announce the address as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    from embedsvc import settings, telemetry
+    from embedsvc.service.server import serve
+
+    telemetry.configure(chosen.log_level)
+    flags: dict[str, Any] = {
+        "data": chosen.data,
+        "server": {"address": chosen.address},
+        "model": {"name": chosen.model, "threads": chosen.threads},
+    }
+    loaded = settings.load(flags)
+    telemetry.event("starting", settings=loaded.model_dump(mode="json"))
+
+    def ready(server: "Server") -> None:
+        address = server.address
+        telemetry.event("serving", address=address)
+        if chosen.json:
+            emit({"event": "serving", "address": address})
+        else:
+            say(
+                f"serving {loaded.model.name} on {address}; try: embedsvc doctor --target {address}"
+            )
+
+    asyncio.run(serve(loaded, ready))
+    return 0

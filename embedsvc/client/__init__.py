@@ -1,0 +1,23 @@
+"""The client: one class for a server and for this process, with numpy arrays out."""
+
+from embedsvc.client.audible import Audible
+from embedsvc.client.client import Client
+from embedsvc.client.collection import Collection
+from embedsvc.client.results import (
+    AddedRecording,
+    Embedding,
+    SearchResult,
+    ServerInfo,
+    Window,
+)
+
+__all__ = [
+    "AddedRecording",
+    "Audible",
+    "Client",
+    "Collection",
+    "Embedding",
+    "SearchResult",
+    "ServerInfo",
+    "Window",
+]

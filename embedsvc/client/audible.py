@@ -1,0 +1,97 @@
+"""Audio as people have it, on its way to the server."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from embedsvc.client.results import ServerInfo
+from embedsvc.errors import AudioUndecodable, InvalidArgument
+from embedsvc.types import ChannelPolicy, Floats, PcmFormat, SampleFormat, Source
+from embedsvc.v1 import types_pb2
+from embedsvc.wire import audio, enums
+
+Audible = str | Path | bytes | tuple[Floats, int]
+"""A path, the bytes of a sound file, or samples (N,) or (N, C) in [-1, 1] and their rate."""
+
+SMALL_BYTES = 4 * 1024 * 1024
+"""A file of more bytes is uploaded; it may be hours long, and memory stays free."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Audio to send: a file or bytes in memory, and how to read them."""
+
+    path: Path | None
+    data: bytes
+    pcm: PcmFormat | None
+    policy: ChannelPolicy
+
+    @property
+    def size(self) -> int:
+        """Bytes to send."""
+        return len(self.data) if self.path is None else self.path.stat().st_size
+
+    def is_small(self, info: ServerInfo) -> bool:
+        """Whether it goes in one message."""
+        if self.size > min(SMALL_BYTES, info.max_request_bytes // 2):
+            return False
+        if self.path is None and self.pcm is not None:
+            width = self.pcm.channels * (4 if self.pcm.format is SampleFormat.F32 else 2)
+            return self.size <= info.max_unary_seconds * self.pcm.sample_rate * width
+        return True
+
+    def message(self) -> types_pb2.Audio:
+        """As one message."""
+        data = self.data if self.path is None else _bytes(self.path)
+        return audio.source_message(Source(data, self.pcm, self.policy))
+
+    def upload_fields(self) -> dict[str, Any]:
+        """The fields of an upload's config that say how to read it."""
+        fields: dict[str, Any] = {"channel_policy": enums.CHANNELS[self.policy]}
+        if self.pcm is not None:
+            fields["pcm"] = audio.pcm_message(self.pcm)
+        return fields
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """The bytes in pieces."""
+        file: BinaryIO = io.BytesIO(self.data) if self.path is None else self.path.open("rb")
+        with file:
+            while chunk := file.read(size):
+                yield chunk
+
+
+def read(source: Audible, policy: ChannelPolicy = ChannelPolicy.MIX) -> Sound:
+    """What to send for `source`."""
+    if isinstance(source, bytes):
+        return Sound(None, source, None, policy)
+    if isinstance(source, tuple):
+        samples, rate = source
+        array = np.asarray(samples, dtype="<f4")
+        if array.ndim not in {1, 2}:
+            raise InvalidArgument(f"`samples` must be (N,) or (N, C), but are {array.shape}")
+        channels = 1 if array.ndim == 1 else array.shape[1]
+        return Sound(None, array.tobytes(), PcmFormat(SampleFormat.F32, rate, channels), policy)
+    path = Path(source)
+    if not path.is_file():
+        raise AudioUndecodable(f"`{path}` must be a file, but is not")
+    return Sound(path, b"", None, policy)
+
+
+def upload(kind: Any, config: Any, sound: Sound, chunk_bytes: int) -> Iterator[Any]:
+    """The messages of an upload."""
+    yield kind(config=config)
+    for chunk in sound.chunks(chunk_bytes):
+        yield kind(audio=chunk)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AudioUndecodable(
+            f"`{path}` must be readable, but is not: {error.strerror}"
+        ) from error

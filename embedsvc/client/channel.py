@@ -1,0 +1,120 @@
+"""The connection: its limits, its retries, and statuses as our errors."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from embedsvc.errors import EmbedsvcError, MessageTooLarge, Unavailable
+from embedsvc.wire.errors import error_of
+
+Reply = TypeVar("Reply")
+
+MEBIBYTE = 1024 * 1024
+MAX_REPLY_BYTES = 1024 * MEBIBYTE
+"""Replies are bounded by the server; the client takes what it sends."""
+
+_RETRIES = {
+    "methodConfig": [
+        {
+            "name": [
+                {"service": f"embedsvc.v1.{name}"}
+                for name in (
+                    "EmbeddingService",
+                    "CollectionService",
+                    "SearchService",
+                    "ServerService",
+                )
+            ],
+            # RESOURCE_EXHAUSTED is safe to retry: the server says after how long, or never.
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+            },
+        }
+    ]
+}
+
+
+def connect(target: str) -> grpc.Channel:
+    """A channel to HOST:PORT or unix:PATH."""
+    return grpc.insecure_channel(
+        target,
+        options=[
+            ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
+            ("grpc.max_send_message_length", MAX_REPLY_BYTES),
+            ("grpc.service_config", json.dumps(_RETRIES)),
+            ("grpc.enable_retries", 1),
+        ],
+    )
+
+
+class Caller:
+    """Calls methods with a deadline, and raises our errors."""
+
+    def __init__(self, target: str, timeout: float) -> None:
+        self._target = target
+        self._timeout = timeout
+        self.max_request_bytes: int | None = None
+
+    def unary(
+        self, method: Callable[..., Reply], request: Message, timeout: float | None = None
+    ) -> Reply:
+        """One message in, one out."""
+        self._check_size(request)
+        try:
+            return method(request, timeout=timeout or self._timeout)
+        except grpc.RpcError as error:
+            self._fail(error)
+
+    def upload(
+        self, method: Callable[..., Reply], requests: Iterator[Any], timeout: float | None
+    ) -> Reply:
+        """Many messages in, one out."""
+        try:
+            return method(requests, timeout=timeout)
+        except grpc.RpcError as error:
+            self._fail(error)
+
+    def stream(
+        self, method: Callable[..., Iterator[Reply]], requests: Iterator[Any]
+    ) -> Iterator[Reply]:
+        """Many messages in, many out; leaving the iterator ends the call."""
+        call: Any = method(requests)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            self._fail(error)
+        finally:
+            call.cancel()
+
+    def _check_size(self, request: Message) -> None:
+        size = request.ByteSize()
+        if self.max_request_bytes is not None and size > self.max_request_bytes:
+            raise MessageTooLarge(
+                f"`request` must be at most {self.max_request_bytes} bytes, but is {size}; "
+                "upload long audio in chunks, or send fewer recordings at once",
+                max_bytes=self.max_request_bytes,
+                bytes=size,
+            )
+
+    def _fail(self, error: Any) -> NoReturn:
+        raise self._translated(error) from error
+
+    def _translated(self, error: Any) -> EmbedsvcError:
+        status = rpc_status.from_call(error)
+        if status is not None:
+            return error_of(status)
+        code, text = error.code(), error.details() or ""
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return Unavailable(f"no server answers at {self._target}: {text}")
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
+            return MessageTooLarge(f"{text}; upload long audio in chunks")
+        return error_of(Status(code=code.value[0], message=text))

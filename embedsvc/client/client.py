@@ -1,0 +1,240 @@
+"""`Client`: everything the service does, from Python."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from embedsvc.client import audible, results
+from embedsvc.client.audible import Audible
+from embedsvc.client.channel import Caller, connect
+from embedsvc.client.collection import Collection
+from embedsvc.client.local import LOCAL, LocalServer
+from embedsvc.client.results import Embedding, ServerInfo, Window
+from embedsvc.errors import AlreadyExists, AudioTooLong, EmbedsvcError, Unavailable
+from embedsvc.types import (
+    ChannelPolicy,
+    CollectionInfo,
+    OutputSpec,
+    PcmFormat,
+    Pooling,
+    Segmentation,
+    Space,
+    Windowing,
+)
+from embedsvc.v1 import (
+    collection_pb2,
+    collection_pb2_grpc,
+    embedding_pb2,
+    embedding_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+)
+from embedsvc.wire import audio as wire_audio
+from embedsvc.wire import spaces
+from embedsvc.wire.errors import error_of
+
+DEADLINE = 300.0
+"""Seconds for one call; an hour of audio has its own."""
+
+
+class Client:
+    """A connection to a server, or with `:local:` to the same service in this process.
+
+    A local one keeps its collections in `data` and runs `model`. Close it, or use it in a
+    `with` block. It may be shared by threads.
+    """
+
+    def __init__(
+        self,
+        target: str = LOCAL,
+        *,
+        data: str | Path | None = None,
+        model: str | None = None,
+        timeout: float = DEADLINE,
+    ) -> None:
+        self._local: LocalServer | None = None
+        if target == LOCAL:
+            self._local = LocalServer(data, model)
+            target = self._local.target
+        self.target = target
+        self._channel = connect(target)
+        self._caller = Caller(target, timeout)
+        self._embedding = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
+        self._collections = collection_pb2_grpc.CollectionServiceStub(self._channel)
+        self._info: ServerInfo | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the server; a local one stops."""
+        self._channel.close()
+        if self._local is not None:
+            self._local.stop()
+
+    def info(self) -> ServerInfo:
+        """What the server is and allows; asked once."""
+        if self._info is None:
+            stub = server_pb2_grpc.ServerServiceStub(self._channel)
+            request = server_pb2.GetServerInfoRequest()
+            self._info = results.server_info(self._caller.unary(stub.GetServerInfo, request))
+            self._caller.max_request_bytes = self._info.max_request_bytes
+        return self._info
+
+    def wait_until_serving(self, timeout: float = 60.0) -> None:
+        """Return when the model is loaded; raises Unavailable when it takes longer."""
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        request = health_pb2.HealthCheckRequest(service="embedsvc.v1.EmbeddingService")
+        until = time.monotonic() + timeout
+        try:
+            for answer in stub.Watch(request, timeout=timeout, wait_for_ready=True):
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+        except grpc.RpcError as error:
+            raise Unavailable(f"{self.target} is not serving after {timeout:g} s") from error
+        raise Unavailable(f"{self.target} stopped, {until - time.monotonic():.0f} s before the end")
+
+    def embed(
+        self,
+        source: Audible,
+        *,
+        layer: int | None = None,
+        pooling: Pooling | str | None = None,
+        outputs: Sequence[OutputSpec] | None = None,
+        windowing: Windowing | None = None,
+        channels: ChannelPolicy | str = ChannelPolicy.MIX,
+    ) -> Embedding:
+        """Embed one utterance of any length; `outputs` asks for several from the same pass.
+
+        Audio too large for one message is uploaded in chunks.
+        """
+        specs = outputs or [OutputSpec("", layer, None if pooling is None else Pooling(pooling))]
+        options = _options(specs, windowing)
+        sound = audible.read(source, ChannelPolicy(channels))
+        if sound.is_small(self.info()):
+            request = embedding_pb2.EmbedRequest(audio=sound.message(), options=options)
+            try:
+                reply = self._caller.unary(self._embedding.Embed, request)
+                return results.embedding(reply.embedding, reply.timing)
+            except AudioTooLong:
+                pass  # a small file of much audio
+        config = embedding_pb2.EmbedUploadRequest.Config(options=options, **sound.upload_fields())
+        kind = embedding_pb2.EmbedUploadRequest
+        requests = audible.upload(kind, config, sound, self.info().chunk_bytes)
+        uploaded = self._caller.upload(self._embedding.EmbedUpload, requests, None)
+        return results.embedding(uploaded.embedding, uploaded.timing)
+
+    def embed_batch(
+        self,
+        sources: Iterable[Audible],
+        *,
+        outputs: Sequence[OutputSpec] = (OutputSpec(),),
+        windowing: Windowing | None = None,
+    ) -> list[Embedding | EmbedsvcError]:
+        """Embed many short utterances; each place holds its embedding or its error."""
+        self.info()
+        request = embedding_pb2.BatchEmbedRequest(
+            audios=[audible.read(source).message() for source in sources],
+            options=_options(outputs, windowing),
+        )
+        reply = self._caller.unary(self._embedding.BatchEmbed, request)
+        return [
+            results.embedding(item.embedding, reply.timing)
+            if item.HasField("embedding")
+            else error_of(item.error)
+            for item in reply.items
+        ]
+
+    def stream(
+        self,
+        chunks: Iterable[bytes | None],
+        pcm: PcmFormat,
+        *,
+        outputs: Sequence[OutputSpec] = (OutputSpec(),),
+        windowing: Windowing | None = None,
+    ) -> Iterator[Window]:
+        """Embed live PCM window by window; None among the chunks asks for an answer now."""
+        config = embedding_pb2.StreamEmbedRequest.Config(
+            pcm=wire_audio.pcm_message(pcm), options=_options(outputs, windowing)
+        )
+
+        def requests() -> Iterator[embedding_pb2.StreamEmbedRequest]:
+            yield embedding_pb2.StreamEmbedRequest(config=config)
+            for chunk in chunks:
+                if chunk is None:
+                    flush = embedding_pb2.StreamEmbedRequest.Flush()
+                    yield embedding_pb2.StreamEmbedRequest(flush=flush)
+                else:
+                    yield embedding_pb2.StreamEmbedRequest(audio=chunk)
+
+        for reply in self._caller.stream(self._embedding.StreamEmbed, requests()):
+            yield results.window(reply)
+
+    def collection(self, name: str) -> Collection:
+        """A handle on a collection, which need not exist yet."""
+        return Collection(name, self._channel, self._caller, self.info)
+
+    def create_collection(
+        self,
+        name: str,
+        *,
+        vectors: OutputSpec | None = None,
+        windowing: Windowing | None = None,
+        segmentation: Segmentation | None = None,
+        foreign_space: Space | None = None,
+        exist_ok: bool = False,
+    ) -> Collection:
+        """A new collection; with `exist_ok`, the one that is there."""
+        request = collection_pb2.CreateCollectionRequest(name=name)
+        if vectors is not None:
+            request.vectors.CopyFrom(spaces.spec_message(vectors))
+        if windowing is not None:
+            request.windowing.CopyFrom(spaces.windowing_message(windowing))
+        if segmentation is not None:
+            request.segmentation.CopyFrom(spaces.segmentation_message(segmentation))
+        if foreign_space is not None:
+            request.foreign_space.CopyFrom(spaces.space_message(foreign_space))
+        try:
+            self._caller.unary(self._collections.CreateCollection, request)
+        except AlreadyExists:
+            if not exist_ok:
+                raise
+        return self.collection(name)
+
+    def collections(self) -> list[CollectionInfo]:
+        """All collections, by name."""
+        found: list[CollectionInfo] = []
+        request = collection_pb2.ListCollectionsRequest()
+        while True:
+            reply = self._caller.unary(self._collections.ListCollections, request)
+            found += map(results.collection_info, reply.collections)
+            if not reply.next_page_token:
+                return found
+            request.page_token = reply.next_page_token
+
+    def delete_collection(self, name: str, *, missing_ok: bool = False) -> None:
+        """Delete a collection and all it holds."""
+        request = collection_pb2.DeleteCollectionRequest(name=name, allow_missing=missing_ok)
+        self._caller.unary(self._collections.DeleteCollection, request)
+
+
+def _options(
+    specs: Sequence[OutputSpec], windowing: Windowing | None
+) -> embedding_pb2.EmbedOptions:
+    options = embedding_pb2.EmbedOptions(outputs=map(spaces.spec_message, specs))
+    if windowing is not None:
+        options.windowing.CopyFrom(spaces.windowing_message(windowing))
+    return options

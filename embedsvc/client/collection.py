@@ -1,0 +1,239 @@
+"""A handle on one collection of a server."""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+
+import grpc
+import numpy as np
+
+from embedsvc.client import audible, results
+from embedsvc.client.audible import Audible
+from embedsvc.client.channel import Caller
+from embedsvc.client.results import AddedRecording, SearchResult, ServerInfo
+from embedsvc.errors import AudioTooLong, InvalidArgument
+from embedsvc.filters import Filter, parse
+from embedsvc.types import CollectionInfo, Floats, Metadata, Segment, StoredRecording
+from embedsvc.v1 import collection_pb2, collection_pb2_grpc, search_pb2, search_pb2_grpc
+from embedsvc.wire import metadata as wire_metadata
+from embedsvc.wire import tensors, times
+
+NewRecording = tuple[str, Audible, Metadata]
+"""An id, the audio, and metadata."""
+
+MODES = {
+    "upsert": collection_pb2.WRITE_MODE_UPSERT,
+    "insert": collection_pb2.WRITE_MODE_INSERT,
+    "update": collection_pb2.WRITE_MODE_UPDATE,
+}
+
+
+class Collection:
+    """Adds recordings, lists them, deletes them and searches in them."""
+
+    def __init__(
+        self, name: str, channel: grpc.Channel, caller: Caller, info: Callable[[], ServerInfo]
+    ) -> None:
+        self.name = name
+        self._caller = caller
+        self._server = info
+        self._stub = collection_pb2_grpc.CollectionServiceStub(channel)
+        self._search = search_pb2_grpc.SearchServiceStub(channel)
+
+    def info(self) -> CollectionInfo:
+        """The collection as it is now."""
+        request = collection_pb2.GetCollectionRequest(name=self.name)
+        return results.collection_info(
+            self._caller.unary(self._stub.GetCollection, request).collection
+        )
+
+    def add(
+        self,
+        id: str,  # the field's name
+        source: Audible,
+        metadata: Metadata | None = None,
+        *,
+        mode: str = "upsert",
+        skip_unchanged: bool = False,
+    ) -> AddedRecording:
+        """Store one recording of any length; raises what kept it from being stored."""
+        sound = audible.read(source)
+        if not sound.is_small(self._server()):
+            return self._upload(id, sound, metadata or {}, mode, skip_unchanged)
+        (result,) = self.add_batch(
+            [(id, source, metadata or {})], mode=mode, skip_unchanged=skip_unchanged
+        )
+        if isinstance(result.error, AudioTooLong):
+            return self._upload(id, sound, metadata or {}, mode, skip_unchanged)
+        if result.error is not None:
+            raise result.error
+        return result
+
+    def add_batch(
+        self,
+        recordings: Sequence[NewRecording],
+        *,
+        mode: str = "upsert",
+        skip_unchanged: bool = False,
+    ) -> list[AddedRecording]:
+        """Store many short recordings in one durable write; each has its own result."""
+        self._server()
+        request = self._adding(mode)
+        request.skip_unchanged = skip_unchanged
+        for id, source, metadata in recordings:  # the field's name
+            request.recordings.add(
+                id=id,
+                metadata=wire_metadata.metadata_message(metadata),
+                audio=audible.read(source).message(),
+            )
+        reply = self._caller.unary(self._stub.AddRecordings, request)
+        return [results.added(result) for result in reply.results]
+
+    def add_vectors(
+        self,
+        id: str,  # the field's name
+        segments: Sequence[Segment],
+        fingerprint: str,
+        metadata: Metadata | None = None,
+        *,
+        mode: str = "upsert",
+    ) -> AddedRecording:
+        """Store a recording whose vectors were made before, in the space of `fingerprint`."""
+        request = self._adding(mode)
+        recording = request.recordings.add(
+            id=id, metadata=wire_metadata.metadata_message(metadata or {})
+        )
+        recording.vectors.space_fingerprint = fingerprint
+        recording.vectors.spans.extend(times.span_message(segment.span) for segment in segments)
+        recording.vectors.vectors.CopyFrom(
+            tensors.tensor_message(np.stack([segment.vector for segment in segments]))
+        )
+        reply = self._caller.unary(self._stub.AddRecordings, request)
+        result = results.added(reply.results[0])
+        if result.error is not None:
+            raise result.error
+        return result
+
+    def search(
+        self,
+        audio: Audible | None = None,
+        *,
+        vector: Floats | None = None,
+        fingerprint: str = "",
+        recording: str | None = None,
+        top_k: int = 10,
+        where: Filter | str | None = None,
+        min_score: float | None = None,
+        one_per_recording: bool = False,
+    ) -> SearchResult:
+        """The nearest segments to an audio, a vector of a space, or a stored recording.
+
+        `where` is a filter, or its text such as `language = "pol" and year >= 1990`.
+        """
+        request = search_pb2.SearchRequest(
+            collection=self.name, top_k=top_k, one_per_recording=one_per_recording
+        )
+        if audio is not None:
+            self._server()
+            request.audio.CopyFrom(audible.read(audio).message())
+        elif vector is not None:
+            request.vector.space_fingerprint = fingerprint
+            request.vector.vector.CopyFrom(tensors.tensor_message(vector))
+        elif recording is not None:
+            request.recording_id = recording
+        if where is not None:
+            request.filter.CopyFrom(_condition(where))
+        if min_score is not None:
+            request.min_score = min_score
+        return results.search_result(self._caller.unary(self._search.Search, request))
+
+    def get(self, ids: Sequence[str]) -> dict[str, StoredRecording]:
+        """The recordings of `ids` that are there, by id."""
+        request = collection_pb2.GetRecordingsRequest(collection=self.name, ids=ids)
+        reply = self._caller.unary(self._stub.GetRecordings, request)
+        return {message.id: results.stored(message) for message in reply.recordings}
+
+    def segments(self, id: str) -> list[Segment]:  # the field's name
+        """The segments of a recording, with their vectors; empty when it is not there."""
+        request = collection_pb2.GetRecordingsRequest(
+            collection=self.name, ids=[id], include_vectors=True
+        )
+        reply = self._caller.unary(self._stub.GetRecordings, request)
+        return [segment for message in reply.recordings for segment in results.segments(message)]
+
+    def list(
+        self, where: Filter | str | None = None, page_size: int = 1000
+    ) -> Iterator[StoredRecording]:
+        """Recordings in the order they were stored, page by page."""
+        request = collection_pb2.ListRecordingsRequest(collection=self.name, page_size=page_size)
+        if where is not None:
+            request.filter.CopyFrom(_condition(where))
+        while True:
+            reply = self._caller.unary(self._stub.ListRecordings, request)
+            yield from map(results.stored, reply.recordings)
+            if not reply.next_page_token:
+                return
+            request.page_token = reply.next_page_token
+
+    def count(self, where: Filter | str | None = None) -> int:
+        """How many recordings there are, or a filter allows."""
+        request = collection_pb2.CountRecordingsRequest(collection=self.name)
+        if where is not None:
+            request.filter.CopyFrom(_condition(where))
+        return self._caller.unary(self._stub.CountRecordings, request).count
+
+    def delete(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        where: Filter | str | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Delete recordings by id or by filter; how many went, or would go."""
+        request = collection_pb2.DeleteRecordingsRequest(
+            collection=self.name, dry_run=dry_run, request_id=str(uuid.uuid4())
+        )
+        if (ids is None) == (where is None):
+            raise InvalidArgument("`delete` must have either `ids` or `where`")
+        if ids is not None:
+            request.ids.ids.extend(ids)
+        elif where is not None:
+            request.filter.CopyFrom(_condition(where))
+        return self._caller.unary(self._stub.DeleteRecordings, request).deleted
+
+    def _adding(self, mode: str) -> collection_pb2.AddRecordingsRequest:
+        # The id makes the call safe to retry after a lost answer.
+        return collection_pb2.AddRecordingsRequest(
+            collection=self.name, mode=_mode(mode), request_id=str(uuid.uuid4())
+        )
+
+    def _upload(
+        self,
+        id: str,  # the field's name
+        sound: audible.Sound,
+        metadata: Metadata,
+        mode: str,
+        skip_unchanged: bool,
+    ) -> AddedRecording:
+        config = collection_pb2.UploadRecordingRequest.Config(
+            collection=self.name,
+            id=id,
+            metadata=wire_metadata.metadata_message(metadata),
+            mode=_mode(mode),
+            request_id=str(uuid.uuid4()),
+            skip_unchanged=skip_unchanged,
+            **sound.upload_fields(),
+        )
+        kind = collection_pb2.UploadRecordingRequest
+        requests = audible.upload(kind, config, sound, self._server().chunk_bytes)
+        reply = self._caller.upload(self._stub.UploadRecording, requests, None)
+        return results.added(reply.result)
+
+
+def _mode(mode: str) -> "collection_pb2.WriteMode.ValueType":
+    if mode not in MODES:
+        raise InvalidArgument(f"`mode` must be one of {', '.join(MODES)}, but is {mode!r}")
+    return MODES[mode]
+
+
+def _condition(where: Filter | str) -> collection_pb2.Filter:
+    return wire_metadata.condition_message(parse(where) if isinstance(where, str) else where)

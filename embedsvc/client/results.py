@@ -1,0 +1,218 @@
+"""What the client gives back: plain values with numpy arrays."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from embedsvc.errors import EmbedsvcError
+from embedsvc.types import (
+    AudioWarning,
+    CollectionInfo,
+    Floats,
+    Hit,
+    Output,
+    Segment,
+    Space,
+    Span,
+    StoredRecording,
+    Timing,
+)
+from embedsvc.v1 import collection_pb2, embedding_pb2, search_pb2, server_pb2, types_pb2
+from embedsvc.wire import audio, metadata, spaces, tensors, times
+from embedsvc.wire.errors import error_of
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What one utterance got out of its pass; `outputs` are in the order asked."""
+
+    outputs: tuple[Output, ...]
+    warnings: tuple[AudioWarning, ...]
+    seconds: float
+    frame_count: int
+    digest: str
+    timing: Timing
+
+    @property
+    def vector(self) -> Floats:
+        """The first output: a vector (D,), or frames (T, D)."""
+        return self.outputs[0].array
+
+    @property
+    def space(self) -> Space:
+        """The space of the first output."""
+        return self.outputs[0].space
+
+
+@dataclass(frozen=True)
+class Window:
+    """One finished window of a live stream: its embedding, and what it answers for."""
+
+    embedding: Embedding
+    span: Span
+
+
+@dataclass(frozen=True)
+class AddedRecording:
+    """What became of one recording of a write; `error` is None when it is stored."""
+
+    id: str
+    error: EmbedsvcError | None
+    warnings: tuple[AudioWarning, ...]
+    unchanged: bool
+    segment_count: int
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Hits, the best first; `exact` when every segment the filter allows was scored."""
+
+    hits: tuple[Hit, ...]
+    exact: bool
+    scanned: int
+    sequence: int
+    warnings: tuple[AudioWarning, ...]
+    timing: Timing
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __getitem__(self, place: int) -> Hit:
+        return self.hits[place]
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server is and allows."""
+
+    version: str
+    model: str
+    weights: str
+    layers: int
+    dim: int
+    parameters: int
+    default_layer: int
+    default_pooling: str
+    default_projection: str
+    features: tuple[str, ...]
+    max_request_bytes: int
+    max_unary_seconds: float
+    max_batch_items: int
+    chunk_bytes: int
+
+
+def server_info(message: server_pb2.GetServerInfoResponse) -> ServerInfo:
+    """A server's own words from its message."""
+    model, limits = message.model, message.limits
+    return ServerInfo(
+        version=message.version,
+        model=model.name,
+        weights=model.weights,
+        layers=model.layer_count,
+        dim=model.dim,
+        parameters=model.parameter_count,
+        default_layer=model.default_layer,
+        default_pooling=model.default_pooling,
+        default_projection=model.default_projection,
+        features=tuple(message.features),
+        max_request_bytes=limits.max_request_bytes,
+        max_unary_seconds=limits.max_unary_audio_seconds,
+        max_batch_items=limits.max_batch_items,
+        chunk_bytes=limits.recommended_chunk_bytes,
+    )
+
+
+def collection_info(message: collection_pb2.Collection) -> CollectionInfo:
+    """A collection from its message."""
+    return CollectionInfo(
+        name=message.name,
+        space=spaces.space(message.space),
+        segmentation=spaces.segmentation(message.segmentation, "segmentation"),
+        recordings=message.recording_count,
+        segments=message.segment_count,
+        sequence=message.sequence,
+        created_at=times.epoch_seconds(message.create_time),
+    )
+
+
+def added(message: collection_pb2.RecordingResult) -> AddedRecording:
+    """What became of one recording, from its message."""
+    return AddedRecording(
+        id=message.id,
+        error=error_of(message.error) if message.HasField("error") else None,
+        warnings=audio.warnings(message.warnings),
+        unchanged=message.unchanged,
+        segment_count=message.segment_count,
+    )
+
+
+def stored(message: collection_pb2.StoredRecording) -> StoredRecording:
+    """A stored recording from its message."""
+    return StoredRecording(
+        id=message.id,
+        metadata=metadata.metadata(message.metadata, "metadata"),
+        length=times.samples(message.length, "length"),
+        digest=message.digest,
+        spans=tuple(times.span(span, "spans") for span in message.spans),
+        created_at=times.epoch_seconds(message.create_time),
+    )
+
+
+def segments(message: collection_pb2.StoredRecording) -> list[Segment]:
+    """The segments of a stored recording that came with its vectors."""
+    vectors = tensors.array(message.vectors, "vectors", dimensions=2)
+    spans = (times.span(span, "spans") for span in message.spans)
+    return [Segment(span, vector) for span, vector in zip(spans, vectors, strict=True)]
+
+
+def embedding(message: embedding_pb2.Embedding, timing: types_pb2.Timing | None) -> Embedding:
+    """An embedding from its message."""
+    return Embedding(
+        outputs=tuple(_output(output) for output in message.outputs),
+        warnings=audio.warnings(message.warnings),
+        seconds=message.usage.audio_seconds,
+        frame_count=message.usage.frames,
+        digest=message.digest,
+        timing=times.timing(timing) if timing is not None else Timing(),
+    )
+
+
+def _output(message: embedding_pb2.Output) -> Output:
+    dimensions = len(message.tensor.shape)
+    return Output(
+        name=message.name,
+        space=spaces.space(message.space),
+        array=tensors.array(message.tensor, "tensor", dimensions=dimensions),
+        span=Span(
+            times.samples(message.span.start, "span.start"),
+            times.samples(message.span.end, "span.end"),
+        ),
+    )
+
+
+def window(message: embedding_pb2.StreamEmbedResponse) -> Window:
+    """A window of a stream from its message."""
+    return Window(embedding(message.embedding, None), times.span(message.span, "span"))
+
+
+def search_result(message: search_pb2.SearchResponse) -> SearchResult:
+    """What a search found, from its message."""
+    return SearchResult(
+        hits=tuple(_hit(hit) for hit in message.hits),
+        exact=message.exact,
+        scanned=message.scanned_segments,
+        sequence=message.sequence,
+        warnings=audio.warnings(message.warnings),
+        timing=times.timing(message.timing),
+    )
+
+
+def _hit(message: search_pb2.Hit) -> Hit:
+    return Hit(
+        id=message.recording_id,
+        score=message.score,
+        span=times.span(message.matched_span, "matched_span"),
+        metadata=metadata.metadata(message.metadata, "metadata"),
+    )

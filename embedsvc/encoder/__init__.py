@@ -1,0 +1,27 @@
+"""Any wav2vec2-bert checkpoint: from features to hidden states, vectors and their spaces."""
+
+from embedsvc.encoder.checkpoints import Checkpoint, bundled, resolve
+from embedsvc.encoder.config import EncoderConfig
+from embedsvc.encoder.model import Encoder, Plan
+from embedsvc.encoder.pooling import merge, normalize, pool
+from embedsvc.encoder.projections import Defaults, Projection, Projections
+from embedsvc.encoder.spaces import FEATURES_VERSION, Identity, Recipe, space_of
+
+__all__ = [
+    "FEATURES_VERSION",
+    "Checkpoint",
+    "Defaults",
+    "Encoder",
+    "EncoderConfig",
+    "Identity",
+    "Plan",
+    "Projection",
+    "Projections",
+    "Recipe",
+    "bundled",
+    "merge",
+    "normalize",
+    "pool",
+    "resolve",
+    "space_of",
+]

@@ -1,0 +1,229 @@
+"""The parts of a conformer block (Gulati et al. 2020), over packed utterances.
+
+States are (N, C): the frames of all utterances one after the other, without padding.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the usual name
+from torch import Tensor
+
+from embedsvc.encoder.attention import (
+    Attention,
+    Linear,
+    Plain,
+    Positions,
+    Relative,
+    RelativeKey,
+    Rotary,
+)
+from embedsvc.encoder.config import EncoderConfig
+
+Activation = Callable[[Tensor], Tensor]
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "swish": partial(F.silu, inplace=True),
+    "silu": partial(F.silu, inplace=True),
+    "gelu": F.gelu,
+    "relu": partial(F.relu, inplace=True),
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors whose names share a prefix."""
+
+    tensors: Mapping[str, Tensor]
+    prefix: str = ""
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[self.prefix + name]
+
+    def under(self, name: str) -> "Weights":
+        """Tensors one level down."""
+        return Weights(self.tensors, f"{self.prefix}{name}.")
+
+    def linear(self, name: str) -> Linear:
+        """Map with a bias."""
+        return Linear(self[f"{name}.weight"], self[f"{name}.bias"])
+
+    def pointwise(self, name: str) -> Linear:
+        """Convolution of width 1 without bias: a map of each frame."""
+        return Linear(self[f"{name}.weight"].squeeze(-1))
+
+    def norm(self, name: str, epsilon: float) -> "Norm":
+        """Layer normalization."""
+        return Norm(self[f"{name}.weight"], self[f"{name}.bias"], epsilon)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Layer normalization of the last dimension."""
+
+    weight: Tensor
+    bias: Tensor
+    epsilon: float
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """States (..., C) at mean 0 and variance 1, then scaled and shifted."""
+        return F.layer_norm(states, self.weight.shape, self.weight, self.bias, self.epsilon)
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """Two maps of each frame with an activation between them."""
+
+    norm: Norm
+    inner: Linear
+    outer: Linear
+    activation: Activation
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """States (N, C) to add to the given ones."""
+        return self.outer(self.activation(self.inner(self.norm(states))))
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Gated depthwise convolution that looks only back; kernel is (C, 1, 1, K)."""
+
+    norm: Norm
+    gate: Linear
+    kernel: Tensor
+    inner_norm: Norm
+    outer: Linear
+    activation: Activation
+
+    def __call__(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
+        """States (N, C) of utterances of `lengths` frames, one after the other."""
+        gated = F.glu(self.gate(self.norm(states)), dim=-1)
+        return self.outer(self.activation(self.inner_norm(self._convolve(gated, lengths))))
+
+    def _convolve(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
+        """One pass over all utterances, with zeros before each so that none sees another."""
+        channels, past = len(self.kernel), self.kernel.shape[-1] - 1
+        gaps = states.new_zeros(past, channels)
+        spaced = torch.cat(
+            [part for each in states.split_with_sizes(list(lengths)) for part in (gaps, each)]
+        )
+        # As a picture one row high with channels last, which is the layout we have.
+        picture = spaced[None, None].permute(0, 3, 1, 2)
+        swept = F.conv2d(picture, self.kernel, groups=channels)
+        swept = swept.permute(0, 2, 3, 1).reshape(-1, channels)
+        if len(lengths) == 1:
+            return swept
+        parts, start = [], 0
+        for length in lengths:
+            parts.append(swept[start : start + length])
+            start += length + past
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One layer of the encoder."""
+
+    first: FeedForward
+    attention_norm: Norm
+    attention: Attention
+    convolution: Convolution
+    second: FeedForward
+    norm: Norm
+
+    def __call__(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
+        """States (N, C) of the next layer; the given ones stay as they are."""
+        states = torch.add(states, self.first(states), alpha=0.5)
+        states += self.attention(self.attention_norm(states), lengths)
+        states += self.convolution(states, lengths)
+        states.add_(self.second(states), alpha=0.5)
+        return self.norm(states)
+
+
+@dataclass(frozen=True)
+class Network:
+    """The whole encoder: features (N, 160) in, hidden states of any layer out."""
+
+    norm: Norm
+    projection: Linear
+    blocks: tuple[Block, ...]
+
+
+def network(tensors: Mapping[str, Tensor], config: EncoderConfig) -> Network:
+    """Network of a checkpoint's tensors, whose names and shapes are known to be right."""
+    weights, epsilon = Weights(tensors), config.layer_norm_eps
+    projection = weights.under("feature_projection")
+    layers = weights.under("encoder").under("layers")
+    return Network(
+        norm=projection.norm("layer_norm", epsilon),
+        projection=projection.linear("projection"),
+        blocks=tuple(
+            _block(layers.under(str(layer)), config) for layer in range(config.num_hidden_layers)
+        ),
+    )
+
+
+def _block(weights: Weights, config: EncoderConfig) -> Block:
+    epsilon = config.layer_norm_eps
+    return Block(
+        first=_feed_forward(weights, "ffn1", config),
+        attention_norm=weights.norm("self_attn_layer_norm", epsilon),
+        attention=_attention(weights.under("self_attn"), config),
+        convolution=_convolution(weights.under("conv_module"), config),
+        second=_feed_forward(weights, "ffn2", config),
+        norm=weights.norm("final_layer_norm", epsilon),
+    )
+
+
+def _feed_forward(weights: Weights, name: str, config: EncoderConfig) -> FeedForward:
+    return FeedForward(
+        norm=weights.norm(f"{name}_layer_norm", config.layer_norm_eps),
+        inner=weights.linear(f"{name}.intermediate_dense"),
+        outer=weights.linear(f"{name}.output_dense"),
+        activation=_ACTIVATIONS[config.hidden_act],
+    )
+
+
+def _attention(weights: Weights, config: EncoderConfig) -> Attention:
+    parts = [weights.linear(f"linear_{part}") for part in "qkv"]
+    return Attention(
+        joint=Linear(
+            torch.cat([part.weight for part in parts]),
+            torch.cat([part.bias for part in parts if part.bias is not None]),
+        ),
+        output=weights.linear("linear_out"),
+        positions=_positions(weights, config),
+        heads=config.num_attention_heads,
+    )
+
+
+def _positions(weights: Weights, config: EncoderConfig) -> Positions:
+    match config.position_embeddings_type:
+        case "relative_key":
+            table = weights["distance_embedding.weight"]
+            return RelativeKey(table=table, left=config.left_max_position_embeddings)
+        case "relative":
+            return Relative(
+                projection=Linear(weights["linear_pos.weight"]),
+                content=weights["pos_bias_u"],
+                position=weights["pos_bias_v"],
+            )
+        case "rotary":
+            powers = torch.arange(0, config.head_size, 2).float() / config.head_size
+            rates = 1.0 / (config.rotary_embedding_base**powers)
+            return Rotary(rates=rates, heads=config.num_attention_heads)
+        case _:
+            return Plain()
+
+
+def _convolution(weights: Weights, config: EncoderConfig) -> Convolution:
+    return Convolution(
+        norm=weights.norm("layer_norm", config.layer_norm_eps),
+        gate=weights.pointwise("pointwise_conv1"),
+        kernel=weights["depthwise_conv.weight"].unsqueeze(2),
+        inner_norm=weights.norm("depthwise_layer_norm", config.layer_norm_eps),
+        outer=weights.pointwise("pointwise_conv2"),
+        activation=_ACTIVATIONS[config.hidden_act],
+    )

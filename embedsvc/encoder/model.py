@@ -1,0 +1,200 @@
+"""The encoder: features of utterances in, hidden states and their moments out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from embedsvc.encoder.checkpoints import Checkpoint
+from embedsvc.encoder.config import INPUT_SIZE
+from embedsvc.encoder.layers import Network, network
+from embedsvc.encoder.pooling import normalize, pool
+from embedsvc.encoder.projections import (
+    Defaults,
+    Projection,
+    Projections,
+    read_defaults,
+    read_projections,
+)
+from embedsvc.encoder.spaces import Identity, Recipe, space_of
+from embedsvc.encoder.tensors import read_tensors
+from embedsvc.errors import InvalidArgument
+from embedsvc.types import (
+    Ask,
+    Encoded,
+    Floats,
+    Frames,
+    Moments,
+    OutputSpec,
+    Pooling,
+    Space,
+    Windowing,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An output spec with nothing left open, and the space its vectors are in."""
+
+    layer: int
+    pooling: Pooling
+    projection: Projection | None
+    normalize: bool
+    space: Space
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A loaded model; `layers` blocks give hidden states 0 (the input) to `layers`, each `dim`.
+
+    `parameters` counts the values that hidden states depend on: neither heads nor training masks.
+    Utterances of one call are packed without padding, so that what a frame becomes depends on
+    its own utterance alone: to the last bits of rounding, at most 2e-5 in any dimension.
+    """
+
+    name: str
+    weights: str
+    dim: int
+    layers: int
+    parameters: int
+    defaults: Defaults
+    projections: Projections
+    network: Network
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, threads: int | None = None) -> Self:
+        """Model of a checkpoint, in float32; `threads` sets torch's for the whole process."""
+        if threads is not None:
+            torch.set_num_threads(threads)
+        config = checkpoint.config
+        layers = config.num_hidden_layers
+        projections = read_projections(checkpoint.directory, config.hidden_size, layers)
+        tensors = read_tensors(checkpoint.directory, checkpoint.files, config)
+        return cls(
+            name=checkpoint.name,
+            weights=checkpoint.weights,
+            dim=config.hidden_size,
+            layers=layers,
+            parameters=sum(tensor.numel() for tensor in tensors.values()),
+            defaults=read_defaults(checkpoint.directory, layers, projections),
+            projections=projections,
+            network=network(tensors, config),
+        )
+
+    def warm_up(self) -> None:
+        """One short pass, so that the first caller does not wait for lazy set-up."""
+        self.encode([Frames(np.zeros((50, INPUT_SIZE), np.float32))], [Ask((self.layers,))])
+
+    def resolve_layer(self, layer: int | None) -> int:
+        """Absolute layer; None is the model's own, negative counts from the last."""
+        if layer is None:
+            return self.defaults.layer
+        absolute = layer + self.layers + 1 if layer < 0 else layer
+        if not 0 <= absolute <= self.layers:
+            raise InvalidArgument(
+                f"`layer` must be from {-self.layers - 1} to {self.layers}, but is {layer}",
+                field="layer",
+            )
+        return absolute
+
+    def plan(self, spec: OutputSpec, windowing: Windowing) -> Plan:
+        """Meaning of `spec` for this model; raises `InvalidArgument` if it can not be served."""
+        layer = self.resolve_layer(spec.layer)
+        pooling = self.defaults.pooling if spec.pooling is None else spec.pooling
+        projection = self._projection(spec.projection, layer, pooling)
+        unit = pooling is not Pooling.NONE if spec.normalize is None else spec.normalize
+        tag = projection.tag if projection else ""
+        identity = Identity(self.name, self.weights, self.dim)
+        space = space_of(identity, Recipe(layer, pooling, tag, unit), windowing)
+        return Plan(layer, pooling, projection, unit, space)
+
+    def finish(self, plan: Plan, moments: Moments) -> Floats:
+        """Vector (D,) of a run of frames: pooled, projected, normalized."""
+        vector = pool(moments, plan.pooling)
+        if plan.projection:
+            vector = plan.projection(vector)
+        return normalize(vector) if plan.normalize else vector
+
+    def finish_frames(self, plan: Plan, frames: Floats) -> Floats:
+        """Frames (T, D) as the plan wants them."""
+        return normalize(frames) if plan.normalize else frames
+
+    def encode(self, utterances: Sequence[Frames], asks: Sequence[Ask]) -> list[Encoded]:
+        """Answers to the ask of each utterance, in the order given, from one pass for all.
+
+        The pass ends after the deepest layer asked for, and keeps nothing that nobody asked for.
+        """
+        self._check(utterances, asks)
+        if not utterances:
+            return []
+        lengths = [len(utterance) for utterance in utterances]
+        answers = [Encoded({}, {}) for _ in asks]
+        deepest = max((layer for ask in asks for layer in ask.layers), default=0)
+        with torch.inference_mode():
+            packed = np.concatenate([each.features for each in utterances], dtype=np.float32)
+            states = self.network.projection(self.network.norm(torch.from_numpy(packed)))
+            for layer in range(deepest + 1):
+                if layer:
+                    states = self.network.blocks[layer - 1](states, lengths)
+                parts = states.split_with_sizes(lengths)
+                answers = [
+                    _extended(answer, ask, layer, part)
+                    for answer, ask, part in zip(answers, asks, parts, strict=True)
+                ]
+        return answers
+
+    def _projection(self, name: str | None, layer: int, pooling: Pooling) -> Projection | None:
+        if pooling is Pooling.NONE and name:
+            raise InvalidArgument(
+                f"`projection` must be empty without pooling, but is {name!r}", field="projection"
+            )
+        if name is None:
+            name = self.defaults.projection
+            if not self.projections.has(name, layer, pooling):
+                return None
+        return self.projections.find(name, layer, pooling) if name else None
+
+    def _check(self, utterances: Sequence[Frames], asks: Sequence[Ask]) -> None:
+        if len(utterances) != len(asks):
+            raise ValueError(f"{len(utterances)} `utterances` must not have {len(asks)} `asks`")
+        for frames, ask in zip(utterances, asks, strict=True):
+            if (
+                frames.features.ndim != 2
+                or frames.features.shape[1] != INPUT_SIZE
+                or not len(frames)
+            ):
+                raise ValueError(f"`features` must not be of shape {frames.features.shape}")
+            for begin, end in (*ask.runs, *((ask.keep,) if ask.keep else ())):
+                if not 0 <= begin < end <= len(frames):
+                    raise ValueError(f"{begin}:{end} is no range of {len(frames)} frames")
+            for layer in ask.layers:
+                if not 0 <= layer <= self.layers:
+                    raise ValueError(f"`layers` must be from 0 to {self.layers}, not {layer}")
+
+
+def _extended(answer: Encoded, ask: Ask, layer: int, states: Tensor) -> Encoded:
+    """Answer with what `ask` wants of this layer's states (T, D)."""
+    if layer not in ask.layers:
+        return answer
+    moments = tuple(_moments(states[begin:end]) for begin, end in ask.runs)
+    answer = replace(answer, moments={**answer.moments, layer: moments})
+    if ask.keep is None:
+        return answer
+    begin, end = ask.keep
+    # A copy, since a view would keep the states of the whole batch alive.
+    kept: Floats = states[begin:end].numpy().copy()
+    return replace(answer, frames={**answer.frames, layer: kept})
+
+
+def _moments(states: Tensor) -> Moments:
+    """Moments of a run (T, D), summed in float64 so that long runs lose nothing."""
+    variance, mean = torch.var_mean(states.double(), dim=0, correction=0)
+    return Moments(
+        count=len(states),
+        mean=mean.float().numpy(),
+        squares=(variance * len(states)).float().numpy(),
+        peak=states.amax(dim=0).numpy(),
+    )

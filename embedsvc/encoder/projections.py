@@ -1,0 +1,151 @@
+"""What a checkpoint may bring for its vectors: named projections and its own defaults."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from embedsvc.encoder.config import read_object
+from embedsvc.encoder.spaces import pooled_dim
+from embedsvc.errors import FailedPrecondition, InvalidArgument
+from embedsvc.types import Floats, Pooling
+
+PROJECTIONS_FILE = "projections.safetensors"
+DEFAULTS_FILE = "embedsvc.json"
+
+_TENSOR = re.compile(
+    r"(?P<name>[a-z][a-z0-9_-]{0,31})/layer(?P<layer>\d{1,3})/(?P<pooling>mean|mean_std|max)/mean"
+)
+
+Key = tuple[str, int, Pooling]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """An elementwise map (x - mean) * scale; `tag` is its name and a hash of its tensors."""
+
+    mean: Floats
+    scale: Floats
+    tag: str
+
+    def __call__(self, vector: Floats) -> Floats:
+        """Vector (D,) moved and stretched."""
+        moved: Floats = (vector - self.mean) * self.scale
+        return moved
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a model gives when the caller leaves the choice to it."""
+
+    layer: int
+    pooling: Pooling
+    projection: str
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Every projection of a checkpoint, by name, layer and pooling."""
+
+    each: Mapping[Key, Projection]
+
+    def find(self, name: str, layer: int, pooling: Pooling) -> Projection:
+        """Projection asked for; raises `InvalidArgument` listing those there are."""
+        found = self.each.get((name, layer, pooling))
+        if found is None:
+            there = ", ".join(sorted({f"`{key[0]}`" for key in self.each})) or "none"
+            fitting = sorted({key[1] for key in self.each if (key[0], key[2]) == (name, pooling)})
+            layers = f"; `{name}` has layers {fitting} with {pooling} pooling" if fitting else ""
+            raise InvalidArgument(
+                f"`projection` must be one the model has for layer {layer} and {pooling} pooling "
+                f"(there are: {there}{layers}), but is {name!r}",
+                field="projection",
+            )
+        return found
+
+    def has(self, name: str, layer: int, pooling: Pooling) -> bool:
+        """Whether `find` would succeed."""
+        return (name, layer, pooling) in self.each
+
+
+def read_projections(directory: Path, dim: int, layers: int) -> Projections:
+    """Projections beside a checkpoint of hidden size `dim`, if any.
+
+    The file holds pairs of tensors `<name>/layer<k>/<pooling>/mean` and `/scale`.
+    """
+    path = directory / PROJECTIONS_FILE
+    if not path.exists():
+        return Projections({})
+    try:
+        tensors = load_file(path)
+    except (OSError, KeyError, SafetensorError) as error:
+        raise _fault("that is truncated or damaged") from error
+    return Projections(dict(_pairs(tensors, dim, layers)))
+
+
+def read_defaults(directory: Path, layers: int, projections: Projections) -> Defaults:
+    """Choices of the model itself, or ours for a model that makes none.
+
+    Ours are the mean of the layer two thirds up: middle layers carry the content of speech
+    (Pasad, Chou and Livescu 2021, "Layer-wise analysis of a self-supervised speech
+    representation model").
+    """
+    path = directory / DEFAULTS_FILE
+    ours: dict[str, object] = {"layer": round(layers * 2 / 3), "pooling": "mean", "projection": ""}
+    values = ours | (read_object(path) if path.exists() else {})
+    layer, pooling, projection = values["layer"], values["pooling"], values["projection"]
+    if (
+        not isinstance(layer, int)
+        or isinstance(layer, bool)
+        or not 0 <= layer <= layers
+        or pooling not in {Pooling.MEAN, Pooling.MEAN_STD, Pooling.MAX}
+        or not isinstance(projection, str)
+        or not (projection == "" or projections.has(projection, layer, Pooling(str(pooling))))
+    ):
+        raise FailedPrecondition(
+            f"`model` must have defaults it can serve in {DEFAULTS_FILE}, but has layer {layer!r}, "
+            f"pooling {pooling!r} and projection {projection!r}",
+            field="model",
+        )
+    return Defaults(layer, Pooling(str(pooling)), projection)
+
+
+def _pairs(
+    tensors: Mapping[str, Floats], dim: int, layers: int
+) -> Iterator[tuple[Key, Projection]]:
+    left = set(tensors)
+    for path in sorted(tensors):
+        found = _TENSOR.fullmatch(path)
+        if not found:
+            continue
+        other = path.removesuffix("mean") + "scale"
+        layer, pooling = int(found["layer"]), Pooling(found["pooling"])
+        pair = tensors[path], tensors.get(other)
+        size = pooled_dim(dim, pooling)
+        if layer > layers or pair[1] is None or not all(_fits(each, size) for each in pair):
+            raise _fault(f"whose {path} has no counterpart, no layer or another size than {size}")
+        left -= {path, other}
+        yield (found["name"], layer, pooling), _projection(found["name"], pair[0], pair[1])
+    if left:
+        raise _fault(f"with unknown tensors such as {min(left)}")
+
+
+def _fits(tensor: Floats | None, size: int) -> bool:
+    return tensor is not None and tensor.shape == (size,) and bool(np.isfinite(tensor).all())
+
+
+def _projection(name: str, mean: Floats, scale: Floats) -> Projection:
+    mean, scale = mean.astype("<f4"), scale.astype("<f4")
+    digest = hashlib.sha256(mean.tobytes() + scale.tobytes()).hexdigest()
+    return Projection(mean, scale, f"{name}:{digest[:12]}")
+
+
+def _fault(what: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"`model` must have sound projections, but has a {PROJECTIONS_FILE} {what}", field="model"
+    )

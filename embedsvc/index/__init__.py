@@ -1,0 +1,11 @@
+"""Durable collections of recordings, searchable by vector and by metadata.
+
+The rows in SQLite are the truth. The FAISS base and the tail in memory are a cache of them,
+which is checked when it is loaded, and rebuilt when it is damaged or gone.
+"""
+
+from embedsvc.index.catalog import Catalog
+from embedsvc.index.collection import Collection
+from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode
+
+__all__ = ["Added", "Catalog", "Collection", "Deleted", "Page", "RequestKey", "Tuning", "WriteMode"]

@@ -1,0 +1,424 @@
+"""A collection: durable rows, searched through a view of them in memory."""
+
+import errno
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from embedsvc.errors import DataLoss, DiskFull, EmbedsvcError, FailedPrecondition, RecordingNotFound
+from embedsvc.filters import Filter
+from embedsvc.index import reads, requests
+from embedsvc.index.base import BaseFile, build
+from embedsvc.index.changes import Change, Changes, Keys
+from embedsvc.index.compactor import Compactor
+from embedsvc.index.database import ROWS_SCHEMA, Readers, open_writer, storage_errors
+from embedsvc.index.files import Ballast
+from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode
+from embedsvc.index.prepared import Halves, Prepared, check_text, prepare, unit
+from embedsvc.index.recovery import Recovered, recover
+from embedsvc.index.search import Search
+from embedsvc.index.view import View
+from embedsvc.index.where import where
+from embedsvc.index.writer import Write, Writer
+from embedsvc.types import (
+    CollectionInfo,
+    Floats,
+    Found,
+    Recording,
+    Segment,
+    Segmentation,
+    Space,
+    StoredRecording,
+)
+
+T = TypeVar("T")
+
+FORMAT = 1
+"""Version of the tables; others are refused, never migrated silently."""
+
+MAX_REQUEST_ID_BYTES = 128
+MAX_PAGE = 10_000
+
+TRIES = 3
+"""Attempts to meet the rows and the view in one state before writes are held off for it."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a collection is called and made for; `uid` names its folder and never changes."""
+
+    uid: str
+    name: str
+    space: Space
+    segmentation: Segmentation
+    created_at: float
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the collections of one data directory share."""
+
+    tuning: Tuning
+    compactor: Compactor
+    ballast: Ballast
+
+
+class Collection:
+    """Recordings whose vectors are of one space. All methods block and may be called by many.
+
+    Opened by its `Catalog`. A write is on disk and in the answers of searches when it returns.
+    """
+
+    def __init__(self, directory: Path, identity: Identity, around: Surroundings) -> None:
+        self._identity = identity
+        self._around = around
+        self._tuning = around.tuning
+        self._base_file = BaseFile(directory, identity.uid)
+        self._compacting = threading.Lock()
+        self._ending: EmbedsvcError | None = None
+        self.last_compaction_error: Exception | None = None
+        self._base_file.remove_others()
+        with storage_errors():
+            connection = open_writer(directory / "rows.db", self._tuning.vfs, ROWS_SCHEMA)
+            _check_format(connection, identity.name)
+            recovered = recover(connection, self._base_file, identity.space.dim, self._tuning)
+        self._damage = recovered.damage
+        self._saved = recovered.saved
+        self._readers = Readers(directory / "rows.db", self._tuning.vfs)
+        self._writer = Writer(connection, recovered.view)
+        self._compact_if_due()
+
+    def info(self) -> CollectionInfo:
+        """Name, space and counts; available even when the rows are damaged."""
+        view = self._writer.view
+        return CollectionInfo(
+            name=self._identity.name,
+            space=self._identity.space,
+            segmentation=self._identity.segmentation,
+            recordings=view.recordings,
+            segments=view.segments,
+            sequence=view.sequence,
+            created_at=self._identity.created_at,
+        )
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._identity.name
+
+    @property
+    def space(self) -> Space:
+        """The space of its vectors."""
+        return self._identity.space
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """How its recordings are cut."""
+        return self._identity.segmentation
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last write."""
+        return self._writer.view.sequence
+
+    def recall(self, key: RequestKey) -> Added | None:
+        """The outcome of an earlier write with this key; raises RequestIdReused for another."""
+        self._check_serving()
+        check_text(key.id, "request_id", MAX_REQUEST_ID_BYTES)
+        with self._reading() as (_, connection):
+            known = requests.known(connection, requests.keyed(key), self._tuning.clock())
+        return known if isinstance(known, Added) else None
+
+    def add(
+        self,
+        recordings: Sequence[Recording],
+        *,
+        mode: WriteMode,
+        request_id: str = "",
+        key: RequestKey | None = None,
+    ) -> Added:
+        """Store recordings; those at fault are in `failures` and do not harm the others.
+
+        A `request_id` stands for these very recordings, a `key` for whatever they were made of.
+        Raises RequestIdReused, DiskFull (then nothing is stored) or DataLoss.
+        """
+        self._check_serving()
+        request = requests.keyed(key) if key else requests.adding(request_id, mode, recordings)
+        check_text(request.id, "request_id", MAX_REQUEST_ID_BYTES)
+        note = key.note if key else ""
+        ready, faulty = self._prepare(recordings)
+
+        def write(connection: apsw.Connection, sequence: int) -> tuple[Added, Change | None]:
+            now = self._tuning.clock()
+            known = requests.recall(connection, request, now)
+            if isinstance(known, Added):
+                return known, None
+            changes = Changes(connection, sequence, now)
+            failures = faulty | _put_all(changes, ready, mode)
+            changed = len(failures) < len(recordings)
+            outcome = Added(
+                sequence if changed else sequence - 1, dict(sorted(failures.items())), note=note
+            )
+            requests.store(connection, request, outcome, now)
+            return outcome, changes.result(self._dim) if changed else None
+
+        return self._write(write, len(recordings))
+
+    def delete(self, ids: Sequence[str], request_id: str = "") -> Deleted:
+        """Remove those of `ids` that are stored; works on a full disk and on damaged rows."""
+        ids = tuple(ids)
+        for number, name in enumerate(ids):
+            check_text(name, f"ids[{number}]", MAX_TEXT_BYTES)
+        return self._delete(
+            lambda connection: reads.rids_of(connection, ids), requests.deleting(request_id, ids)
+        )
+
+    def delete_where(
+        self, condition: Filter, *, dry_run: bool = False, request_id: str = ""
+    ) -> Deleted:
+        """Remove the recordings that meet `condition`, or only count them."""
+        where(condition)
+        if dry_run:
+            with self._reading() as (view, connection):
+                return Deleted(reads.count(connection, condition), view.sequence)
+        return self._delete(
+            lambda connection: reads.rids(connection, condition),
+            requests.deleting(request_id, condition),
+        )
+
+    def get(self, ids: Sequence[str]) -> tuple[list[StoredRecording], list[str]]:
+        """The recordings of those ids, each once in their order, and the ids without one."""
+        found, missing = [], []
+        with self._reading() as (_, connection):
+            for name in dict.fromkeys(ids):
+                recording = reads.recording(connection, name)
+                if recording is None:
+                    missing.append(name)
+                else:
+                    found.append(recording)
+        return found, missing
+
+    def vectors(self, name: str) -> list[Segment]:
+        """Segments of a recording with their vectors as stored: unit length, fp16 precision."""
+        with self._reading() as (_, connection):
+            rows = reads.vectors_of(connection, name)
+        if not rows:
+            raise RecordingNotFound(f"`id` must exist, but {name!r} does not", field="id")
+        return [Segment(span, vector) for span, vector in rows]
+
+    def page(self, condition: Filter | None = None, *, after: int = 0, limit: int = 100) -> Page:
+        """Recordings that meet `condition`, oldest first, from behind the cursor `after`.
+
+        A cursor stays good whatever is written meanwhile; a replaced recording moves to the end.
+        """
+        limit = max(1, min(limit, MAX_PAGE))
+        with self._reading() as (_, connection):
+            recordings, cursor = reads.page(connection, condition, after, limit)
+        return Page(tuple(recordings), cursor)
+
+    def count(self, condition: Filter | None = None) -> int:
+        """Recordings that meet `condition`."""
+        with self._reading() as (_, connection):
+            return reads.count(connection, condition)
+
+    def unchanged(self, name: str, digest: str) -> bool:
+        """Whether that recording is stored as made from audio of that digest."""
+        with self._reading() as (_, connection):
+            return bool(digest) and reads.digest(connection, name) == digest
+
+    def search(
+        self,
+        query: Floats,
+        k: int,
+        condition: Filter | None = None,
+        *,
+        exclude_id: str | None = None,
+        group: bool = False,
+    ) -> Found:
+        """The `k` segments nearest to `query` (D,) by cosine; older ones first among equals.
+
+        `group` lets a recording count once, by its best segment. Raises TensorShape for a query
+        that is not a direction of this space.
+        """
+        direction = unit(query, self._dim, "query")
+        search = Search(direction, k, condition, exclude_id, group)
+        with self._reading() as (view, connection):
+            return search.run(view, connection, self._tuning.gather_limit)
+
+    def compact(self) -> None:
+        """Rebuild the base from the rows, which also drops deleted vectors from memory and disk.
+
+        Searches and writes go on meanwhile. Raises DiskFull or DataLoss, after which all is as
+        it was before.
+        """
+        with self._compacting:
+            self._check_serving()
+            view = self._writer.view
+            if self._saved and not len(view.tail) and not view.dead:
+                return
+            with storage_errors(), self._readers.lend() as connection:
+                base = build(self._batches(connection, view.upto), self._dim, view.upto)
+            with _full_disk():
+                self._base_file.save(base, view.sequence)
+            self._writer.publish(lambda current: current.rebased(base))
+            self._saved = True
+
+    def close(self, ending: EmbedsvcError) -> None:
+        """Refuse all further calls with `ending`."""
+        self._ending = ending
+        self._around.compactor.forget(self._identity.uid)
+        with self._compacting:
+            self._readers.close()
+            self._writer.close(ending)
+
+    @property
+    def _dim(self) -> int:
+        return self._identity.space.dim
+
+    def _prepare(
+        self, recordings: Sequence[Recording]
+    ) -> tuple[dict[int, Prepared], dict[int, EmbedsvcError]]:
+        ready: dict[int, Prepared] = {}
+        faulty: dict[int, EmbedsvcError] = {}
+        for position, recording in enumerate(recordings):
+            try:
+                ready[position] = prepare(recording, self._dim)
+            except EmbedsvcError as error:
+                faulty[position] = error
+        return ready, faulty
+
+    def _delete(
+        self, find: Callable[[apsw.Connection], list[int]], request: requests.Request
+    ) -> Deleted:
+        check_text(request.id, "request_id", MAX_REQUEST_ID_BYTES)
+
+        def write(connection: apsw.Connection, sequence: int) -> tuple[Deleted, Change | None]:
+            now = self._tuning.clock()
+            known = requests.recall(connection, request, now)
+            if isinstance(known, Deleted):
+                return known, None
+            changes = Changes(connection, sequence, now)
+            removed = changes.remove(find(connection))
+            outcome = Deleted(removed, sequence if removed else sequence - 1)
+            requests.store(connection, request, outcome, now)
+            return outcome, changes.result(self._dim) if removed else None
+
+        try:
+            outcome = self._write(write, 1)
+        except DiskFull:
+            self._around.ballast.release()
+            outcome = self._write(write, 1)
+        if self._damage is not None:
+            self._writer.publish(self._recovered)
+        return outcome
+
+    def _write(self, write: Write[T], size: int) -> T:
+        outcome = self._writer.submit(write, size)
+        self._compact_if_due()
+        return outcome
+
+    def _recovered(self, view: View) -> View:
+        with storage_errors(), self._readers.lend() as connection:
+            recovered: Recovered = recover(connection, self._base_file, self._dim, self._tuning)
+        self._damage, self._saved = recovered.damage, recovered.saved
+        return recovered.view
+
+    def _check_serving(self) -> None:
+        if self._ending is not None:
+            raise self._ending
+        if self._damage is not None:
+            raise DataLoss(self._damage.message, **self._damage.facts)
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[View, apsw.Connection]]:
+        """A view and a connection that show the same state until the end of the block."""
+        self._check_serving()
+        with storage_errors(), self._readers.lend() as connection:
+            yield self._meet(connection), connection
+
+    def _meet(self, connection: apsw.Connection) -> View:
+        """Begin a transaction in the state of the view.
+
+        In two states, a recording replaced between them would be found in neither: its old
+        segments are gone from the rows, its new ones not yet in the view.
+        """
+        for _ in range(TRIES):
+            view = self._writer.view
+            connection.execute("BEGIN")
+            if reads.sequence(connection) == view.sequence:
+                return view
+            connection.execute("ROLLBACK")
+
+        def begin() -> View:
+            connection.execute("BEGIN")
+            reads.sequence(connection)
+            return self._writer.view
+
+        return self._writer.at_rest(begin)
+
+    def _batches(self, connection: apsw.Connection, upto: int) -> Iterator[tuple[Keys, Halves]]:
+        for batch in reads.batches(connection, 0, upto, self._dim):
+            self._check_serving()
+            yield batch
+
+    def _compact_if_due(self) -> None:
+        view, tuning = self._writer.view, self._tuning
+        held = len(view.base) + len(view.tail)
+        too_dead = view.dead > max(tuning.dead_floor, tuning.dead_share * held)
+        if self._damage is None and (
+            not self._saved or len(view.tail) > tuning.tail_limit or too_dead
+        ):
+            self._around.compactor.request(self._identity.uid, self._try_compact)
+
+    def _try_compact(self) -> bool:
+        try:
+            self.compact()
+        except Exception as error:  # noqa: BLE001  # the caller is a thread with nobody to tell
+            self.last_compaction_error = error
+            return self._ending is not None
+        self.last_compaction_error = None
+        return True
+
+
+def _put_all(
+    changes: Changes, ready: dict[int, Prepared], mode: WriteMode
+) -> dict[int, EmbedsvcError]:
+    failures: dict[int, EmbedsvcError] = {}
+    for position, recording in ready.items():
+        try:
+            changes.put(recording, mode)
+        except EmbedsvcError as error:
+            failures[position] = error
+    return failures
+
+
+def _check_format(connection: apsw.Connection, name: str) -> None:
+    with connection:
+        connection.execute(
+            "INSERT OR IGNORE INTO meta (key, value) VALUES ('format', ?), ('sequence', 0)",
+            (FORMAT,),
+        )
+    stored = connection.execute("SELECT value FROM meta WHERE key = 'format'").get
+    if stored != FORMAT:
+        connection.close()
+        raise FailedPrecondition(
+            f"`collection` {name!r} must have format {FORMAT}, but has {stored}: "
+            "open it with the version that wrote it",
+            field="collection",
+            format=stored,
+        )
+
+
+@contextmanager
+def _full_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise DiskFull("`data_dir` must have room, but its disk is full or failing") from error
+        raise

@@ -1,0 +1,163 @@
+"""Recordings checked and turned into what the tables hold, before any lock is taken."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedsvc.errors import InvalidArgument, TensorShape
+from embedsvc.filters import kind
+from embedsvc.index.where import INT64, KINDS
+from embedsvc.types import Floats, Metadata, MetadataValue, Recording, Segment
+
+MAX_ID_BYTES = 512
+MAX_SEGMENTS = 20_000
+MAX_FIELDS = 64
+MAX_TEXT_BYTES = 4_096
+MAX_DIGEST_BYTES = 128
+FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+
+Halves = NDArray[np.float16]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recording that can be stored; vectors (S, D) are of unit length."""
+
+    id: str
+    metadata: str
+    labels: tuple[tuple[str, int, MetadataValue], ...]
+    length: int
+    digest: str
+    spans: tuple[tuple[int, int], ...]
+    vectors: Halves
+
+
+def prepare(recording: Recording, dim: int) -> Prepared:
+    """Check a recording; raises InvalidArgument or TensorShape naming the part at fault."""
+    check_text(recording.id, "id", MAX_ID_BYTES)
+    if not recording.id:
+        raise InvalidArgument("`id` must not be empty", field="id")
+    if recording.digest:
+        check_text(recording.digest, "digest", MAX_DIGEST_BYTES)
+    if not _is_whole(recording.length) or recording.length < 0:
+        raise InvalidArgument(
+            "`length` must be a whole number of samples, 0 or more, of 64 bits", field="length"
+        )
+    return Prepared(
+        id=recording.id,
+        metadata=_metadata(recording.metadata),
+        labels=tuple((key, KINDS[kind(value)], value) for key, value in recording.metadata.items()),
+        length=recording.length,
+        digest=recording.digest,
+        spans=_spans(recording.segments),
+        vectors=_vectors(recording.segments, dim),
+    )
+
+
+def unit(vector: Floats, dim: int, field: str) -> Doubles:
+    """`vector` (D,) scaled to length 1; raises TensorShape naming `field` if it has no direction."""
+    array = np.asarray(vector)
+    if array.shape != (dim,) or array.dtype.kind not in "fiu":
+        raise TensorShape(
+            f"`{field}` must be {dim} numbers, but has shape {array.shape} of {array.dtype}",
+            field=field,
+            dimensions=dim,
+        )
+    precise = array.astype(np.float64)
+    if not np.isfinite(precise).all():
+        raise TensorShape(f"`{field}` must be finite, but has NaN or infinity", field=field)
+    peak = np.abs(precise).max(initial=0.0)
+    if peak == 0.0:
+        raise TensorShape(f"`{field}` must have a direction, but is all zeros", field=field)
+    # Scaled by its peak first, so that no square under- or overflows.
+    scaled: Doubles = precise / peak
+    return scaled / np.sqrt(scaled @ scaled)
+
+
+def check_text(text: object, field: str, limit_bytes: int) -> None:
+    """Raise InvalidArgument unless `text` is Unicode text of at most `limit_bytes` as UTF-8."""
+    if not isinstance(text, str):
+        raise InvalidArgument(f"`{field}` must be text, but is {type(text).__name__}", field=field)
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(
+            f"`{field}` must be Unicode text, but has half a surrogate pair", field=field
+        ) from error
+    if size > limit_bytes:
+        raise InvalidArgument(
+            f"`{field}` must be at most {limit_bytes} bytes, but is {size}",
+            field=field,
+            limit_bytes=limit_bytes,
+            size_bytes=size,
+        )
+
+
+def _metadata(metadata: Metadata) -> str:
+    if len(metadata) > MAX_FIELDS:
+        raise InvalidArgument(
+            f"`metadata` must have at most {MAX_FIELDS} fields, but has {len(metadata)}",
+            field="metadata",
+            limit_fields=MAX_FIELDS,
+        )
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not FIELD_NAME.fullmatch(key):
+            raise InvalidArgument(
+                "`metadata` must have field names of 1-64 letters, digits, `_`, `.` or `-` that "
+                f"begin with a letter or `_`, but has {str(key)[:80]!r}",
+                field="metadata",
+            )
+        _check_value(value, f"metadata.{key}")
+    return json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _check_value(value: object, field: str) -> None:
+    match value:
+        case str():
+            check_text(value, field, MAX_TEXT_BYTES)
+        case int() if value not in INT64:
+            raise InvalidArgument(f"`{field}` must fit 64 bits, but is larger", field=field)
+        case float() if not math.isfinite(value):
+            raise InvalidArgument(f"`{field}` must be finite, but is {value}", field=field)
+        case int() | float():
+            pass
+        case _:
+            raise InvalidArgument(
+                f"`{field}` must be text, a number or a boolean, but is {type(value).__name__}",
+                field=field,
+            )
+
+
+def _spans(segments: Sequence[Segment]) -> tuple[tuple[int, int], ...]:
+    if not 1 <= len(segments) <= MAX_SEGMENTS:
+        raise InvalidArgument(
+            f"`segments` must be 1-{MAX_SEGMENTS}, but are {len(segments)}",
+            field="segments",
+            limit_segments=MAX_SEGMENTS,
+        )
+    spans = tuple((segment.span.start, segment.span.end) for segment in segments)
+    for number, (start, end) in enumerate(spans):
+        if not (_is_whole(start) and _is_whole(end) and 0 <= start < end):
+            raise InvalidArgument(
+                f"`segments[{number}].span` must be samples with 0 <= start < end < 2**63",
+                field=f"segments[{number}].span",
+            )
+    return spans
+
+
+def _vectors(segments: Sequence[Segment], dim: int) -> Halves:
+    units = [
+        unit(segment.vector, dim, f"segments[{number}].vector")
+        for number, segment in enumerate(segments)
+    ]
+    return np.stack(units).astype("<f2")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value in INT64

@@ -1,0 +1,210 @@
+"""Questions to the tables."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import apsw
+import numpy as np
+
+from embedsvc.errors import DataLoss
+from embedsvc.filters import Filter
+from embedsvc.index.changes import Keys, checksum
+from embedsvc.index.prepared import Halves
+from embedsvc.index.where import where
+from embedsvc.types import Floats, Metadata, Span, StoredRecording
+
+BATCH = 4_096
+"""Vectors read at once when all are."""
+
+NAMED = 10
+"""Damaged recordings named in a message."""
+
+_RECORDING = "r.rid, r.id, r.metadata, r.length, r.digest, r.created_at, r.sequence"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A live segment and the recording it is of."""
+
+    rid: int
+    id: str
+    metadata: Metadata
+    span: Span
+
+
+def sequence(connection: apsw.Connection) -> int:
+    """Number of the last committed write."""
+    return int(connection.execute("SELECT value FROM meta WHERE key = 'sequence'").get)
+
+
+def last_sid(connection: apsw.Connection) -> int:
+    """The last segment ever stored, gone or not."""
+    return int(
+        connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segment'").get or 0
+    )
+
+
+def counts(connection: apsw.Connection) -> tuple[int, int]:
+    """Recordings and segments."""
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM recording), (SELECT count(*) FROM segment)"
+    ).fetchall()[0]
+    return int(row[0]), int(row[1])
+
+
+def count(connection: apsw.Connection, condition: Filter | None) -> int:
+    """Recordings that meet `condition`."""
+    part = where(condition)
+    sql = f"SELECT count(*) FROM recording r WHERE {part.sql}"  # noqa: S608  # values are bound
+    return int(connection.execute(sql, part.values).get)
+
+
+def rids(connection: apsw.Connection, condition: Filter) -> list[int]:
+    """Keys of the recordings that meet `condition`."""
+    part = where(condition)
+    sql = f"SELECT r.rid FROM recording r WHERE {part.sql}"  # noqa: S608  # values are bound
+    return [row[0] for row in connection.execute(sql, part.values)]
+
+
+def rids_of(connection: apsw.Connection, ids: Sequence[str]) -> list[int]:
+    """Keys of those of `ids` that are stored."""
+    sql = "SELECT rid FROM recording WHERE id = ?"
+    found = [connection.execute(sql, (name,)).get for name in dict.fromkeys(ids)]
+    return [rid for rid in found if rid is not None]
+
+
+def allowed(connection: apsw.Connection, condition: Filter) -> Keys:
+    """Segments of the recordings that meet `condition`, ascending."""
+    part = where(condition)
+    sql = f"SELECT s.sid FROM recording r JOIN segment s ON s.rid = r.rid WHERE {part.sql}"  # noqa: S608  # values are bound
+    rows = connection.execute(sql, part.values)
+    return np.sort(np.fromiter((row[0] for row in rows), np.int64))
+
+
+def matches(connection: apsw.Connection, sids: Sequence[int]) -> dict[int, Match]:
+    """Those of `sids` that still exist."""
+    rows = connection.execute(
+        "SELECT s.sid, r.rid, r.id, r.metadata, s.start, s.stop FROM segment s "
+        "JOIN recording r ON r.rid = s.rid WHERE s.sid IN (SELECT value FROM json_each(?))",
+        (json.dumps(sids),),
+    )
+    return {
+        sid: Match(rid, name, json.loads(metadata), Span(start, stop))
+        for sid, rid, name, metadata, start, stop in rows
+    }
+
+
+def recording(connection: apsw.Connection, name: str) -> StoredRecording | None:
+    """The recording of that id."""
+    rows = connection.execute(f"SELECT {_RECORDING} FROM recording r WHERE r.id = ?", (name,))  # noqa: S608  # constants
+    found = list(_recordings(connection, rows.fetchall()))
+    return found[0] if found else None
+
+
+def digest(connection: apsw.Connection, name: str) -> str | None:
+    """The digest stored with that id."""
+    found = connection.execute("SELECT digest FROM recording WHERE id = ?", (name,)).get
+    return None if found is None else str(found)
+
+
+def page(
+    connection: apsw.Connection, condition: Filter | None, after: int, limit: int
+) -> tuple[list[StoredRecording], int | None]:
+    """Up to `limit` recordings stored after key `after`, and the last key if there are more."""
+    part = where(condition)
+    sql = (
+        f"SELECT {_RECORDING} FROM recording r WHERE r.rid > ? AND ({part.sql}) "  # noqa: S608  # values are bound
+        "ORDER BY r.rid LIMIT ?"
+    )
+    rows = connection.execute(sql, (after, *part.values, limit + 1)).fetchall()
+    cursor = rows[limit - 1][0] if len(rows) > limit else None
+    return list(_recordings(connection, rows[:limit])), cursor
+
+
+def vectors_of(connection: apsw.Connection, name: str) -> list[tuple[Span, Floats]]:
+    """Spans and vectors of a recording in their order; raises DataLoss for a damaged one."""
+    rows = connection.execute(
+        "SELECT s.sid, s.start, s.stop, v.data, v.crc FROM recording r "
+        "JOIN segment s ON s.rid = r.rid LEFT JOIN vector v ON v.sid = s.sid "
+        "WHERE r.id = ? ORDER BY s.sid",
+        (name,),
+    ).fetchall()
+    if not all(_is_whole(sid, data, crc) for sid, _, _, data, crc in rows):
+        raise damage([name])
+    return [
+        (Span(start, stop), np.frombuffer(data, "<f2").astype(np.float32))
+        for _, start, stop, data, _ in rows
+    ]
+
+
+def batches(
+    connection: apsw.Connection, after: int, upto: int, dim: int
+) -> Iterator[tuple[Keys, Halves]]:
+    """Live segments after `after` up to `upto`, ascending, a batch at a time.
+
+    Raises DataLoss naming every recording of theirs whose vectors fail their checksum.
+    """
+    while True:
+        rows = _vectors(connection, after, upto)
+        if not rows:
+            return
+        if not all(_is_whole(*row) and len(row[1]) == 2 * dim for row in rows):
+            raise damage(_damaged(connection, after, upto))
+        data = np.frombuffer(b"".join(row[1] for row in rows), "<f2").reshape(len(rows), dim)
+        yield np.fromiter((row[0] for row in rows), np.int64), data
+        after = rows[-1][0]
+
+
+def damage(names: Sequence[str]) -> DataLoss:
+    """The error for recordings whose vectors fail their checksum."""
+    shown = ", ".join(repr(name) for name in names[:NAMED])
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return DataLoss(
+        f"`collection` must be whole, but vectors of {shown}{more} fail their checksum: "
+        "delete these recordings, or restore a backup",
+        damaged_recordings=len(names),
+    )
+
+
+def _vectors(connection: apsw.Connection, after: int, upto: int) -> list[tuple[int, bytes, int]]:
+    return connection.execute(
+        "SELECT s.sid, v.data, v.crc FROM segment s LEFT JOIN vector v ON v.sid = s.sid "
+        "WHERE s.sid > ? AND s.sid <= ? ORDER BY s.sid LIMIT ?",
+        (after, upto, BATCH),
+    ).fetchall()
+
+
+def _is_whole(sid: int, data: bytes | None, crc: int | None) -> bool:
+    return data is not None and checksum(sid, data) == crc
+
+
+def _damaged(connection: apsw.Connection, after: int, upto: int) -> list[str]:
+    bad = []
+    while rows := _vectors(connection, after, upto):
+        bad += [row[0] for row in rows if not _is_whole(*row)]
+        after = rows[-1][0]
+    return list(dict.fromkeys(match.id for match in matches(connection, bad).values()))
+
+
+def _recordings(
+    connection: apsw.Connection, rows: Sequence[tuple[int, str, str, int, str, float, int]]
+) -> Iterator[StoredRecording]:
+    spans: dict[int, list[Span]] = {row[0]: [] for row in rows}
+    found = connection.execute(
+        "SELECT rid, start, stop FROM segment WHERE rid IN (SELECT value FROM json_each(?)) "
+        "ORDER BY sid",
+        (json.dumps(list(spans)),),
+    )
+    for rid, start, stop in found:
+        spans[rid].append(Span(start, stop))
+    for rid, name, metadata, length, sha256, created_at, number in rows:
+        yield StoredRecording(
+            id=name,
+            metadata=json.loads(metadata),
+            length=length,
+            digest=sha256,
+            spans=tuple(spans[rid]),
+            sequence=number,
+            created_at=created_at,
+        )

@@ -1,0 +1,181 @@
+"""What a search sees: the base, the tail after it, and the state of the rows they match.
+
+Nothing in a published view changes, and a new one is published by assigning one reference, so
+that searches need no lock. FAISS crashes when an index is searched while it grows.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from embedsvc.index.base import Base
+from embedsvc.index.changes import Change, Keys
+from embedsvc.index.prepared import Doubles, Halves
+from embedsvc.types import Floats
+
+ROUNDING = 1e-5
+"""More than two ways to compute one score can differ: float32 sums of 1,024 products of parts
+of unit vectors differ by less than 2e-6."""
+
+RESCORED = 4_096
+"""Vectors scored again at once; 32 MB at 1,024 dimensions."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Segments stored since the base; rows from `count` on are room to grow.
+
+    Views share these arrays: only the newest may append, and only behind every reader's count.
+    """
+
+    sids: Keys
+    vectors: Floats
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def appended(self, sids: Keys, vectors: Halves) -> "Tail":
+        """This and more segments, in the same arrays while they have room."""
+        count = self.count + len(sids)
+        tail = self if count <= len(self.sids) else self._grown(count)
+        tail.sids[self.count : count] = sids
+        tail.vectors[self.count : count] = vectors
+        return replace(tail, count=count)
+
+    def after(self, sid: int) -> "Tail":
+        """The segments after `sid`, in arrays of their own."""
+        first = int(np.searchsorted(self.sids[: self.count], sid, side="right"))
+        sids, vectors = self.sids[first : self.count], self.vectors[first : self.count]
+        return Tail(sids.copy(), vectors.copy(), len(sids))
+
+    def _grown(self, count: int) -> "Tail":
+        capacity = max(64, 2 * count)
+        sids = np.zeros(capacity, np.int64)
+        vectors = np.zeros((capacity, self.vectors.shape[1]), np.float32)
+        sids[: self.count] = self.sids[: self.count]
+        vectors[: self.count] = self.vectors[: self.count]
+        return Tail(sids, vectors, self.count)
+
+
+def empty_tail(dim: int) -> Tail:
+    """A tail without segments."""
+    return Tail(np.zeros(0, np.int64), np.zeros((0, dim), np.float32), 0)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Segments by score, best first, then by age.
+
+    A segment that is not among them scores less than `floor`, or was not allowed. `scanned` were
+    scored.
+    """
+
+    sids: Keys
+    scores: Doubles
+    floor: float
+    scanned: int
+
+
+@dataclass(frozen=True)
+class View:
+    """The state of a collection after write number `sequence`; counts are of live rows."""
+
+    base: Base
+    tail: Tail
+    sequence: int
+    recordings: int
+    segments: int
+
+    @property
+    def dead(self) -> int:
+        """Segments in memory whose rows are gone."""
+        return len(self.base) + len(self.tail) - self.segments
+
+    @property
+    def upto(self) -> int:
+        """The last segment it holds."""
+        return int(self.tail.sids[len(self.tail) - 1]) if len(self.tail) else self.base.upto
+
+    def changed(self, changes: list[Change], sequence: int) -> "View":
+        """The view after `changes`; not to be used unless they are committed."""
+        tail = self.tail
+        for change in changes:
+            tail = tail.appended(change.sids, change.vectors)
+        return View(
+            self.base,
+            tail,
+            sequence,
+            self.recordings + sum(change.recordings for change in changes),
+            self.segments + sum(change.segments for change in changes),
+        )
+
+    def rebased(self, base: Base) -> "View":
+        """The same rows on a newer base."""
+        return replace(self, base=base, tail=self.tail.after(base.upto))
+
+    def nearest(
+        self, query: Doubles, want: int, allowed: Keys | None, gather_limit: int
+    ) -> Nearest:
+        """At least the `want` best segments for the unit vector `query` (D,), or all there are.
+
+        `allowed` are ascending sids. The scores are computed again from the stored vectors, one
+        by one, so that they do not depend on where a segment is held or who scored it first.
+        """
+        coarse = query.astype(np.float32)
+        in_base = None if allowed is None else _positions(self.base.sids, allowed)
+        in_tail = None if allowed is None else _positions(self.tail.sids[: len(self.tail)], allowed)
+        held, base_floor = self._best_of_base(coarse, want, in_base, gather_limit)
+        fresh, tail_floor = self._best_of_tail(coarse, want, in_tail)
+        sids = np.concatenate([self.base.sids[held], self.tail.sids[fresh]])
+        scores = np.concatenate(
+            [_scores(self.base.codes, held, query), _scores(self.tail.vectors, fresh, query)]
+        )
+        order = np.lexsort((sids, -scores))
+        sizes = (
+            len(self.base) if in_base is None else len(in_base),
+            len(self.tail) if in_tail is None else len(in_tail),
+        )
+        floor = max(base_floor, tail_floor) + ROUNDING
+        return Nearest(sids[order], scores[order], floor, sum(sizes))
+
+    def _best_of_base(
+        self, query: Floats, want: int, positions: Keys | None, gather_limit: int
+    ) -> tuple[Keys, float]:
+        if positions is not None and len(positions) <= gather_limit:
+            scores = self.base.codes[positions].astype(np.float32) @ query
+            return _best(positions, scores, want)
+        if not len(self.base):
+            return np.zeros(0, np.int64), -np.inf
+        found, scores = self.base.search(query, want, positions)
+        all_there = len(self.base) if positions is None else len(positions)
+        return found, float(scores.min(initial=np.inf)) if len(found) < all_there else -np.inf
+
+    def _best_of_tail(self, query: Floats, want: int, positions: Keys | None) -> tuple[Keys, float]:
+        vectors = self.tail.vectors[: len(self.tail)]
+        if positions is None:
+            return _best(np.arange(len(vectors)), vectors @ query, want)
+        return _best(positions, vectors[positions] @ query, want)
+
+
+def _positions(sids: Keys, allowed: Keys) -> Keys:
+    """Where the `allowed` are among `sids`, for those that are; both ascend."""
+    places = np.searchsorted(sids, allowed)
+    inside = places < len(sids)
+    places, allowed = places[inside], allowed[inside]
+    return places[sids[places] == allowed]
+
+
+def _scores(vectors: Floats | Halves, positions: Keys, query: Doubles) -> Doubles:
+    """Products with `query`, each row on its own: a matrix product may sum rows differently."""
+    parts = [np.zeros(0)]
+    for first in range(0, len(positions), RESCORED):
+        parts.append((vectors[positions[first : first + RESCORED]] * query).sum(axis=1))
+    return np.concatenate(parts)
+
+
+def _best(positions: Keys, scores: Floats, want: int) -> tuple[Keys, float]:
+    if len(positions) <= want:
+        return positions, -np.inf
+    top = np.argpartition(-scores, want - 1)[:want]
+    return positions[top], float(scores[top].min())

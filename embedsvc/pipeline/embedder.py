@@ -1,0 +1,225 @@
+"""Speech in, embeddings out: the straight line from a source to its vectors."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+from embedsvc.audio import DecodePool, Door, Windower, features
+from embedsvc.batcher import Batcher, Ran
+from embedsvc.encoder import Encoder, Plan
+from embedsvc.errors import EmbedsvcError
+from embedsvc.pipeline.live import Live
+from embedsvc.pipeline.reading import Reader, Upload, Utterance
+from embedsvc.pipeline.tally import Tally
+from embedsvc.types import (
+    AudioWarning,
+    ChannelPolicy,
+    Embedding,
+    Output,
+    OutputSpec,
+    PcmFormat,
+    Pooling,
+    Source,
+    Span,
+    Timing,
+    Window,
+    Windowing,
+)
+
+WINDOWS_AHEAD = 4
+"""Windows of one recording that may wait for the encoder: enough to keep it busy."""
+
+
+class Windowed(Protocol):
+    """Speech that comes as windows; what is known at its end."""
+
+    digest: str
+    warnings: tuple[AudioWarning, ...]
+
+    def windows(self) -> AsyncGenerator[Window]:
+        """The windows, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a request wants of each utterance; `names` are those of the plans."""
+
+    names: tuple[str, ...]
+    plans: tuple[Plan, ...]
+    windowing: Windowing
+    frame_limit: int | None = None
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that some output needs."""
+        return [plan.layer for plan in self.plans]
+
+    @property
+    def keeps_frames(self) -> bool:
+        """Whether some output is frames."""
+        return any(plan.pooling is Pooling.NONE for plan in self.plans)
+
+
+@dataclass
+class Clock:
+    """Adds up the stages of one request."""
+
+    started: float = field(default_factory=time.perf_counter)
+    decode: float = 0.0
+    queue: float = 0.0
+    compute: float = 0.0
+
+    def stop(self) -> Timing:
+        """What each stage took until now."""
+        return Timing(self.decode, self.queue, self.compute, time.perf_counter() - self.started)
+
+
+class Embedder:
+    """Embeds utterances, uploads and live streams with one encoder."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        batcher: Batcher,
+        pool: DecodePool,
+        *,
+        max_unary_seconds: float,
+        max_upload_seconds: float,
+    ) -> None:
+        self.encoder = encoder
+        self._batcher = batcher
+        self._pool = pool
+        self._reader = Reader(pool, max_unary_seconds)
+        self._max_upload_seconds = max_upload_seconds
+
+    def wish(
+        self, specs: Sequence[OutputSpec], windowing: Windowing, field: str = "outputs[{}]"
+    ) -> Wish:
+        """Settle what is asked; raises InvalidArgument for what this model cannot do."""
+        Windower(windowing)  # checks its numbers
+        plans = []
+        for place, spec in enumerate(specs):
+            try:
+                plans.append(self.encoder.plan(spec, windowing))
+            except EmbedsvcError as error:
+                raise error.at(field.format(place)) from error
+        return Wish(tuple(spec.name for spec in specs), tuple(plans), windowing)
+
+    async def embed(self, source: Source, wish: Wish, *, patient: bool = False) -> Embedding:
+        """One utterance in memory."""
+        clock = Clock()
+        utterance = await self.read(source, wish.windowing, clock)
+        tally = await self.run(utterance, self._tally(wish), clock, patient=patient)
+        return self._embedding(wish, tally, utterance, clock)
+
+    async def embed_file(self, file: BinaryIO, source: Source, wish: Wish) -> Embedding:
+        """One upload: `file` holds its bytes, `source` says how to read them."""
+        clock = Clock()
+        upload = self.open(file, source, wish.windowing)
+        tally = await self.run(upload, self._tally(wish), clock, patient=True)
+        return self._embedding(wish, tally, upload, clock)
+
+    async def read(self, source: Source, windowing: Windowing, clock: Clock) -> Utterance:
+        """Decode and check one utterance."""
+        started = time.perf_counter()
+        utterance = Utterance(await self._reader.read(source), windowing)
+        clock.decode += time.perf_counter() - started
+        return utterance
+
+    def open(self, file: BinaryIO, source: Source, windowing: Windowing) -> Upload:
+        """An upload that is decoded as it is embedded."""
+        door = Door(source.policy, self._max_upload_seconds, source.strict)
+        return Upload(file, source.pcm, door, windowing, self._pool)
+
+    async def run(
+        self, speech: Windowed, tally: Tally, clock: Clock, *, patient: bool = False
+    ) -> Tally:
+        """Send every window of `speech` through the encoder and into `tally`, in order."""
+        ahead: deque[tuple[Window, asyncio.Task[Ran]]] = deque()
+        try:
+            async with aclosing(speech.windows()) as windows:
+                async for window in windows:
+                    task = asyncio.create_task(self._pass(window, tally, patient))
+                    ahead.append((window, task))
+                    if len(ahead) >= WINDOWS_AHEAD:
+                        await _settle(ahead, tally, clock)
+            while ahead:
+                await _settle(ahead, tally, clock)
+        finally:
+            for _, task in ahead:
+                task.cancel()
+        return tally
+
+    async def stream(
+        self, chunks: AsyncIterator[bytes | None], pcm: PcmFormat, policy: ChannelPolicy, wish: Wish
+    ) -> AsyncIterator[Embedding]:
+        """Live PCM in any chunks; the embedding of each window as soon as its core is known.
+
+        None among the chunks asks for everything received so far.
+        """
+        door = Door(policy, self._max_upload_seconds)
+        live = Live(pcm, door, wish.windowing)
+        async for chunk in chunks:
+            windows = live.flush() if chunk is None else live.push(chunk)
+            for window in windows:
+                yield await self._one_window(window, wish)
+        for window in live.finish():
+            yield await self._one_window(window, wish)
+
+    async def _one_window(self, window: Window, wish: Wish) -> Embedding:
+        clock = Clock()
+        tally = self._tally(wish)
+        ran = await self._pass(window, tally, patient=True)
+        tally.add(window, ran.encoded)
+        clock.queue, clock.compute = ran.queue, ran.compute
+        return Embedding(
+            outputs=self._outputs(wish, tally, window.core),
+            span=window.core,
+            frames=tally.frame_count,
+            timing=clock.stop(),
+        )
+
+    async def _pass(self, window: Window, tally: Tally, patient: bool) -> Ran:
+        frames = await asyncio.to_thread(features, window.samples)
+        return await self._batcher.submit(frames, tally.ask(window), patient=patient)
+
+    def _tally(self, wish: Wish) -> Tally:
+        return Tally(wish.layers, keep_frames=wish.keeps_frames, frame_limit=wish.frame_limit)
+
+    def _embedding(self, wish: Wish, tally: Tally, speech: Windowed, clock: Clock) -> Embedding:
+        span = Span(0, tally.samples)
+        return Embedding(
+            outputs=self._outputs(wish, tally, span),
+            span=span,
+            frames=tally.frame_count,
+            warnings=speech.warnings,
+            digest=speech.digest,
+            timing=clock.stop(),
+        )
+
+    def _outputs(self, wish: Wish, tally: Tally, span: Span) -> tuple[Output, ...]:
+        outputs = []
+        for name, plan in zip(wish.names, wish.plans, strict=True):
+            if plan.pooling is Pooling.NONE:
+                array = self.encoder.finish_frames(plan, tally.frames(plan.layer))
+            else:
+                array = self.encoder.finish(plan, tally.whole(plan.layer))
+            outputs.append(Output(name, plan.space, array, span))
+        return tuple(outputs)
+
+
+async def _settle(
+    ahead: "deque[tuple[Window, asyncio.Task[Ran]]]", tally: Tally, clock: Clock
+) -> None:
+    """Wait for the oldest window and add it."""
+    window, task = ahead[0]
+    ran = await task
+    ahead.popleft()
+    tally.add(window, ran.encoded)
+    clock.queue += ran.queue
+    clock.compute += ran.compute

@@ -1,0 +1,359 @@
+"""Collections of recordings: add speech, find it again."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import numpy as np
+
+from embedsvc.encoder import Plan
+from embedsvc.errors import CollectionNotFound, EmbedsvcError, InvalidArgument, SpaceMismatch
+from embedsvc.filters import Filter
+from embedsvc.index import Catalog, Collection, Deleted, Page, RequestKey, WriteMode
+from embedsvc.pipeline import receipts, segments
+from embedsvc.pipeline.embedder import Clock, Embedder, Wish
+from embedsvc.pipeline.reading import Upload, Utterance
+from embedsvc.pipeline.receipts import Stored, Written
+from embedsvc.pipeline.tally import Tally
+from embedsvc.timing import FRAME
+from embedsvc.types import (
+    AudioWarning,
+    CollectionInfo,
+    Floats,
+    Found,
+    Metadata,
+    OutputSpec,
+    Pooling,
+    Recording,
+    Segment,
+    Segmentation,
+    Source,
+    Space,
+    StoredRecording,
+    Timing,
+    Windowing,
+)
+
+
+@dataclass(frozen=True)
+class ReadyVectors:
+    """Segments whose vectors were made before, in the space of `fingerprint`."""
+
+    segments: tuple[Segment, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A recording that a caller wants stored; a `file` holds the bytes of a long one.
+
+    `content` may be the error that reading it from the request gave.
+    """
+
+    id: str
+    metadata: Metadata
+    content: Source | ReadyVectors | EmbedsvcError
+    file: BinaryIO | None = None
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How to store: `request` makes the write safe to repeat."""
+
+    mode: WriteMode = WriteMode.UPSERT
+    skip_unchanged: bool = False
+    request_id: str = ""
+    request_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search: exactly one of the three queries is set."""
+
+    audio: Source | None = None
+    vector: Floats | None = None
+    fingerprint: str = ""
+    recording_id: str | None = None
+    top_k: int = 10
+    condition: Filter | None = None
+    min_score: float | None = None
+    one_per_recording: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found, and what was noticed about its audio."""
+
+    found: Found
+    warnings: tuple[AudioWarning, ...]
+    samples: int
+    frames: int
+    timing: Timing
+
+
+class Library:
+    """Every collection of one data directory, with the encoder that fills them."""
+
+    def __init__(self, embedder: Embedder, catalog: Catalog) -> None:
+        self._embedder = embedder
+        self.catalog = catalog
+
+    async def create(
+        self,
+        name: str,
+        spec: OutputSpec,
+        windowing: Windowing,
+        segmentation: Segmentation,
+        foreign: Space | None = None,
+    ) -> CollectionInfo:
+        """A new collection in the space of `spec`, or in one of vectors made elsewhere."""
+        segments.check(segmentation)
+        if foreign is None:
+            (plan,) = self._embedder.wish([spec], windowing).plans
+            if plan.pooling is Pooling.NONE:
+                raise InvalidArgument(
+                    "`vectors.pooling` must make one vector of a segment, but is NONE",
+                    field="vectors.pooling",
+                )
+            foreign = plan.space
+        collection = await asyncio.to_thread(self.catalog.create, name, foreign, segmentation)
+        return await asyncio.to_thread(collection.info)
+
+    async def info(self, name: str) -> CollectionInfo:
+        """A collection as it is now."""
+        collection = await self._collection(name)
+        return await asyncio.to_thread(collection.info)
+
+    async def collections(self, after: str, limit: int) -> list[CollectionInfo]:
+        """Collections by name, from the first after `after`."""
+
+        def read() -> list[CollectionInfo]:
+            return [self.catalog.get(name).info() for name in self.catalog.names(after, limit)]
+
+        return await asyncio.to_thread(read)
+
+    async def delete_collection(self, name: str, *, allow_missing: bool) -> None:
+        """A collection and all it holds."""
+        try:
+            await asyncio.to_thread(self.catalog.delete, name)
+        except CollectionNotFound:
+            if not allow_missing:
+                raise
+
+    async def add(
+        self, name: str, submissions: Sequence[Submission], options: WriteOptions
+    ) -> Written:
+        """Embed what is audio, then store everything in one durable write.
+
+        Each submission has its own result; a submission at fault keeps no other from being
+        stored. A request id that was answered before gets the same answer, and nothing is done.
+        """
+        clock = Clock()
+        collection = await self._collection(name)
+        key = RequestKey(options.request_id, options.request_digest)
+        earlier = await asyncio.to_thread(collection.recall, key)
+        if earlier is not None:
+            return receipts.written(earlier, clock.stop())
+        outcomes = await asyncio.gather(
+            *(self._prepare(collection, each, options, clock) for each in submissions),
+            return_exceptions=True,
+        )
+        results, recordings = _sorted(submissions, outcomes)
+        settled = receipts.settled(results)
+        key = replace(key, note=receipts.note(results)) if settled else RequestKey()
+        added = await asyncio.to_thread(collection.add, recordings, mode=options.mode, key=key)
+        return receipts.written(added, clock.stop(), results)
+
+    async def get(self, name: str, ids: Sequence[str]) -> tuple[list[StoredRecording], list[str]]:
+        """The recordings that are there, and the ids that are not."""
+        collection = await self._collection(name)
+        return await asyncio.to_thread(collection.get, ids)
+
+    async def vectors(self, name: str, id: str) -> Floats:  # the field's name
+        """The vectors (S, D) of a stored recording."""
+        collection = await self._collection(name)
+        stored = await asyncio.to_thread(collection.vectors, id)
+        return np.stack([segment.vector for segment in stored])
+
+    async def list(self, name: str, condition: Filter | None, after: int, limit: int) -> Page:
+        """Recordings that a filter allows, in the order they were stored."""
+        collection = await self._collection(name)
+        return await asyncio.to_thread(collection.page, condition, after=after, limit=limit)
+
+    async def count(self, name: str, condition: Filter | None) -> int:
+        """How many recordings a filter allows."""
+        collection = await self._collection(name)
+        return await asyncio.to_thread(collection.count, condition)
+
+    async def delete(
+        self, name: str, ids: Sequence[str], *, dry_run: bool, request_id: str
+    ) -> Deleted:
+        """Recordings by id; those that are not there are not counted."""
+        collection = await self._collection(name)
+        if dry_run:
+            found, _ = await asyncio.to_thread(collection.get, ids)
+            return Deleted(len({recording.id for recording in found}), collection.sequence)
+        return await asyncio.to_thread(collection.delete, ids, request_id)
+
+    async def delete_where(
+        self, name: str, condition: Filter, *, dry_run: bool, request_id: str
+    ) -> Deleted:
+        """Recordings that a filter allows."""
+        collection = await self._collection(name)
+        return await asyncio.to_thread(
+            collection.delete_where, condition, dry_run=dry_run, request_id=request_id
+        )
+
+    async def search(self, name: str, search: Search) -> Answer:
+        """The nearest segments to an audio, a vector or a stored recording."""
+        clock = Clock()
+        collection = await self._collection(name)
+        query = await self._query(collection, search, clock)
+        found = await asyncio.to_thread(
+            collection.search,
+            query.vector,
+            search.top_k,
+            search.condition,
+            exclude_id=search.recording_id,
+            group=search.one_per_recording,
+        )
+        if search.min_score is not None:
+            hits = tuple(hit for hit in found.hits if hit.score >= search.min_score)
+            found = replace(found, hits=hits)
+        return Answer(found, query.warnings, query.samples, query.frames, clock.stop())
+
+    async def _collection(self, name: str) -> Collection:
+        return await asyncio.to_thread(self.catalog.get, name)
+
+    async def _query(self, collection: Collection, search: Search, clock: Clock) -> "_Query":
+        space = collection.space
+        if search.vector is not None:
+            _same_space(space, search.fingerprint, "vector.space_fingerprint")
+            return _Query(search.vector)
+        if search.recording_id is not None:
+            vectors = await self.vectors(collection.name, search.recording_id)
+            return _Query(vectors.mean(axis=0))
+        assert search.audio is not None
+        wish = self._wish(space)
+        embedding = await self._embedder.embed(search.audio, wish)
+        clock.decode += embedding.timing.decode
+        clock.queue += embedding.timing.queue
+        clock.compute += embedding.timing.compute
+        (output,) = embedding.outputs
+        return _Query(output.array, embedding.warnings, len(embedding.span), embedding.frames)
+
+    def _wish(self, space: Space) -> Wish:
+        """How this server's encoder makes vectors of `space`; SpaceMismatch if it does not."""
+        name, _, _ = space.projection.partition(":")
+        spec = OutputSpec("", space.layer, space.pooling, name, space.normalized)
+        try:
+            wish = self._embedder.wish([spec], space.windowing)
+        except InvalidArgument as error:
+            raise _mismatch(space.fingerprint, "none", "audio") from error
+        _same_space(space, wish.plans[0].space.fingerprint, "audio")
+        return wish
+
+    async def _prepare(
+        self, collection: Collection, submission: Submission, options: WriteOptions, clock: Clock
+    ) -> tuple[Stored, Recording | None]:
+        """A submission as a recording to store; None when it is stored already."""
+        content = submission.content
+        if isinstance(content, EmbedsvcError):
+            raise content
+        if isinstance(content, ReadyVectors):
+            _same_space(collection.space, content.fingerprint, "vectors.space_fingerprint")
+            recording = Recording(submission.id, content.segments, submission.metadata)
+            return Stored(submission.id, segment_count=len(content.segments)), recording
+        wish = self._wish(collection.space)
+        speech = await self._open(submission, content, wish, clock)
+        if options.skip_unchanged and await self._unchanged(collection, submission, speech):
+            return Stored(submission.id, warnings=speech.warnings, unchanged=True), None
+        segmentation = collection.segmentation
+        tally = Tally(wish.layers, cell=segmentation.hop // FRAME)
+        await self._embedder.run(speech, tally, clock, patient=True)
+        recording = self._recording(submission, tally, speech, wish.plans[0], segmentation)
+        stored = Stored(
+            id=submission.id,
+            warnings=speech.warnings,
+            segment_count=len(recording.segments),
+            samples=tally.samples,
+            frames=tally.frame_count,
+        )
+        return stored, recording
+
+    async def _open(
+        self, submission: Submission, source: Source, wish: Wish, clock: Clock
+    ) -> Utterance | Upload:
+        if submission.file is not None:
+            return self._embedder.open(submission.file, source, wish.windowing)
+        return await self._embedder.read(source, wish.windowing, clock)
+
+    async def _unchanged(
+        self, collection: Collection, submission: Submission, speech: Utterance | Upload
+    ) -> bool:
+        found, _ = await asyncio.to_thread(collection.get, [submission.id])
+        if not found or dict(found[0].metadata) != dict(submission.metadata):
+            return False
+        return found[0].digest == await speech.known_digest()
+
+    def _recording(
+        self,
+        submission: Submission,
+        tally: Tally,
+        speech: Utterance | Upload,
+        plan: Plan,
+        segmentation: Segmentation,
+    ) -> Recording:
+        parts = segments.segments(tally.cells(plan.layer), tally.samples, segmentation)
+        return Recording(
+            id=submission.id,
+            segments=tuple(
+                Segment(span, self._embedder.encoder.finish(plan, moments))
+                for span, moments in parts
+            ),
+            metadata=submission.metadata,
+            length=tally.samples,
+            digest=speech.digest,
+        )
+
+
+@dataclass(frozen=True)
+class _Query:
+    vector: Floats
+    warnings: tuple[AudioWarning, ...] = ()
+    samples: int = 0
+    frames: int = 0
+
+
+def _sorted(
+    submissions: Sequence[Submission],
+    outcomes: Sequence[tuple[Stored, Recording | None] | BaseException],
+) -> tuple[list[Stored], list[Recording]]:
+    """What became of each submission, and the recordings that are to be written."""
+    results: list[Stored] = []
+    recordings: list[Recording] = []
+    for submission, outcome in zip(submissions, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            results.append(Stored(submission.id, error=outcome))
+            continue
+        stored, recording = outcome
+        if recording is not None:
+            stored = replace(stored, place=len(recordings))
+            recordings.append(recording)
+        results.append(stored)
+    return results, recordings
+
+
+def _same_space(space: Space, fingerprint: str, field: str) -> None:
+    if fingerprint != space.fingerprint:
+        raise _mismatch(space.fingerprint, fingerprint, field)
+
+
+def _mismatch(collection: str, given: str, field: str) -> SpaceMismatch:
+    return SpaceMismatch(
+        f"`{field}` must be of the collection's space {collection}, but is of {given or 'none'}",
+        field=field,
+        collection_fingerprint=collection,
+        given_fingerprint=given,
+    )

@@ -1,0 +1,151 @@
+"""From what a caller sends to windows for the encoder, in bounded memory."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import BinaryIO, Protocol
+
+from embedsvc.audio import (
+    DecodePool,
+    Digest,
+    Door,
+    PcmStream,
+    Windower,
+    decode_pcm,
+    digest,
+    windows,
+)
+from embedsvc.types import Audio, AudioWarning, Floats, PcmFormat, Source, Window, Windowing
+
+PCM_CHUNK_BYTES = 256 * 1024
+
+
+class Blocks(Protocol):
+    """A file that is being decoded: blocks of samples, then what was noticed."""
+
+    @property
+    def warnings(self) -> tuple[AudioWarning, ...]:
+        """Complete after the last block."""
+        ...
+
+    def __iter__(self) -> Iterator[Floats]: ...
+
+
+class Utterance:
+    """One utterance that is in memory."""
+
+    def __init__(self, audio: Audio, windowing: Windowing) -> None:
+        self._audio = audio
+        self._windowing = windowing
+        self.digest = digest(audio.samples)
+        self.warnings = audio.warnings
+
+    @property
+    def samples(self) -> int:
+        """Length at 16 kHz."""
+        return len(self._audio.samples)
+
+    async def known_digest(self) -> str:
+        """The digest, before any window is taken."""
+        return self.digest
+
+    async def windows(self) -> AsyncGenerator[Window]:
+        """Its windows, in order."""
+        for window in windows(self._audio.samples, self._windowing):
+            yield window
+
+
+class Upload:
+    """One file that waits on disk, decoded as it is needed.
+
+    `digest` and `warnings` are complete after the last window.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        pcm: PcmFormat | None,
+        door: Door,
+        windowing: Windowing,
+        pool: DecodePool,
+    ) -> None:
+        self._file = file
+        self._pcm = pcm
+        self._door = door
+        self._pool = pool
+        self._windower = Windower(windowing)
+        self._digest = Digest()
+        self.digest = ""
+        self.warnings: tuple[AudioWarning, ...] = ()
+
+    async def known_digest(self) -> str:
+        """The digest, for which the file is decoded once more than it is embedded."""
+        whole = Digest()
+        with self._stream() as stream:
+            async for block in _threaded(iter(stream)):
+                whole.update(block)
+            self.warnings = stream.warnings
+        self._file.seek(0)
+        return whole.hex()
+
+    async def windows(self) -> AsyncGenerator[Window]:
+        """Its windows, in order; the next block is decoded when they are taken."""
+        with self._stream() as stream:
+            async for block in _threaded(iter(stream)):
+                for window in self._push(block):
+                    yield window
+            self.warnings = stream.warnings
+        self.digest = self._digest.hex()
+        for window in self._windower.finish():
+            yield window
+
+    def _stream(self) -> AbstractContextManager[Blocks]:
+        if self._pcm is not None:
+            return nullcontext(_PcmFile(self._file, self._pcm, self._door))
+        return self._pool.stream(self._file, self._door)
+
+    def _push(self, block: Floats) -> list[Window]:
+        self._digest.update(block)
+        return self._windower.push(block)
+
+
+class _PcmFile:
+    """A file of raw PCM, as blocks."""
+
+    def __init__(self, file: BinaryIO, pcm: PcmFormat, door: Door) -> None:
+        self._file = file
+        self._stream = PcmStream(pcm, door)
+
+    @property
+    def warnings(self) -> tuple[AudioWarning, ...]:
+        return self._stream.warnings
+
+    def __iter__(self) -> Iterator[Floats]:
+        while chunk := self._file.read(PCM_CHUNK_BYTES):
+            yield self._stream.push(chunk)
+        yield self._stream.finish()
+
+
+class Reader:
+    """Decodes short utterances whole."""
+
+    def __init__(self, pool: DecodePool, max_seconds: float) -> None:
+        self._pool = pool
+        self._max_seconds = max_seconds
+
+    async def read(self, source: Source) -> Audio:
+        """The utterance at 16 kHz, mono, checked; containers are decoded in another process."""
+        door = Door(source.policy, self._max_seconds, source.strict)
+        if source.pcm is not None:
+            return await asyncio.to_thread(decode_pcm, source.data, source.pcm, door)
+        return await asyncio.to_thread(self._pool.decode, source.data, door)
+
+
+async def _threaded(items: Iterator[Floats]) -> AsyncIterator[Floats]:
+    """Take each item in a thread, so that waiting for it holds nobody up."""
+
+    def take() -> Floats | None:
+        return next(items, None)
+
+    while (item := await asyncio.to_thread(take)) is not None:
+        yield item

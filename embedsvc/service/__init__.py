@@ -1,0 +1,1 @@
+"""The gRPC service: messages in, messages out; every servicer is a few straight lines."""

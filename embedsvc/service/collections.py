@@ -1,0 +1,278 @@
+"""The CollectionService: keeps recordings to search in."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+from embedsvc.errors import EmbedsvcError, InvalidArgument
+from embedsvc.index import WriteMode
+from embedsvc.pipeline.library import ReadyVectors, Submission, WriteOptions
+from embedsvc.pipeline.receipts import Written
+from embedsvc.service import convert, paging, uploads
+from embedsvc.service.backend import Backend
+from embedsvc.service.embedding import check_batch
+from embedsvc.service.status import Context, item_status, unary
+from embedsvc.timing import FRAME
+from embedsvc.types import OutputSpec, Segment, Source, Span
+from embedsvc.v1 import collection_pb2, collection_pb2_grpc, types_pb2
+from embedsvc.wire import audio, metadata, spaces, tensors, times
+
+_MODES: Mapping[int, WriteMode] = {
+    collection_pb2.WRITE_MODE_UNSPECIFIED: WriteMode.UPSERT,
+    collection_pb2.WRITE_MODE_UPSERT: WriteMode.UPSERT,
+    collection_pb2.WRITE_MODE_INSERT: WriteMode.INSERT,
+    collection_pb2.WRITE_MODE_UPDATE: WriteMode.UPDATE,
+}
+
+
+class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
+    """Answers everything about collections and their recordings."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @unary
+    async def CreateCollection(
+        self, request: collection_pb2.CreateCollectionRequest, context: Context
+    ) -> collection_pb2.CreateCollectionResponse:
+        """A new, empty collection."""
+        info = await self._backend.library.create(
+            request.name,
+            spaces.spec(request.vectors, "vectors")
+            if request.HasField("vectors")
+            else OutputSpec(),
+            spaces.windowing(request.windowing, "windowing"),
+            spaces.segmentation(request.segmentation, "segmentation"),
+            spaces.space(request.foreign_space, "foreign_space")
+            if request.HasField("foreign_space")
+            else None,
+        )
+        return collection_pb2.CreateCollectionResponse(collection=convert.collection_message(info))
+
+    @unary
+    async def GetCollection(
+        self, request: collection_pb2.GetCollectionRequest, context: Context
+    ) -> collection_pb2.GetCollectionResponse:
+        """A collection as it is now."""
+        info = await self._backend.library.info(request.name)
+        return collection_pb2.GetCollectionResponse(collection=convert.collection_message(info))
+
+    @unary
+    async def ListCollections(
+        self, request: collection_pb2.ListCollectionsRequest, context: Context
+    ) -> collection_pb2.ListCollectionsResponse:
+        """All collections, by name."""
+        size = convert.page_size(request.page_size)
+        after = paging.cursor(request.page_token, "collections")
+        infos = await self._backend.library.collections(after, size + 1)
+        more = len(infos) > size
+        return collection_pb2.ListCollectionsResponse(
+            collections=map(convert.collection_message, infos[:size]),
+            next_page_token=paging.token(infos[size - 1].name, "collections") if more else "",
+        )
+
+    @unary
+    async def DeleteCollection(
+        self, request: collection_pb2.DeleteCollectionRequest, context: Context
+    ) -> collection_pb2.DeleteCollectionResponse:
+        """A collection and all it holds, gone."""
+        await self._backend.library.delete_collection(
+            request.name, allow_missing=request.allow_missing
+        )
+        return collection_pb2.DeleteCollectionResponse()
+
+    @unary
+    async def AddRecordings(
+        self, request: collection_pb2.AddRecordingsRequest, context: Context
+    ) -> collection_pb2.AddRecordingsResponse:
+        """Recordings, each with its own result; what is answered is durable."""
+        limit = self._backend.settings.batcher.max_batch_items
+        check_batch(len(request.recordings), "recordings", limit)
+        submissions = [_submission(recording) for recording in request.recordings]
+        options = WriteOptions(
+            mode=_mode(request.mode, "mode"),
+            skip_unchanged=request.skip_unchanged,
+            request_id=request.request_id,
+            request_digest=paging.digest_of(request, "request_id") if request.request_id else "",
+        )
+        written = await self._backend.library.add(request.collection, submissions, options)
+        return collection_pb2.AddRecordingsResponse(
+            results=_results(written),
+            sequence=written.sequence,
+            usage=_usage(written),
+            timing=times.timing_message(written.timing),
+        )
+
+    @unary
+    async def UploadRecording(
+        self,
+        request_iterator: AsyncIterator[collection_pb2.UploadRecordingRequest],
+        context: Context,
+    ) -> collection_pb2.UploadRecordingResponse:
+        """One long recording."""
+        config: collection_pb2.UploadRecordingRequest.Config = await uploads.config_of(
+            request_iterator
+        )
+        form = Source(
+            b"",
+            audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
+            audio.channel_policy(config.channel_policy, "config.channel_policy"),
+            config.strict,
+        )
+        labels = metadata.metadata(config.metadata, "config.metadata")
+        mode = _mode(config.mode, "config.mode")
+        limit = self._backend.settings.audio.max_upload_bytes
+        await self._backend.library.info(config.collection)  # before a long transfer, not after
+        async with uploads.gathered(request_iterator, limit) as file:
+            digest = ""
+            if config.request_id:
+                content = await asyncio.to_thread(uploads.digest_of, file)
+                digest = paging.digest_of(config, "request_id", content)
+            written = await self._backend.library.add(
+                config.collection,
+                [Submission(config.id, labels, form, file)],
+                WriteOptions(mode, config.skip_unchanged, config.request_id, digest),
+            )
+        (stored,) = written.results
+        if stored.error:
+            raise stored.error
+        return collection_pb2.UploadRecordingResponse(
+            result=convert.result_message(stored),
+            sequence=written.sequence,
+            usage=_usage(written),
+            timing=times.timing_message(written.timing),
+        )
+
+    @unary
+    async def GetRecordings(
+        self, request: collection_pb2.GetRecordingsRequest, context: Context
+    ) -> collection_pb2.GetRecordingsResponse:
+        """Recordings by id."""
+        limit = self._backend.settings.batcher.max_batch_items
+        check_batch(len(request.ids), "ids", limit)
+        library = self._backend.library
+        found, missing = await library.get(request.collection, list(request.ids))
+        vectors = [
+            await library.vectors(request.collection, recording.id)
+            if request.include_vectors
+            else None
+            for recording in found
+        ]
+        return collection_pb2.GetRecordingsResponse(
+            recordings=map(convert.recording_message, found, vectors), missing_ids=missing
+        )
+
+    @unary
+    async def ListRecordings(
+        self, request: collection_pb2.ListRecordingsRequest, context: Context
+    ) -> collection_pb2.ListRecordingsResponse:
+        """Recordings that a filter allows, in the order they were stored."""
+        condition = metadata.condition(request.filter) if request.HasField("filter") else None
+        listing = paging.digest_of(request, "page_size", "page_token")
+        after = paging.cursor(request.page_token, listing)
+        size = convert.page_size(request.page_size)
+        page = await self._backend.library.list(
+            request.collection, condition, int(after or 0), size
+        )
+        token = "" if page.cursor is None else paging.token(str(page.cursor), listing)
+        return collection_pb2.ListRecordingsResponse(
+            recordings=map(convert.recording_message, page.recordings), next_page_token=token
+        )
+
+    @unary
+    async def CountRecordings(
+        self, request: collection_pb2.CountRecordingsRequest, context: Context
+    ) -> collection_pb2.CountRecordingsResponse:
+        """How many recordings a filter allows."""
+        condition = metadata.condition(request.filter) if request.HasField("filter") else None
+        count = await self._backend.library.count(request.collection, condition)
+        return collection_pb2.CountRecordingsResponse(count=count)
+
+    @unary
+    async def DeleteRecordings(
+        self, request: collection_pb2.DeleteRecordingsRequest, context: Context
+    ) -> collection_pb2.DeleteRecordingsResponse:
+        """Recordings by id or by filter, gone from every later answer."""
+        library = self._backend.library
+        match request.WhichOneof("selector"):
+            case "ids":
+                deleted = await library.delete(
+                    request.collection,
+                    list(request.ids.ids),
+                    dry_run=request.dry_run,
+                    request_id=request.request_id,
+                )
+            case "filter":
+                condition = metadata.condition(request.filter)
+                deleted = await library.delete_where(
+                    request.collection,
+                    condition,
+                    dry_run=request.dry_run,
+                    request_id=request.request_id,
+                )
+            case _:
+                raise InvalidArgument("`selector` must be `ids` or `filter`", field="selector")
+        return collection_pb2.DeleteRecordingsResponse(
+            deleted=deleted.count, sequence=deleted.sequence
+        )
+
+
+def _mode(number: int, field: str) -> WriteMode:
+    if number not in _MODES:
+        raise InvalidArgument(
+            f"`{field}` must be UPSERT, INSERT or UPDATE, but is {number}", field=field
+        )
+    return _MODES[number]
+
+
+def _submission(recording: collection_pb2.Recording) -> Submission:
+    """One recording as a value; what is wrong with it becomes its own result."""
+    try:
+        labels = metadata.metadata(recording.metadata, "metadata")
+        return Submission(recording.id, labels, _content(recording))
+    except EmbedsvcError as error:
+        return Submission(recording.id, {}, error)
+
+
+def _content(recording: collection_pb2.Recording) -> Source | ReadyVectors:
+    match recording.WhichOneof("content"):
+        case "audio":
+            return audio.source(recording.audio, "audio")
+        case "vectors":
+            return _ready(recording.vectors)
+        case _:
+            raise InvalidArgument("`content` must be `audio` or `vectors`", field="content")
+
+
+def _ready(message: collection_pb2.SegmentVectors) -> ReadyVectors:
+    vectors = tensors.array(message.vectors, "vectors.vectors", dimensions=2)
+    spans = [
+        times.span(span, f"vectors.spans[{place}]") for place, span in enumerate(message.spans)
+    ]
+    if not spans and len(vectors) == 1:
+        spans = [Span(0, FRAME)]
+    if len(spans) != len(vectors):
+        raise InvalidArgument(
+            f"`vectors.spans` must be one for each of {len(vectors)} vectors, but are {len(spans)}",
+            field="vectors.spans",
+        )
+    pairs = zip(spans, vectors, strict=True)
+    return ReadyVectors(
+        tuple(Segment(span, vector) for span, vector in pairs), message.space_fingerprint
+    )
+
+
+def _results(written: Written) -> list[collection_pb2.RecordingResult]:
+    results = []
+    for place, stored in enumerate(written.results):
+        result = convert.result_message(stored)
+        if stored.error is not None:
+            result.error.CopyFrom(item_status(stored.error, f"recordings[{place}]"))
+        results.append(result)
+    return results
+
+
+def _usage(written: Written) -> types_pb2.Usage:
+    return audio.usage_message(
+        sum(stored.samples for stored in written.results),
+        sum(stored.frames for stored in written.results),
+    )

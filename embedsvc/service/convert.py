@@ -1,0 +1,191 @@
+"""Answers of the pipeline as messages."""
+
+from collections.abc import Sequence
+
+from embedsvc.errors import InvalidArgument
+from embedsvc.pipeline.embedder import Wish
+from embedsvc.pipeline.library import Answer
+from embedsvc.pipeline.receipts import Stored
+from embedsvc.timing import FRAME_RATE
+from embedsvc.types import (
+    CollectionInfo,
+    Embedding,
+    Floats,
+    Hit,
+    Output,
+    OutputSpec,
+    Pooling,
+    StoredRecording,
+)
+from embedsvc.v1 import collection_pb2, embedding_pb2, search_pb2, types_pb2
+from embedsvc.wire import audio, metadata, spaces, tensors, times
+
+MAX_OUTPUTS = 16
+MESSAGE_SHARE = 0.95
+"""Of a message that tensors may fill; the rest is for what stands around them."""
+
+
+def specs(options: embedding_pb2.EmbedOptions) -> list[OutputSpec]:
+    """What a request asks of the pass; nothing said is one output of the model's choice."""
+    if len(options.outputs) > MAX_OUTPUTS:
+        raise InvalidArgument(
+            f"`options.outputs` must be at most {MAX_OUTPUTS}, but are {len(options.outputs)}",
+            field="options.outputs",
+        )
+    return [
+        spaces.spec(output, f"options.outputs[{place}]")
+        for place, output in enumerate(options.outputs)
+    ] or [OutputSpec()]
+
+
+def styles(options: embedding_pb2.EmbedOptions, wish: Wish) -> list["Style"]:
+    """How each output is to be written."""
+    outputs = options.outputs or [embedding_pb2.OutputSpec()]
+    return [
+        _style(output, plan.pooling, f"options.outputs[{place}]")
+        for place, (output, plan) in enumerate(zip(outputs, wish.plans, strict=True))
+    ]
+
+
+class Style:
+    """Element type and encoding of one tensor."""
+
+    def __init__(self, dtype: types_pb2.DType.ValueType, *, as_floats: bool) -> None:
+        self.dtype = dtype
+        self.as_floats = as_floats
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number on the wire."""
+        return 4 if self.as_floats else tensors.itemsize(self.dtype)
+
+
+def _style(output: embedding_pb2.OutputSpec, pooling: Pooling, field: str) -> Style:
+    known = {
+        types_pb2.DTYPE_UNSPECIFIED: types_pb2.DTYPE_FLOAT16
+        if pooling is Pooling.NONE
+        else types_pb2.DTYPE_FLOAT32,
+        types_pb2.DTYPE_FLOAT32: types_pb2.DTYPE_FLOAT32,
+        types_pb2.DTYPE_FLOAT16: types_pb2.DTYPE_FLOAT16,
+    }
+    if output.dtype not in known:
+        raise InvalidArgument(
+            f"`{field}.dtype` must be FLOAT32 or FLOAT16, but is {output.dtype}",
+            field=f"{field}.dtype",
+        )
+    if output.encoding not in embedding_pb2.TensorEncoding.values():
+        raise InvalidArgument(
+            f"`{field}.encoding` must be BYTES or FLOATS, but is {output.encoding}",
+            field=f"{field}.encoding",
+        )
+    as_floats = output.encoding == embedding_pb2.TENSOR_ENCODING_FLOATS
+    return Style(known[output.dtype], as_floats=as_floats)
+
+
+def frame_limit(wish: Wish, styles: Sequence[Style], max_bytes: int) -> int | None:
+    """How many frames fit an answer of `max_bytes`; None when no output is frames."""
+    row = sum(
+        plan.space.dim * style.itemsize
+        for plan, style in zip(wish.plans, styles, strict=True)
+        if plan.pooling is Pooling.NONE
+    )
+    return int(max_bytes * MESSAGE_SHARE) // row if row else None
+
+
+def embedding_message(
+    embedding: Embedding,
+    styles: Sequence[Style],
+    id: str,  # the field's name
+) -> embedding_pb2.Embedding:
+    """An embedding as a message."""
+    return embedding_pb2.Embedding(
+        id=id,
+        outputs=[
+            _output_message(output, style)
+            for output, style in zip(embedding.outputs, styles, strict=True)
+        ],
+        usage=audio.usage_message(len(embedding.span), embedding.frames),
+        warnings=audio.warning_messages(embedding.warnings),
+        digest=embedding.digest,
+    )
+
+
+def _output_message(output: Output, style: Style) -> embedding_pb2.Output:
+    return embedding_pb2.Output(
+        name=output.name,
+        space=spaces.space_message(output.space),
+        tensor=tensors.tensor_message(output.array, style.dtype, as_floats=style.as_floats),
+        span=times.span_message(output.span),
+        frame_rate_hz=FRAME_RATE if output.space.pooling is Pooling.NONE else 0.0,
+    )
+
+
+def collection_message(info: CollectionInfo) -> collection_pb2.Collection:
+    """A collection as a message."""
+    return collection_pb2.Collection(
+        name=info.name,
+        space=spaces.space_message(info.space),
+        segmentation=spaces.segmentation_message(info.segmentation),
+        recording_count=info.recordings,
+        segment_count=info.segments,
+        sequence=info.sequence,
+        create_time=times.timestamp(info.created_at),
+    )
+
+
+def recording_message(
+    recording: StoredRecording, vectors: Floats | None = None
+) -> collection_pb2.StoredRecording:
+    """A stored recording as a message."""
+    message = collection_pb2.StoredRecording(
+        id=recording.id,
+        metadata=metadata.metadata_message(recording.metadata),
+        length=times.sample_duration(recording.length),
+        digest=recording.digest,
+        spans=map(times.span_message, recording.spans),
+        create_time=times.timestamp(recording.created_at),
+    )
+    if vectors is not None:
+        message.vectors.CopyFrom(tensors.tensor_message(vectors, types_pb2.DTYPE_FLOAT16))
+    return message
+
+
+def hit_message(hit: Hit) -> search_pb2.Hit:
+    """A hit as a message."""
+    return search_pb2.Hit(
+        recording_id=hit.id,
+        score=hit.score,
+        matched_span=times.span_message(hit.span),
+        metadata=metadata.metadata_message(hit.metadata),
+    )
+
+
+def search_message(answer: Answer) -> search_pb2.SearchResponse:
+    """The answer to a search as a message."""
+    found = answer.found
+    return search_pb2.SearchResponse(
+        hits=map(hit_message, found.hits),
+        sequence=found.sequence,
+        exact=found.exact,
+        scanned_segments=found.scanned,
+        warnings=audio.warning_messages(answer.warnings),
+        usage=audio.usage_message(answer.samples, answer.frames),
+        timing=times.timing_message(answer.timing),
+    )
+
+
+def page_size(asked: int, field: str = "page_size") -> int:
+    """How many a page holds: 100 when nothing is asked, 1000 at most."""
+    if asked < 0:
+        raise InvalidArgument(f"`{field}` must not be negative, but is {asked}", field=field)
+    return min(asked or 100, 1000)
+
+
+def result_message(stored: Stored) -> collection_pb2.RecordingResult:
+    """What became of one recording of a write, but for its error."""
+    return collection_pb2.RecordingResult(
+        id=stored.id,
+        warnings=audio.warning_messages(stored.warnings),
+        unchanged=stored.unchanged,
+        segment_count=stored.segment_count,
+    )

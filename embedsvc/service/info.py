@@ -1,0 +1,60 @@
+"""The ServerService: what this server is and allows."""
+
+from embedsvc.service.backend import Backend
+from embedsvc.service.search import MAX_TOP_K
+from embedsvc.service.status import Context, unary
+from embedsvc.timing import FRAME_RATE
+from embedsvc.v1 import server_pb2, server_pb2_grpc
+from embedsvc.version import version
+
+CHUNK_BYTES = 256 * 1024
+"""Larger chunks of an upload gain little; smaller ones cost time."""
+
+
+class ServerServicer(server_pb2_grpc.ServerServiceServicer):
+    """Answers GetServerInfo."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @unary
+    async def GetServerInfo(
+        self, request: server_pb2.GetServerInfoRequest, context: Context
+    ) -> server_pb2.GetServerInfoResponse:
+        """Version, limits, model and features."""
+        return server_pb2.GetServerInfoResponse(
+            version=version(),
+            limits=self._limits(),
+            model=self._model(),
+            features=["embed", "upload", "stream", "collections", "search"],
+        )
+
+    def _limits(self) -> server_pb2.ServerLimits:
+        settings = self._backend.settings
+        return server_pb2.ServerLimits(
+            max_request_bytes=settings.server.max_request_bytes,
+            max_response_bytes=settings.server.max_response_bytes,
+            max_unary_audio_seconds=settings.audio.max_unary_seconds,
+            max_upload_audio_seconds=settings.audio.max_upload_seconds,
+            max_upload_bytes=settings.audio.max_upload_bytes,
+            max_batch_items=settings.batcher.max_batch_items,
+            queue_capacity_frames=settings.batcher.queue_frames,
+            recommended_chunk_bytes=CHUNK_BYTES,
+            max_top_k=MAX_TOP_K,
+        )
+
+    def _model(self) -> server_pb2.ModelInfo:
+        encoder = self._backend.embedder.encoder
+        return server_pb2.ModelInfo(
+            name=encoder.name,
+            weights=encoder.weights,
+            layer_count=encoder.layers,
+            dim=encoder.dim,
+            frame_rate_hz=FRAME_RATE,
+            parameter_count=encoder.parameters,
+            device="cpu",
+            default_layer=encoder.defaults.layer,
+            default_pooling=encoder.defaults.pooling,
+            default_projection=encoder.defaults.projection,
+            projections=sorted({name for name, _, _ in encoder.projections.each}),
+        )

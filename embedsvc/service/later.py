@@ -1,0 +1,65 @@
+"""Services that this version declares and does not yet offer.
+
+They answer UNIMPLEMENTED with a reason, and their health says NOT_SERVING.
+"""
+
+from google.longrunning import operations_pb2_grpc
+
+from embedsvc.errors import Unimplemented
+from embedsvc.service.status import Context, unary
+from embedsvc.v1 import probe_pb2, probe_pb2_grpc, transcription_pb2, transcription_pb2_grpc
+
+
+class ProbeServicer(probe_pb2_grpc.ProbeServiceServicer):
+    """No probes yet."""
+
+    @unary
+    async def ClassifyAudio(
+        self, request: probe_pb2.ClassifyAudioRequest, context: Context
+    ) -> probe_pb2.ClassifyAudioResponse:
+        """UNIMPLEMENTED."""
+        raise Unimplemented("this version has no probes")
+
+
+class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer):
+    """No CTC head yet."""
+
+    @unary
+    async def Transcribe(
+        self, request: transcription_pb2.TranscribeRequest, context: Context
+    ) -> transcription_pb2.TranscribeResponse:
+        """UNIMPLEMENTED."""
+        raise Unimplemented("this version has no transcription")
+
+
+class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc]  # untyped
+    """No long-running operations yet: nothing here starts one."""
+
+    @unary
+    async def ListOperations(self, request: object, context: Context) -> None:
+        """UNIMPLEMENTED."""
+        raise _no_operations()
+
+    @unary
+    async def GetOperation(self, request: object, context: Context) -> None:
+        """UNIMPLEMENTED."""
+        raise _no_operations()
+
+    @unary
+    async def DeleteOperation(self, request: object, context: Context) -> None:
+        """UNIMPLEMENTED."""
+        raise _no_operations()
+
+    @unary
+    async def CancelOperation(self, request: object, context: Context) -> None:
+        """UNIMPLEMENTED."""
+        raise _no_operations()
+
+    @unary
+    async def WaitOperation(self, request: object, context: Context) -> None:
+        """UNIMPLEMENTED."""
+        raise _no_operations()
+
+
+def _no_operations() -> Unimplemented:
+    return Unimplemented("this version has no long-running operations")

@@ -1,0 +1,50 @@
+"""The SearchService: finds segments near a query."""
+
+from embedsvc.errors import InvalidArgument
+from embedsvc.pipeline.library import Search
+from embedsvc.service import convert
+from embedsvc.service.backend import Backend
+from embedsvc.service.status import Context, unary
+from embedsvc.v1 import search_pb2, search_pb2_grpc
+from embedsvc.wire import audio, metadata, tensors
+
+MAX_TOP_K = 1000
+
+
+class SearchServicer(search_pb2_grpc.SearchServiceServicer):
+    """Answers Search."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @unary
+    async def Search(
+        self, request: search_pb2.SearchRequest, context: Context
+    ) -> search_pb2.SearchResponse:
+        """The nearest segments of a collection."""
+        answer = await self._backend.library.search(request.collection, _search(request))
+        return convert.search_message(answer)
+
+
+def _search(request: search_pb2.SearchRequest) -> Search:
+    if request.top_k > MAX_TOP_K:
+        raise InvalidArgument(
+            f"`top_k` must be 1 to {MAX_TOP_K}, but is {request.top_k}",
+            field="top_k",
+            max_top_k=MAX_TOP_K,
+        )
+    kind = request.WhichOneof("query")
+    if kind is None:
+        raise InvalidArgument("`query` must be an audio, a vector or a recording", field="query")
+    return Search(
+        audio=audio.source(request.audio, "audio") if kind == "audio" else None,
+        vector=tensors.array(request.vector.vector, "vector.vector", dimensions=1)
+        if kind == "vector"
+        else None,
+        fingerprint=request.vector.space_fingerprint,
+        recording_id=request.recording_id if kind == "recording_id" else None,
+        top_k=request.top_k or 10,
+        condition=metadata.condition(request.filter) if request.HasField("filter") else None,
+        min_score=request.min_score if request.HasField("min_score") else None,
+        one_per_recording=request.one_per_recording,
+    )

@@ -1,0 +1,181 @@
+"""Builds the server, keeps its health true, and stops it in two stages.
+
+It listens before the model is loaded: health says NOT_SERVING and calls answer UNAVAILABLE
+until the encoder has run once. On the first signal health turns NOT_SERVING and calls in
+progress may finish; a second signal, or the end of the grace, stops them.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import grpc
+from google.longrunning import operations_pb2_grpc
+from google.longrunning.operations_pb2 import DESCRIPTOR as OPERATIONS
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from embedsvc import telemetry
+from embedsvc.errors import Unavailable
+from embedsvc.service.backend import Backend, workers
+from embedsvc.service.collections import CollectionServicer
+from embedsvc.service.embedding import EmbeddingServicer
+from embedsvc.service.info import ServerServicer
+from embedsvc.service.later import OperationsServicer, ProbeServicer, TranscriptionServicer
+from embedsvc.service.search import SearchServicer
+from embedsvc.settings import ServerSettings, Settings
+from embedsvc.v1 import (
+    collection_pb2,
+    collection_pb2_grpc,
+    embedding_pb2,
+    embedding_pb2_grpc,
+    probe_pb2,
+    probe_pb2_grpc,
+    search_pb2,
+    search_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+    transcription_pb2,
+    transcription_pb2_grpc,
+)
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_OFFERED = tuple(
+    name
+    for module in (embedding_pb2, collection_pb2, search_pb2, server_pb2)
+    for name in (service.full_name for service in module.DESCRIPTOR.services_by_name.values())
+)
+_LATER = tuple(
+    service.full_name
+    for file in (probe_pb2.DESCRIPTOR, transcription_pb2.DESCRIPTOR, OPERATIONS)
+    for service in file.services_by_name.values()
+)
+
+
+class Server:
+    """A server and what it stands on, from `start` to `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._backend = Backend(settings)
+        self._health = health.aio.HealthServicer()
+        self._server = self._build(settings.server)
+        self.port = 0
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the port it was given."""
+        address = self._settings.server.address
+        if address.startswith("unix:"):
+            return address
+        return f"{address.rpartition(':')[0]}:{self.port}"
+
+    async def listen(self) -> None:
+        """Bind and answer; the model is not needed for that."""
+        address = self._settings.server.address
+        asyncio.get_running_loop().set_default_executor(workers())
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise Unavailable(
+                f"`address` must be free to listen on, but {address} is not"
+            ) from error
+        await self._set_health(NOT_SERVING)
+        await self._health.set("", SERVING)
+        await self._server.start()
+
+    async def load(self) -> None:
+        """Load the model; afterwards the server is ready."""
+        await self._backend.start()
+        await self._set_health(SERVING)
+
+    async def start(self) -> None:
+        """Listen and load; lets go of everything when that fails."""
+        try:
+            await self.listen()
+            await self.load()
+        except BaseException:
+            await self.stop(0)
+            raise
+
+    async def stop(self, grace: float) -> None:
+        """Tell callers to leave, let calls finish for `grace` seconds, then let go."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
+        await self._backend.stop()
+
+    def _build(self, settings: ServerSettings) -> grpc.aio.Server:
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", settings.max_request_bytes),
+                ("grpc.max_send_message_length", settings.max_response_bytes),
+                # Two servers on one port would share its callers unseen.
+                ("grpc.so_reuseport", 0),
+            ],
+            maximum_concurrent_rpcs=settings.max_concurrent_calls,
+        )
+        _add(embedding_pb2_grpc, EmbeddingServicer(self._backend), server)
+        _add(collection_pb2_grpc, CollectionServicer(self._backend), server)
+        _add(search_pb2_grpc, SearchServicer(self._backend), server)
+        _add(server_pb2_grpc, ServerServicer(self._backend), server)
+        _add(probe_pb2_grpc, ProbeServicer(), server)
+        _add(transcription_pb2_grpc, TranscriptionServicer(), server)
+        operations_pb2_grpc.add_OperationsServicer_to_server(OperationsServicer(), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (*_OFFERED, *_LATER, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        return server
+
+    async def _set_health(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
+        for name in _OFFERED:
+            await self._health.set(name, status)
+        for name in _LATER:
+            await self._health.set(name, NOT_SERVING)
+
+
+def _add(module: ModuleType, servicer: object, server: grpc.aio.Server) -> None:
+    """Register a servicer by the function that its generated module has for it."""
+    (name,) = (name for name in vars(module) if name.startswith("add_"))
+    register: Callable[[Any, grpc.aio.Server], None] = getattr(module, name)
+    register(servicer, server)
+
+
+async def serve(settings: Settings, ready: Callable[[Server], None]) -> None:
+    """Serve until a signal; `ready` is told when the model is loaded."""
+    server = Server(settings)
+    stopping = asyncio.Event()
+    at_once = asyncio.Event()
+
+    def signalled() -> None:
+        (at_once if stopping.is_set() else stopping).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, signalled)
+    starting = asyncio.create_task(server.start())
+    waiting = asyncio.create_task(stopping.wait())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait({starting})
+        return
+    starting.result()
+    ready(server)
+    await stopping.wait()
+    telemetry.event("draining", grace_seconds=settings.server.drain_seconds)
+    await _drain(server, settings.server.drain_seconds, at_once)
+    telemetry.event("stopped")
+
+
+async def _drain(server: Server, grace: float, at_once: asyncio.Event) -> None:
+    draining = asyncio.create_task(server.stop(grace))
+    hurry = asyncio.create_task(at_once.wait())
+    await asyncio.wait({draining, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    if not draining.done():
+        await server.stop(0)
+    hurry.cancel()
+    await draining

@@ -1,0 +1,154 @@
+"""How the service is set up: defaults, under a TOML file, under the environment, under the flags.
+
+`EMBEDSVC_SERVER__ADDRESS=0.0.0.0:50051` sets `server.address`; `EMBEDSVC_CONFIG=FILE.toml` names
+the file. This is the only module that reads the environment.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from embedsvc.errors import EmbedsvcError
+
+PREFIX = "EMBEDSVC_"
+MEBIBYTE = 1024 * 1024
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class SettingsError(EmbedsvcError):
+    """The settings cannot be used; the message lists every fault."""
+
+    reason = "SETTINGS_INVALID"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+
+class ServerSettings(_Section):
+    """The gRPC server."""
+
+    address: str = "127.0.0.1:50051"
+    """HOST:PORT to listen on; port 0 takes a free one. `unix:PATH` for a socket file."""
+
+    max_request_bytes: Count = 32 * MEBIBYTE
+    """One message to the server: 16 minutes of 16-bit PCM at 16 kHz."""
+
+    max_response_bytes: Count = 64 * MEBIBYTE
+    """One message from the server: 5 minutes of float32 frames of 1024 dimensions."""
+
+    drain_seconds: Positive = 30.0
+    """How long calls may finish after the first signal to stop."""
+
+    max_concurrent_calls: Count = 1000
+    """Calls in progress before further ones are refused."""
+
+
+class AudioSettings(_Section):
+    """What the door accepts."""
+
+    max_unary_seconds: Positive = 600.0
+    """One utterance in one message."""
+
+    max_upload_seconds: Positive = 6 * 3600.0
+    """One upload."""
+
+    max_upload_bytes: Count = 4096 * MEBIBYTE
+    """One upload, encoded; it waits in a temporary file."""
+
+    decode_workers: Count = 2
+    """Processes that decode untrusted files."""
+
+
+class BatcherSettings(_Section):
+    """How utterances are gathered for the encoder."""
+
+    max_batch_frames: Count = 4000
+    """Frames in one batch (80 s of speech); bounds the encoder's memory."""
+
+    queue_frames: Count = 180_000
+    """Frames that may wait (an hour of speech) before callers are refused."""
+
+    max_batch_items: Count = 256
+    """Utterances in one BatchEmbed or AddRecordings."""
+
+
+class ModelSettings(_Section):
+    """The encoder."""
+
+    name: str = "mini"
+    """`mini`, a directory, or OWNER/NAME on the Hugging Face Hub."""
+
+    threads: Count | None = None
+    """Threads of the encoder; None for one for each core."""
+
+
+class Settings(_Section):
+    """Everything an operator may choose."""
+
+    data: Path = Field(default_factory=lambda: default_data_directory(os.environ))
+    """Where collections are kept."""
+
+    server: ServerSettings = ServerSettings()
+    audio: AudioSettings = AudioSettings()
+    batcher: BatcherSettings = BatcherSettings()
+    model: ModelSettings = ModelSettings()
+
+
+def default_data_directory(environ: Mapping[str, str]) -> Path:
+    """`embedsvc` in the user's own data folder (XDG base directory specification)."""
+    home = environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "embedsvc"
+
+
+def load(
+    flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Join file, environment and `flags` (a tree like the file's); report every fault at once."""
+    environ = os.environ if environ is None else environ
+    config = environ.get(f"{PREFIX}CONFIG")
+    tree = _read(Path(config)) if config else {}
+    for name, value in environ.items():
+        if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG":
+            _place(tree, name.removeprefix(PREFIX).lower().split("__"), value)
+    _overlay(tree, flags or {})
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise SettingsError("; ".join(faults)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"`{PREFIX}CONFIG` must name a TOML file: {path}: {error}") from error
+
+
+def _place(tree: dict[str, Any], path: list[str], value: str) -> None:
+    for section in path[:-1]:
+        inner = tree.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"{'.'.join(path)}: {section} is not a section")
+        tree = inner
+    tree[path[-1]] = value
+
+
+def _overlay(tree: dict[str, Any], flags: Mapping[str, Any]) -> None:
+    for name, value in flags.items():
+        if isinstance(value, Mapping):
+            _overlay(tree.setdefault(name, {}), value)
+        elif value is not None:
+            tree[name] = value

@@ -1,0 +1,1 @@
+"""How what ships in `models/` was made; nothing here runs in the service."""

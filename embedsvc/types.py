@@ -1,0 +1,319 @@
+"""The values that travel between rooms: immutable, and checked at the door that makes them.
+
+Letters in shapes: N samples, T frames, D dimensions of a vector, S segments.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedsvc.timing import SAMPLE_RATE
+
+Floats = NDArray[np.float32]
+MetadataValue = str | bool | int | float
+Metadata = Mapping[str, MetadataValue]
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """Part of a recording, from `start` up to `end`, in samples at 16 kHz."""
+
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Start and end in seconds."""
+        return self.start / SAMPLE_RATE, self.end / SAMPLE_RATE
+
+
+class WarningCode(StrEnum):
+    """What the door noticed about audio that it nevertheless accepted."""
+
+    RESAMPLED = "resampled"
+    DOWNMIXED = "downmixed"
+    CLIPPING = "clipping"
+    MOSTLY_SILENCE = "mostly_silence"
+    VERY_SHORT = "very_short"
+    TRUNCATED = "truncated"
+
+
+@dataclass(frozen=True)
+class AudioWarning:
+    """One thing noticed about the audio, for people and for programs."""
+
+    code: WarningCode
+    message: str
+
+
+class ChannelPolicy(StrEnum):
+    """What to do with more than one channel."""
+
+    MIX = "mix"
+    FIRST = "first"
+    REJECT = "reject"
+
+
+class SampleFormat(StrEnum):
+    """Layout of one raw PCM sample, little-endian."""
+
+    S16 = "s16"
+    F32 = "f32"
+
+
+@dataclass(frozen=True)
+class PcmFormat:
+    """How to read raw PCM; channels are interleaved."""
+
+    format: SampleFormat
+    sample_rate: int
+    channels: int = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """Audio as a caller has it: the bytes of a file, or raw PCM when `pcm` says how to read it."""
+
+    data: bytes
+    pcm: PcmFormat | None = None
+    policy: ChannelPolicy = ChannelPolicy.MIX
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Audio:
+    """One mono utterance at 16 kHz, samples (N,) within [-1, 1] unless the source clipped."""
+
+    samples: Floats
+    warnings: tuple[AudioWarning, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What the encoder reads: features (T, 160), one row every 20 ms."""
+
+    features: Floats
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One stretch of audio for one pass of the encoder.
+
+    `span` is what the encoder hears, `core` the part of it that this window answers for. The
+    cores of a recording follow each other without gap or overlap, and both ends of both spans
+    lie on the 20 ms grid, except the end of the recording.
+    """
+
+    samples: Floats
+    span: Span
+    core: Span
+
+
+class Pooling(StrEnum):
+    """How the frames of a span become one vector."""
+
+    NONE = "none"
+    MEAN = "mean"
+    MEAN_STD = "mean_std"
+    MAX = "max"
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What pooling needs to know of a run of frames of one layer; runs can be merged.
+
+    `mean`, `squares` (sum of squared deviations from the mean) and `peak` are (D,).
+    """
+
+    count: int
+    mean: Floats
+    squares: Floats
+    peak: Floats
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one utterance wants of its pass through the encoder.
+
+    `layers` are absolute (0 is the encoder's input). `keep` is the range of frames wanted at
+    frame level, or None; `runs` are the ranges of frames whose moments are wanted.
+    """
+
+    layers: tuple[int, ...]
+    keep: tuple[int, int] | None = None
+    runs: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The answer to an `Ask`: per layer, frames (T, D) and the moments of each run."""
+
+    frames: Mapping[int, Floats]
+    moments: Mapping[int, tuple[Moments, ...]]
+
+
+@dataclass(frozen=True)
+class Windowing:
+    """How long audio is cut for the encoder; both in samples at 16 kHz.
+
+    A window answers for at most `length`, cut where the speech is quietest, and hears up to
+    `context` more on either side.
+    """
+
+    length: int = 20 * SAMPLE_RATE
+    context: int = 1 * SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One thing asked of a pass.
+
+    `layer` counts from 0 (the encoder's input), or from the end when negative; None is the
+    model's own choice, as are `pooling` and `projection` when None.
+    """
+
+    name: str = ""
+    layer: int | None = None
+    pooling: Pooling | None = None
+    projection: str | None = None
+    normalize: bool | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """What must be equal for two vectors to be comparable.
+
+    `fingerprint` is a hash over all other fields and the version of the features.
+    """
+
+    fingerprint: str
+    model: str
+    weights: str
+    layer: int
+    pooling: Pooling
+    windowing: Windowing
+    projection: str
+    normalized: bool
+    dim: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """A vector (D,), or frames (T, D) whose first row is at `span.start`, in a space."""
+
+    name: str
+    space: Space
+    array: Floats
+    span: Span
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that each stage of one request took."""
+
+    decode: float = 0.0
+    queue: float = 0.0
+    compute: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Everything one utterance got out of its pass."""
+
+    outputs: tuple[Output, ...]
+    span: Span
+    frames: int
+    warnings: tuple[AudioWarning, ...] = ()
+    digest: str = ""
+    timing: Timing = field(default_factory=Timing)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Part of a recording with a vector (D,) of its collection's space."""
+
+    span: Span
+    vector: Floats
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a collection holds: an id, typed metadata and segments.
+
+    `digest` is the SHA-256 of the audio it was made from, or empty; `length` is in samples.
+    """
+
+    id: str
+    segments: tuple[Segment, ...]
+    metadata: Metadata = field(default_factory=dict)
+    length: int = 0
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class StoredRecording:
+    """A recording as a collection gives it back."""
+
+    id: str
+    metadata: Metadata
+    length: int
+    digest: str
+    spans: tuple[Span, ...]
+    created_at: float
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One segment found; a higher score is nearer."""
+
+    id: str
+    score: float
+    span: Span
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to a search: `scanned` segments were scored, `exact` when all allowed were."""
+
+    hits: tuple[Hit, ...]
+    sequence: int
+    exact: bool
+    scanned: int
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """How a recording is cut into searchable segments; both in samples at 16 kHz."""
+
+    length: int = 6 * SAMPLE_RATE
+    hop: int = 3 * SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """A collection as it is now; counts are of live rows."""
+
+    name: str
+    space: Space
+    segmentation: Segmentation
+    recordings: int
+    segments: int
+    sequence: int
+    created_at: float

@@ -1,0 +1,44 @@
+"""Our enumerations and protobuf's, one table each; a number that is not in it is refused."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+from embedsvc.errors import InvalidArgument
+from embedsvc.types import ChannelPolicy, Pooling, SampleFormat, WarningCode
+from embedsvc.v1 import types_pb2
+
+Ours = TypeVar("Ours", bound=StrEnum)
+
+POOLING = {
+    Pooling.NONE: types_pb2.POOLING_NONE,
+    Pooling.MEAN: types_pb2.POOLING_MEAN,
+    Pooling.MEAN_STD: types_pb2.POOLING_MEAN_STD,
+    Pooling.MAX: types_pb2.POOLING_MAX,
+}
+CHANNELS = {
+    ChannelPolicy.MIX: types_pb2.CHANNEL_POLICY_MIX,
+    ChannelPolicy.FIRST: types_pb2.CHANNEL_POLICY_FIRST,
+    ChannelPolicy.REJECT: types_pb2.CHANNEL_POLICY_REJECT,
+}
+FORMAT = {
+    SampleFormat.S16: types_pb2.SAMPLE_FORMAT_S16LE,
+    SampleFormat.F32: types_pb2.SAMPLE_FORMAT_F32LE,
+}
+WARNING = {
+    WarningCode.RESAMPLED: types_pb2.WARNING_CODE_RESAMPLED,
+    WarningCode.DOWNMIXED: types_pb2.WARNING_CODE_DOWNMIXED,
+    WarningCode.CLIPPING: types_pb2.WARNING_CODE_CLIPPING,
+    WarningCode.MOSTLY_SILENCE: types_pb2.WARNING_CODE_MOSTLY_SILENCE,
+    WarningCode.VERY_SHORT: types_pb2.WARNING_CODE_VERY_SHORT,
+    WarningCode.TRUNCATED: types_pb2.WARNING_CODE_TRUNCATED,
+}
+
+
+def ours(table: Mapping[Ours, int], number: int, field: str) -> Ours:
+    """Our value for a protobuf enum number that is set."""
+    for value, theirs in table.items():
+        if theirs == number:
+            return value
+    known = ", ".join(f"{value.name} ({theirs})" for value, theirs in table.items())
+    raise InvalidArgument(f"`{field}` must be one of {known}, but is {number}", field=field)

@@ -1,0 +1,132 @@
+"""Output choices, windowings, segmentations and spaces as messages."""
+
+from embedsvc.errors import InvalidArgument
+from embedsvc.timing import to_seconds
+from embedsvc.types import OutputSpec, Pooling, Segmentation, Space, Windowing
+from embedsvc.v1 import collection_pb2, embedding_pb2, types_pb2
+from embedsvc.wire import enums, times
+
+
+def spec(message: embedding_pb2.OutputSpec, field: str) -> OutputSpec:
+    """What a caller asks of a pass; what is absent stays open."""
+    return OutputSpec(
+        name=message.name,
+        layer=message.layer if message.HasField("layer") else None,
+        pooling=pooling(message.pooling, f"{field}.pooling") if message.pooling else None,
+        projection=message.projection if message.HasField("projection") else None,
+        normalize=message.normalize if message.HasField("normalize") else None,
+    )
+
+
+def spec_message(spec: OutputSpec) -> embedding_pb2.OutputSpec:
+    """An output choice as a message."""
+    message = embedding_pb2.OutputSpec(name=spec.name)
+    if spec.layer is not None:
+        message.layer = spec.layer
+    if spec.pooling is not None:
+        message.pooling = enums.POOLING[spec.pooling]
+    if spec.projection is not None:
+        message.projection = spec.projection
+    if spec.normalize is not None:
+        message.normalize = spec.normalize
+    return message
+
+
+def pooling(number: int, field: str) -> Pooling:
+    """A pooling that is set."""
+    return enums.ours(enums.POOLING, number, field)
+
+
+def windowing(message: types_pb2.Windowing, field: str) -> Windowing:
+    """A windowing, with the defaults for what is absent."""
+    default = Windowing()
+    return Windowing(
+        length=times.samples(message.length, f"{field}.length")
+        if message.HasField("length")
+        else default.length,
+        context=times.samples(message.context, f"{field}.context")
+        if message.HasField("context")
+        else default.context,
+    )
+
+
+def windowing_message(windowing: Windowing) -> types_pb2.Windowing:
+    """A windowing as a message."""
+    return types_pb2.Windowing(
+        length=times.sample_duration(windowing.length),
+        context=times.sample_duration(windowing.context),
+    )
+
+
+def segmentation(message: collection_pb2.Segmentation, field: str) -> Segmentation:
+    """A segmentation; the pipeline checks the numbers."""
+    default = Segmentation()
+    length = (
+        times.samples(message.length, f"{field}.length")
+        if message.HasField("length")
+        else default.length
+    )
+    hop = times.samples(message.hop, f"{field}.hop") if message.HasField("hop") else length // 2
+    return Segmentation(length, hop)
+
+
+def segmentation_message(segmentation: Segmentation) -> collection_pb2.Segmentation:
+    """A segmentation as a message."""
+    return collection_pb2.Segmentation(
+        length=times.sample_duration(segmentation.length),
+        hop=times.sample_duration(segmentation.hop),
+    )
+
+
+def space_message(space: Space) -> types_pb2.Space:
+    """A space as a message."""
+    return types_pb2.Space(
+        fingerprint=space.fingerprint,
+        model=space.model,
+        weights=space.weights,
+        layer=space.layer,
+        pooling=enums.POOLING[space.pooling],
+        windowing=windowing_message(space.windowing),
+        projection=space.projection,
+        normalized=space.normalized,
+        dim=space.dim,
+    )
+
+
+def space(message: types_pb2.Space, field: str = "space") -> Space:
+    """A space from a message; one made elsewhere needs only a fingerprint and a size."""
+    if not 1 <= len(message.fingerprint) <= 128:
+        raise InvalidArgument(
+            f"`{field}.fingerprint` must be 1 to 128 characters, but is {len(message.fingerprint)}",
+            field=f"{field}.fingerprint",
+        )
+    if not 1 <= message.dim <= 65_536:
+        raise InvalidArgument(
+            f"`{field}.dim` must be 1 to 65536, but is {message.dim}", field=f"{field}.dim"
+        )
+    return Space(
+        fingerprint=message.fingerprint,
+        model=message.model,
+        weights=message.weights,
+        layer=message.layer,
+        pooling=pooling(message.pooling, f"{field}.pooling") if message.pooling else Pooling.MEAN,
+        windowing=windowing(message.windowing, f"{field}.windowing"),
+        projection=message.projection,
+        normalized=message.normalized,
+        dim=message.dim,
+    )
+
+
+def describe(space: Space) -> str:
+    """A space in one line for people.
+
+    >>> describe(Space("f00", "mini", "", 4, Pooling.MEAN, Windowing(), "", True, 192))
+    'mini layer 4, mean, windows of 20 s + 1 s (f00)'
+    """
+    windows = f"windows of {to_seconds(space.windowing.length):g} s"
+    context = f"{to_seconds(space.windowing.context):g} s"
+    projection = f", {space.projection}" if space.projection else ""
+    return (
+        f"{space.model} layer {space.layer}, {space.pooling}{projection}, "
+        f"{windows} + {context} ({space.fingerprint})"
+    )
