@@ -4,7 +4,7 @@ PYTHON ?= python
 OUT ?= .
 GENERATOR ?= build/protos
 
-.PHONY: install protos lint format types test slow bench
+.PHONY: install protos lint format types test slow
 
 install:
 	$(PYTHON) -m pip install --upgrade 'pip>=25.1'
@@ -36,6 +36,3 @@ test:
 
 slow:
 	$(PYTHON) -m pytest -m slow
-
-bench:
-	$(PYTHON) -m embedsvc bench

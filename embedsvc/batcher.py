@@ -7,7 +7,7 @@ The unit of cost, and of the queue's limit, is the frame.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ Encode = Callable[[Sequence[Frames], Sequence[Ask]], Sequence[Encoded]]
 
 @dataclass(frozen=True)
 class Ran:
-    """An answer of the encoder, with the seconds it waited and the seconds its batch ran."""
+    """An answer of the encoder, with the seconds it waited and its share of its batch's seconds."""
 
     encoded: Encoded
     queue: float
@@ -72,7 +72,7 @@ class Batcher:
             async with self._room:
                 await self._room.wait_for(lambda: self._closed or self._fits(frames))
         if self._closed:
-            raise Unavailable("the server is stopping")
+            raise _stopping()
         if not self._fits(frames):
             raise self._full()
         job = _Job(frames, ask, asyncio.get_running_loop().create_future())
@@ -96,9 +96,7 @@ class Batcher:
     async def close(self) -> None:
         """Refuse everybody who waits or comes, and end the encoder's thread."""
         self._closed = True
-        for job in self._waiting:
-            if not job.result.done():
-                job.result.set_exception(Unavailable("the server is stopping"))
+        _refuse(self._waiting)
         self._waiting.clear()
         self._waiting_frames = 0
         async with self._room:
@@ -151,21 +149,33 @@ class Batcher:
         except Exception as error:  # noqa: BLE001  # any failure is the jobs' answer, not the loop's end
             await self._fail(jobs, error)
             return
-        compute = time.perf_counter() - started
-        self._learn(compute / max(1, sum(map(len, frames))))
+        pace = (time.perf_counter() - started) / sum(map(len, frames))
+        self._learn(pace)
         for job, encoded in zip(jobs, answers, strict=True):
             if not job.result.done():
-                job.result.set_result(Ran(encoded, started - job.arrived, compute))
+                ran = Ran(encoded, started - job.arrived, pace * len(job.frames))
+                job.result.set_result(ran)
 
     async def _fail(self, jobs: list[_Job], error: Exception) -> None:
-        if len(jobs) == 1:
-            if not jobs[0].result.done():
-                jobs[0].result.set_exception(error)
-            return
-        middle = len(jobs) // 2
-        await self._run(jobs[:middle])
-        await self._run(jobs[middle:])
+        if self._closed:
+            _refuse(jobs)
+        elif len(jobs) > 1:
+            middle = len(jobs) // 2
+            await self._run(jobs[:middle])
+            await self._run(jobs[middle:])
+        elif not jobs[0].result.done():
+            jobs[0].result.set_exception(error)
 
     def _learn(self, seconds_per_frame: float) -> None:
         known = self._seconds_per_frame or seconds_per_frame
         self._seconds_per_frame = 0.9 * known + 0.1 * seconds_per_frame
+
+
+def _refuse(jobs: Iterable[_Job]) -> None:
+    for job in jobs:
+        if not job.result.done():
+            job.result.set_exception(_stopping())
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the server is stopping")

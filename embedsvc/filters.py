@@ -17,6 +17,9 @@ MAX_NODES = 256
 MAX_DEPTH = 24
 """Nested parentheses in one filter."""
 
+MAX_DIGITS = 40
+"""Characters of one number; Python refuses to read integers of thousands."""
+
 
 @dataclass(frozen=True)
 class Equals:
@@ -174,9 +177,9 @@ _KEYWORDS = {"and", "or", "not", "in", "exists", "true", "false"}
 def parse(text: str) -> Filter:
     """Read a filter as people write it.
 
-    >>> parse('language = "pol" and not (year < 1990 or speaker in ("a", "b"))')
+    >>> parse('language = "pol" and not (exists(year) or speaker in ("a", "b"))')
     And(clauses=(Equals(field='language', value='pol'), Not(clause=Or(clauses=(\
-Range(field='year', gt=None, gte=None, lt=1990, lte=None), In(field='speaker', values=('a', 'b')))))))
+Exists(field='year'), In(field='speaker', values=('a', 'b')))))))
     """
     return check(_Parser(text).whole())
 
@@ -244,6 +247,7 @@ class _Parser:
             if self._take_sign(sign):
                 bound = self._value()
                 if isinstance(bound, bool):
+                    self._tokens.insert(0, ("word", str(bound).lower()))
                     raise self._wrong("a number or text after a comparison")
                 return Range(field, **{name: bound})
         raise self._wrong("=, !=, <, <=, >, >= or in")
@@ -260,12 +264,13 @@ class _Parser:
         sort, text = self._next("a value")
         if sort == "text":
             return re.sub(r"\\(.)", r"\1", text[1:-1])
-        if sort == "number":
+        if sort == "number" and len(text) <= MAX_DIGITS:
             return float(text) if re.search(r"[.eE]", text) else int(text)
         if sort == "word" and text.lower() in {"true", "false"}:
             return text.lower() == "true"
         self._tokens.insert(0, (sort, text))
-        raise self._wrong("a quoted text, a number, true or false")
+        wanted = "a quoted text, a number, true or false"
+        raise self._wrong("a shorter number" if sort == "number" else wanted)
 
     def _field(self) -> str:
         sort, text = self._next("a field name")

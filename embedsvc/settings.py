@@ -67,6 +67,9 @@ class AudioSettings(_Section):
     decode_workers: Count = 2
     """Processes that decode untrusted files."""
 
+    max_parallel_uploads: Count = 8
+    """Uploads that are decoded and embedded at once; each has a process of its own."""
+
 
 class BatcherSettings(_Section):
     """How utterances are gathered for the encoder."""
@@ -133,15 +136,16 @@ def load(
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"`{PREFIX}CONFIG` must name a TOML file: {path}: {error}") from error
 
 
+# A value where a section should be stays, so that it is reported with the other faults.
 def _place(tree: dict[str, Any], path: list[str], value: str) -> None:
     for section in path[:-1]:
         inner = tree.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise SettingsError(f"{'.'.join(path)}: {section} is not a section")
+            return
         tree = inner
     tree[path[-1]] = value
 
@@ -149,6 +153,8 @@ def _place(tree: dict[str, Any], path: list[str], value: str) -> None:
 def _overlay(tree: dict[str, Any], flags: Mapping[str, Any]) -> None:
     for name, value in flags.items():
         if isinstance(value, Mapping):
-            _overlay(tree.setdefault(name, {}), value)
+            inner = tree.setdefault(name, {})
+            if isinstance(inner, dict):
+                _overlay(inner, value)
         elif value is not None:
             tree[name] = value

@@ -170,8 +170,8 @@ class Encoded:
 class Windowing:
     """How long audio is cut for the encoder; both in samples at 16 kHz.
 
-    A window answers for at most `length`, cut where the speech is quietest, and hears up to
-    `context` more on either side.
+    A window answers for up to `length`, cut where the speech is quietest, and hears up to
+    `context` more on either side; the last one answers for up to `length` + `context`.
     """
 
     length: int = 20 * SAMPLE_RATE
@@ -197,7 +197,8 @@ class OutputSpec:
 class Space:
     """What must be equal for two vectors to be comparable.
 
-    `fingerprint` is a hash over all other fields and the version of the features.
+    `fingerprint` is a hash over all other fields but `model`, which is a name for people, and
+    the version of the features.
     """
 
     fingerprint: str

@@ -20,7 +20,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         ("show", True, "one collection and its space"),
         ("delete", True, "one collection and all it holds"),
     ):
-        action = actions.add_parser(name, help=text)
+        # With defaults of its own, an action would undo the flags before it.
+        action = actions.add_parser(name, help=text, argument_default=argparse.SUPPRESS)
         if takes_name:
             action.add_argument("collection", metavar="COLLECTION")
         connection.add_flags(action)

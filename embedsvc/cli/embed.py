@@ -12,7 +12,7 @@ import numpy as np
 from embedsvc.cli import connection
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.client import Client, Embedding
-from embedsvc.errors import EmbedsvcError
+from embedsvc.errors import EmbedsvcError, InvalidArgument
 from embedsvc.types import Pooling, Space
 
 HEAD = 3
@@ -37,8 +37,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(chosen: argparse.Namespace) -> int:
     """Embed each file; those that fail do not stop the others."""
+    if chosen.output is not None and not chosen.output.parent.is_dir():
+        raise InvalidArgument(f"`--output` must be in a folder that exists, not {chosen.output}")
     done: list[tuple[Path, Embedding]] = []
-    with connection.connect(chosen) as client:
+    with connection.passing(chosen) as client:
         for path, answer in _answers(client, chosen):
             if isinstance(answer, EmbedsvcError):
                 say(f"{path}: {answer}")

@@ -7,7 +7,6 @@ chance and mean cepstra beside what the model finds.
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,9 +26,10 @@ from embedsvc.client import Client, Collection
 from embedsvc.errors import InvalidArgument
 from embedsvc.evaluation import chance_at, hit_at, mean_reciprocal_rank, mfcc_vector
 from embedsvc.filters import And, Equals, Filter, Not
-from embedsvc.timing import FRAME
+from embedsvc.timing import FRAME, to_seconds
 from embedsvc.types import OutputSpec, Pooling, Segment, Space, Span, Windowing
 
+COLUMNS = {"language", "speaker"}
 DEPTH = 10
 LATENCY_QUERIES = 200
 LANGUAGE_CODE = 3
@@ -84,11 +84,14 @@ def run(chosen: argparse.Namespace) -> int:
     items = select([chosen.index.parent], chosen.index, chosen.only)
     if not items:
         raise InvalidArgument(f"`INDEX.tsv` must have rows that meet --only: {chosen.index}")
-    with tempfile.TemporaryDirectory(prefix="embedsvc-evaluate-") as folder:
-        if chosen.target is None and chosen.data is None:
-            chosen.data = Path(folder)
-        with connection.connect(chosen) as client:
-            _measure(client, items, chosen)
+    for item in items:
+        if missing := COLUMNS - item.metadata.keys():
+            raise InvalidArgument(
+                f"`INDEX.tsv` must say {', '.join(sorted(COLUMNS))} of {item.id}, "
+                f"but has no {', '.join(sorted(missing))}"
+            )
+    with connection.passing(chosen) as client:
+        _measure(client, items, chosen)
     return 0
 
 
@@ -98,14 +101,16 @@ def _measure(client: Client, items: Sequence[Item], chosen: argparse.Namespace) 
     spec = OutputSpec("", chosen.layer, pooling, chosen.projection)
     try:
         model = client.create_collection(f"{name}-model", vectors=spec)
-        _report(_speed(client, model, items), as_json=chosen.json)
-        baseline = _baseline(client, f"{name}-mfcc", items)
+        readable, seconds = _index(client, model, items)
+        speed = {"failed": len(items) - len(readable), **_speed(model, readable, seconds)}
+        _report(speed, as_json=chosen.json)
+        baseline = _baseline(client, f"{name}-mfcc", readable)
         systems = {client.info().model: model, "MFCC mean+std": baseline}
         outcomes = [
             outcome
             for task in (_OTHER_LANGUAGE, _OTHER_SPEAKER)
             for system, collection in systems.items()
-            if (outcome := _ask(system, collection, task, items)) is not None
+            if (outcome := _ask(system, collection, task, readable)) is not None
         ]
         _show(outcomes, as_json=chosen.json)
     finally:
@@ -113,23 +118,36 @@ def _measure(client: Client, items: Sequence[Item], chosen: argparse.Namespace) 
             client.delete_collection(f"{name}-{suffix}", missing_ok=True)
 
 
-def _speed(client: Client, collection: Collection, items: Sequence[Item]) -> dict[str, float]:
-    """Index everything and time it, then time searches one by one and four at once."""
+def _index(
+    client: Client, collection: Collection, items: Sequence[Item]
+) -> tuple[list[Item], float]:
+    """Index everything; what could be read, and the seconds it took."""
     started = time.perf_counter()
     with progress() as bar:
-        failed = [result for result in results(client, collection, items, bar) if result.error]
+        failed = {
+            result.id: result.error
+            for result in results(client, collection, items, bar)
+            if result.error is not None
+        }
     took = time.perf_counter() - started
-    for result in failed:
-        say(f"{result.id}: {result.error}")
-    seconds = sum(recording.length for recording in collection.list()) / 16_000
+    for id, error in failed.items():  # the field's name
+        say(f"{id}: {error}")
+    readable = [item for item in items if item.id not in failed]
+    if not readable:
+        raise InvalidArgument("`INDEX.tsv` must name sound files that can be read")
+    return readable, took
+
+
+def _speed(collection: Collection, items: Sequence[Item], took: float) -> dict[str, float]:
+    """Time searches one by one and four at once, beside the `took` seconds of indexing."""
+    seconds = to_seconds(sum(recording.length for recording in collection.list()))
     queries = items[:: max(1, len(items) // LATENCY_QUERIES)]
     single = sorted(_timed(lambda item: collection.search(item.path), item) for item in queries)
     started = time.perf_counter()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda item: collection.search(item.path), queries))
     return {
-        "recordings": len(items) - len(failed),
-        "failed": len(failed),
+        "recordings": len(items),
         "audio_seconds": seconds,
         "index_seconds": took,
         "audio_seconds_per_second": seconds / took,
@@ -148,13 +166,13 @@ def _timed(call: Callable[[Item], object], item: Item) -> float:
 
 def _baseline(client: Client, name: str, items: Sequence[Item]) -> Collection:
     """The same recordings as mean cepstra, standardized over the set."""
-    readable: list[Item] = []
-    vectors = []
     with progress() as bar:
-        for item in bar.track(items, description="cepstra"):
-            vectors.append(mfcc_vector(log_mel(decode(item.path.read_bytes(), Door()).samples)))
-            readable.append(item)
-    matrix = np.stack(vectors)
+        matrix = np.stack(
+            [
+                mfcc_vector(log_mel(decode(item.path.read_bytes(), Door()).samples))
+                for item in bar.track(items, description="cepstra")
+            ]
+        )
     matrix = (matrix - matrix.mean(axis=0)) / (matrix.std(axis=0) + 1e-6)
     space = Space("mfcc-mean-std", "mfcc", "", 0, Pooling.MEAN_STD, Windowing(), "", True, 40)
     collection = client.create_collection(name, foreign_space=space)
@@ -167,7 +185,7 @@ def _baseline(client: Client, name: str, items: Sequence[Item]) -> Collection:
                     space.fingerprint,
                     pair[0].metadata,
                 ),
-                zip(readable, matrix, strict=True),
+                zip(items, matrix, strict=True),
             )
         )
     return collection

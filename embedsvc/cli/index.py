@@ -14,7 +14,7 @@ from embedsvc import filters
 from embedsvc.cli import connection, tables
 from embedsvc.cli.output import emit, progress, say
 from embedsvc.cli.search import condition
-from embedsvc.client import AddedRecording, Client, Collection
+from embedsvc.client import AddedRecording, Client, Collection, ServerInfo
 from embedsvc.client.audible import SMALL_BYTES
 from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
 from embedsvc.types import Metadata, OutputSpec, Pooling
@@ -118,7 +118,7 @@ def results(
 ) -> Iterator[AddedRecording]:
     """What became of each item, as it becomes known."""
     shown = bar.add_task(f"indexing {collection.name}", total=len(items))
-    batches = _batches(items, min(BATCH_ITEMS, client.info().max_batch_items))
+    batches = _batches(items, client.info())
     running: set[Future[list[AddedRecording]]] = set()
     with ThreadPoolExecutor(IN_FLIGHT) as threads:
         try:
@@ -142,12 +142,14 @@ def _collected(
             yield result
 
 
-def _batches(items: Sequence[Item], limit: int) -> Iterator[list[Item]]:
+def _batches(items: Sequence[Item], info: ServerInfo) -> Iterator[list[Item]]:
     """Small files together, up to one message; a large one alone."""
+    limit = min(BATCH_ITEMS, info.max_batch_items)
+    max_bytes = min(SMALL_BYTES, info.max_request_bytes // 2)
     batch: list[Item] = []
     size = 0
     for item in items:
-        if batch and (len(batch) == limit or size + item.size > SMALL_BYTES):
+        if batch and (len(batch) == limit or size + item.size > max_bytes):
             yield batch
             batch, size = [], 0
         batch.append(item)

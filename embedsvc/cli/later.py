@@ -15,8 +15,11 @@ COMMANDS = {
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The commands; any arguments are accepted, and none is used."""
     for name, text in COMMANDS.items():
-        parser = commands.add_parser(name, help=f"{text} (not in this version)", add_help=False)
-        parser.add_argument("arguments", nargs=argparse.REMAINDER)
+        # Without a prefix that can be typed, flags are arguments like any other.
+        parser = commands.add_parser(
+            name, help=f"{text} (not in this version)", prefix_chars="\0", add_help=False
+        )
+        parser.add_argument("arguments", nargs="*")
         parser.set_defaults(run=run)
 
 

@@ -52,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever read our output has enough; Python must not complain at exit.
         sys.stdout = None
         return 0
+    except OSError as error:
+        say(f"embedsvc {chosen.command}: {error}")
+        return 1
     return code
 
 

@@ -15,8 +15,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     showing.add_argument("model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
     card = actions.add_parser("card", help="the model card of a bundled model")
     card.add_argument("model", metavar="MODEL")
-    for action in (parser, listing, showing):
-        action.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    for action in (listing, showing):
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 

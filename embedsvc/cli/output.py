@@ -42,19 +42,23 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 def console() -> Console:
     """Stdout, made anew so that it is the one of the moment; wide where there is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    width = None if sys.stdout.isatty() else 110
+    # Names of files are shown as they are, also with [brackets] and :colons:.
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def progress() -> Progress:
     """A progress bar on stderr, that stays out of files."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 

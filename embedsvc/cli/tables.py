@@ -1,6 +1,7 @@
 """Metadata files: one row for each recording, as .tsv, .csv or .jsonl."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -33,25 +34,41 @@ def read(path: Path) -> Rows:
         return _keyed(path, _json_rows(path, text))
     if path.suffix not in {".tsv", ".csv"}:
         raise InvalidArgument(f"`--metadata` must be .tsv, .csv or .jsonl, but is {path.name}")
-    lines = text.splitlines()
+    return _keyed(path, _typed(_cells(path, text)))
+
+
+def _cells(path: Path, text: str) -> list[dict[str, Any]]:
+    # Only line feeds end lines here; `splitlines` knows others, which texts may hold.
+    lines = io.StringIO(text)
+    form: dict[str, Any] = {}
     if path.suffix == ".tsv":
-        rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-    else:
-        rows = list(csv.DictReader(lines))
-    return _keyed(path, _typed(rows))
+        form = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    try:
+        rows: list[dict[str, Any]] = list(csv.DictReader(lines, **form))
+    except csv.Error as error:
+        raise InvalidArgument(f"`--metadata` must be a table, but {path.name}: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if None in row:
+            raise InvalidArgument(f"`--metadata` row {number} must have a column for every cell")
+    return rows
 
 
 def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise InvalidArgument(f"`--metadata` line {number} must be JSON: {error}") from error
         if not isinstance(row, dict):
             raise InvalidArgument(f"`--metadata` line {number} of {path.name} must be an object")
+        for name, value in row.items():
+            if isinstance(value, list | dict):
+                raise InvalidArgument(
+                    f"`--metadata` line {number} must have a text, number or boolean as {name!r}"
+                )
         rows.append({name: value for name, value in row.items() if value is not None})
     return rows
 
@@ -80,7 +97,7 @@ def _maker(values: Iterable[str]) -> type[int] | type[float] | type[str]:
 
 
 def _keyed(path: Path, rows: list[dict[str, Any]]) -> Rows:
-    key = next((key for key in KEYS if rows and key in rows[0]), None)
+    key = next((key for key in KEYS if any(key in row for row in rows)), None)
     if rows and key is None:
         raise InvalidArgument(f"`--metadata` must have a column {', '.join(KEYS)}: {path.name}")
     return {

@@ -3,18 +3,22 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedsvc.client.results import ServerInfo
 from embedsvc.errors import AudioUndecodable, InvalidArgument
-from embedsvc.types import ChannelPolicy, Floats, PcmFormat, SampleFormat, Source
+from embedsvc.types import ChannelPolicy, PcmFormat, SampleFormat, Source
 from embedsvc.v1 import types_pb2
 from embedsvc.wire import audio, enums
 
-Audible = str | Path | bytes | tuple[Floats, int]
+Choice = TypeVar("Choice", bound=StrEnum)
+
+Audible = str | Path | bytes | tuple[NDArray[np.floating[Any]], int]
 """A path, the bytes of a sound file, or samples (N,) or (N, C) in [-1, 1] and their rate."""
 
 SMALL_BYTES = 4 * 1024 * 1024
@@ -69,16 +73,35 @@ def read(source: Audible, policy: ChannelPolicy = ChannelPolicy.MIX) -> Sound:
     if isinstance(source, bytes):
         return Sound(None, source, None, policy)
     if isinstance(source, tuple):
-        samples, rate = source
-        array = np.asarray(samples, dtype="<f4")
-        if array.ndim not in {1, 2}:
-            raise InvalidArgument(f"`samples` must be (N,) or (N, C), but are {array.shape}")
-        channels = 1 if array.ndim == 1 else array.shape[1]
-        return Sound(None, array.tobytes(), PcmFormat(SampleFormat.F32, rate, channels), policy)
+        return Sound(None, *_pcm(*source), policy)
     path = Path(source)
     if not path.is_file():
         raise AudioUndecodable(f"`{path}` must be a file, but is not")
     return Sound(path, b"", None, policy)
+
+
+def _pcm(samples: NDArray[np.floating[Any]], rate: int) -> tuple[bytes, PcmFormat]:
+    given = np.asarray(samples)
+    if given.dtype.kind != "f":
+        raise InvalidArgument(
+            f"`samples` must be floats in [-1, 1], but are {given.dtype}", field="samples"
+        )
+    if given.ndim not in {1, 2}:
+        raise InvalidArgument(
+            f"`samples` must be (N,) or (N, C), but are {given.shape}", field="samples"
+        )
+    channels = 1 if given.ndim == 1 else given.shape[1]
+    return given.astype("<f4").tobytes(), PcmFormat(SampleFormat.F32, rate, channels)
+
+
+def choice(kind: type[Choice], value: str, field: str) -> Choice:
+    """The member of `kind` that a caller named."""
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise InvalidArgument(
+            f"`{field}` must be one of {', '.join(kind)}, but is {value!r}", field=field
+        ) from error
 
 
 def upload(kind: Any, config: Any, sound: Sound, chunk_bytes: int) -> Iterator[Any]:

@@ -2,14 +2,20 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
-from embedsvc.errors import EmbedsvcError, MessageTooLarge, Unavailable
+from embedsvc.errors import EmbedsvcError, FailedPrecondition, MessageTooLarge, Unavailable
+from embedsvc.v1.collection_pb2_grpc import CollectionServiceStub
+from embedsvc.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from embedsvc.v1.search_pb2_grpc import SearchServiceStub
+from embedsvc.v1.server_pb2_grpc import ServerServiceStub
 from embedsvc.wire.errors import error_of
 
 Reply = TypeVar("Reply")
@@ -56,6 +62,28 @@ def connect(target: str) -> grpc.Channel:
     )
 
 
+@dataclass(frozen=True)
+class Stubs:
+    """The methods of each service; made all at once, for a closed channel can make no more."""
+
+    embedding: EmbeddingServiceStub
+    collections: CollectionServiceStub
+    search: SearchServiceStub
+    server: ServerServiceStub
+    health: HealthStub
+
+    @classmethod
+    def of(cls, channel: grpc.Channel) -> "Stubs":
+        """Those of `channel`."""
+        return cls(
+            EmbeddingServiceStub(channel),
+            CollectionServiceStub(channel),
+            SearchServiceStub(channel),
+            ServerServiceStub(channel),
+            HealthStub(channel),
+        )
+
+
 class Caller:
     """Calls methods with a deadline, and raises our errors."""
 
@@ -63,11 +91,18 @@ class Caller:
         self._target = target
         self._timeout = timeout
         self.max_request_bytes: int | None = None
+        self.closed = False
+
+    def check_open(self) -> None:
+        """Raise FailedPrecondition when the client is closed."""
+        if self.closed:
+            raise FailedPrecondition(f"the client of {self._target} must be open, but is closed")
 
     def unary(
         self, method: Callable[..., Reply], request: Message, timeout: float | None = None
     ) -> Reply:
         """One message in, one out."""
+        self.check_open()
         self._check_size(request)
         try:
             return method(request, timeout=timeout or self._timeout)
@@ -78,6 +113,7 @@ class Caller:
         self, method: Callable[..., Reply], requests: Iterator[Any], timeout: float | None
     ) -> Reply:
         """Many messages in, one out."""
+        self.check_open()
         try:
             return method(requests, timeout=timeout)
         except grpc.RpcError as error:
@@ -87,6 +123,7 @@ class Caller:
         self, method: Callable[..., Iterator[Reply]], requests: Iterator[Any]
     ) -> Iterator[Reply]:
         """Many messages in, many out; leaving the iterator ends the call."""
+        self.check_open()
         call: Any = method(requests)
         try:
             yield from call

@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from embedsvc.client import audible, results
 from embedsvc.client.audible import Audible
-from embedsvc.client.channel import Caller, connect
+from embedsvc.client.channel import Caller, Stubs, connect
 from embedsvc.client.collection import Collection
 from embedsvc.client.local import LOCAL, LocalServer
 from embedsvc.client.results import Embedding, ServerInfo, Window
@@ -26,14 +26,7 @@ from embedsvc.types import (
     Space,
     Windowing,
 )
-from embedsvc.v1 import (
-    collection_pb2,
-    collection_pb2_grpc,
-    embedding_pb2,
-    embedding_pb2_grpc,
-    server_pb2,
-    server_pb2_grpc,
-)
+from embedsvc.v1 import collection_pb2, embedding_pb2, server_pb2
 from embedsvc.wire import audio as wire_audio
 from embedsvc.wire import spaces
 from embedsvc.wire.errors import error_of
@@ -45,8 +38,9 @@ DEADLINE = 300.0
 class Client:
     """A connection to a server, or with `:local:` to the same service in this process.
 
-    A local one keeps its collections in `data` and runs `model`. Close it, or use it in a
-    `with` block. It may be shared by threads.
+    A local one keeps its collections in `data` and runs `model`; of a server, `model` is what
+    it must run, or calls that embed answer NOT_FOUND. Close it, or use it in a `with` block. It
+    may be shared by threads.
     """
 
     def __init__(
@@ -59,14 +53,15 @@ class Client:
     ) -> None:
         self._local: LocalServer | None = None
         if target == LOCAL:
-            self._local = LocalServer(data, model)
-            target = self._local.target
+            folder = None if data is None else str(data)
+            self._local = LocalServer({"data": folder, "model": {"name": model}})
+            target, model = self._local.target, None
         self.target = target
         self._channel = connect(target)
         self._caller = Caller(target, timeout)
-        self._embedding = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
-        self._collections = collection_pb2_grpc.CollectionServiceStub(self._channel)
+        self._stubs = Stubs.of(self._channel)
         self._info: ServerInfo | None = None
+        self._model = model or ""
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +75,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Leave the server; a local one stops."""
+        """Leave the server; a local one stops. What is closed can be closed again."""
+        self._caller.closed = True
         self._channel.close()
         if self._local is not None:
             self._local.stop()
@@ -88,19 +84,19 @@ class Client:
     def info(self) -> ServerInfo:
         """What the server is and allows; asked once."""
         if self._info is None:
-            stub = server_pb2_grpc.ServerServiceStub(self._channel)
             request = server_pb2.GetServerInfoRequest()
-            self._info = results.server_info(self._caller.unary(stub.GetServerInfo, request))
+            reply = self._caller.unary(self._stubs.server.GetServerInfo, request)
+            self._info = results.server_info(reply)
             self._caller.max_request_bytes = self._info.max_request_bytes
         return self._info
 
     def wait_until_serving(self, timeout: float = 60.0) -> None:
         """Return when the model is loaded; raises Unavailable when it takes longer."""
-        stub = health_pb2_grpc.HealthStub(self._channel)
+        self._caller.check_open()
         request = health_pb2.HealthCheckRequest(service="embedsvc.v1.EmbeddingService")
         until = time.monotonic() + timeout
         try:
-            for answer in stub.Watch(request, timeout=timeout, wait_for_ready=True):
+            for answer in self._stubs.health.Watch(request, timeout=timeout, wait_for_ready=True):
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     return
         except grpc.RpcError as error:
@@ -121,42 +117,50 @@ class Client:
 
         Audio too large for one message is uploaded in chunks.
         """
-        specs = outputs or [OutputSpec("", layer, None if pooling is None else Pooling(pooling))]
-        options = _options(specs, windowing)
-        sound = audible.read(source, ChannelPolicy(channels))
+        chosen = None if pooling is None else audible.choice(Pooling, pooling, "pooling")
+        specs = outputs or [OutputSpec("", layer, chosen)]
+        options = self._options(specs, windowing)
+        policy = audible.choice(ChannelPolicy, channels, "channels")
+        sound = audible.read(source, policy)
         if sound.is_small(self.info()):
             request = embedding_pb2.EmbedRequest(audio=sound.message(), options=options)
             try:
-                reply = self._caller.unary(self._embedding.Embed, request)
+                reply = self._caller.unary(self._stubs.embedding.Embed, request)
                 return results.embedding(reply.embedding, reply.timing)
             except AudioTooLong:
                 pass  # a small file of much audio
         config = embedding_pb2.EmbedUploadRequest.Config(options=options, **sound.upload_fields())
         kind = embedding_pb2.EmbedUploadRequest
         requests = audible.upload(kind, config, sound, self.info().chunk_bytes)
-        uploaded = self._caller.upload(self._embedding.EmbedUpload, requests, None)
+        uploaded = self._caller.upload(self._stubs.embedding.EmbedUpload, requests, None)
         return results.embedding(uploaded.embedding, uploaded.timing)
 
     def embed_batch(
         self,
-        sources: Iterable[Audible],
+        sources: Sequence[Audible],
         *,
         outputs: Sequence[OutputSpec] = (OutputSpec(),),
         windowing: Windowing | None = None,
     ) -> list[Embedding | EmbedsvcError]:
         """Embed many short utterances; each place holds its embedding or its error."""
         self.info()
-        request = embedding_pb2.BatchEmbedRequest(
-            audios=[audible.read(source).message() for source in sources],
-            options=_options(outputs, windowing),
-        )
-        reply = self._caller.unary(self._embedding.BatchEmbed, request)
-        return [
+        request = embedding_pb2.BatchEmbedRequest(options=self._options(outputs, windowing))
+        unreadable: dict[int, EmbedsvcError] = {}
+        for place, source in enumerate(sources):
+            try:
+                request.audios.append(audible.read(source).message())
+            except EmbedsvcError as error:
+                unreadable[place] = error
+        if unreadable and not request.audios:
+            return list(unreadable.values())
+        reply = self._caller.unary(self._stubs.embedding.BatchEmbed, request)
+        answers = (
             results.embedding(item.embedding, reply.timing)
             if item.HasField("embedding")
             else error_of(item.error)
             for item in reply.items
-        ]
+        )
+        return [unreadable.get(place) or next(answers) for place in range(len(sources))]
 
     def stream(
         self,
@@ -168,7 +172,7 @@ class Client:
     ) -> Iterator[Window]:
         """Embed live PCM window by window; None among the chunks asks for an answer now."""
         config = embedding_pb2.StreamEmbedRequest.Config(
-            pcm=wire_audio.pcm_message(pcm), options=_options(outputs, windowing)
+            pcm=wire_audio.pcm_message(pcm), options=self._options(outputs, windowing)
         )
 
         def requests() -> Iterator[embedding_pb2.StreamEmbedRequest]:
@@ -180,12 +184,12 @@ class Client:
                 else:
                     yield embedding_pb2.StreamEmbedRequest(audio=chunk)
 
-        for reply in self._caller.stream(self._embedding.StreamEmbed, requests()):
+        for reply in self._caller.stream(self._stubs.embedding.StreamEmbed, requests()):
             yield results.window(reply)
 
     def collection(self, name: str) -> Collection:
         """A handle on a collection, which need not exist yet."""
-        return Collection(name, self._channel, self._caller, self.info)
+        return Collection(name, self._stubs, self._caller, self.info)
 
     def create_collection(
         self,
@@ -208,7 +212,7 @@ class Client:
         if foreign_space is not None:
             request.foreign_space.CopyFrom(spaces.space_message(foreign_space))
         try:
-            self._caller.unary(self._collections.CreateCollection, request)
+            self._caller.unary(self._stubs.collections.CreateCollection, request)
         except AlreadyExists:
             if not exist_ok:
                 raise
@@ -219,7 +223,7 @@ class Client:
         found: list[CollectionInfo] = []
         request = collection_pb2.ListCollectionsRequest()
         while True:
-            reply = self._caller.unary(self._collections.ListCollections, request)
+            reply = self._caller.unary(self._stubs.collections.ListCollections, request)
             found += map(results.collection_info, reply.collections)
             if not reply.next_page_token:
                 return found
@@ -228,13 +232,14 @@ class Client:
     def delete_collection(self, name: str, *, missing_ok: bool = False) -> None:
         """Delete a collection and all it holds."""
         request = collection_pb2.DeleteCollectionRequest(name=name, allow_missing=missing_ok)
-        self._caller.unary(self._collections.DeleteCollection, request)
+        self._caller.unary(self._stubs.collections.DeleteCollection, request)
 
-
-def _options(
-    specs: Sequence[OutputSpec], windowing: Windowing | None
-) -> embedding_pb2.EmbedOptions:
-    options = embedding_pb2.EmbedOptions(outputs=map(spaces.spec_message, specs))
-    if windowing is not None:
-        options.windowing.CopyFrom(spaces.windowing_message(windowing))
-    return options
+    def _options(
+        self, specs: Sequence[OutputSpec], windowing: Windowing | None
+    ) -> embedding_pb2.EmbedOptions:
+        options = embedding_pb2.EmbedOptions(
+            model=self._model, outputs=map(spaces.spec_message, specs)
+        )
+        if windowing is not None:
+            options.windowing.CopyFrom(spaces.windowing_message(windowing))
+        return options

@@ -3,17 +3,16 @@
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
-import grpc
 import numpy as np
 
 from embedsvc.client import audible, results
 from embedsvc.client.audible import Audible
-from embedsvc.client.channel import Caller
+from embedsvc.client.channel import Caller, Stubs
 from embedsvc.client.results import AddedRecording, SearchResult, ServerInfo
-from embedsvc.errors import AudioTooLong, InvalidArgument
+from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter, parse
 from embedsvc.types import CollectionInfo, Floats, Metadata, Segment, StoredRecording
-from embedsvc.v1 import collection_pb2, collection_pb2_grpc, search_pb2, search_pb2_grpc
+from embedsvc.v1 import collection_pb2, search_pb2
 from embedsvc.wire import metadata as wire_metadata
 from embedsvc.wire import tensors, times
 
@@ -31,13 +30,13 @@ class Collection:
     """Adds recordings, lists them, deletes them and searches in them."""
 
     def __init__(
-        self, name: str, channel: grpc.Channel, caller: Caller, info: Callable[[], ServerInfo]
+        self, name: str, stubs: Stubs, caller: Caller, info: Callable[[], ServerInfo]
     ) -> None:
         self.name = name
         self._caller = caller
         self._server = info
-        self._stub = collection_pb2_grpc.CollectionServiceStub(channel)
-        self._search = search_pb2_grpc.SearchServiceStub(channel)
+        self._stub = stubs.collections
+        self._search = stubs.search
 
     def info(self) -> CollectionInfo:
         """The collection as it is now."""
@@ -79,14 +78,20 @@ class Collection:
         self._server()
         request = self._adding(mode)
         request.skip_unchanged = skip_unchanged
-        for id, source, metadata in recordings:  # the field's name
-            request.recordings.add(
-                id=id,
-                metadata=wire_metadata.metadata_message(metadata),
-                audio=audible.read(source).message(),
-            )
+        unreadable: dict[int, AddedRecording] = {}
+        for place, (id, source, metadata) in enumerate(recordings):  # the field's name
+            try:
+                labels = wire_metadata.metadata_message(metadata)
+                message = audible.read(source).message()
+            except EmbedsvcError as error:
+                unreadable[place] = AddedRecording(id, error, (), unchanged=False, segment_count=0)
+            else:
+                request.recordings.add(id=id, metadata=labels, audio=message)
+        if unreadable and not request.recordings:
+            return list(unreadable.values())
         reply = self._caller.unary(self._stub.AddRecordings, request)
-        return [results.added(result) for result in reply.results]
+        stored = map(results.added, reply.results)
+        return [unreadable.get(place) or next(stored) for place in range(len(recordings))]
 
     def add_vectors(
         self,

@@ -1,29 +1,34 @@
 """The service in this process: the same server, on a socket file that only this user sees."""
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 import threading
+import weakref
+from collections.abc import Mapping
 from pathlib import Path
-
-from embedsvc.errors import EmbedsvcError
+from typing import Any
 
 LOCAL = ":local:"
 
 
 class LocalServer:
-    """A server in a thread of its own, from construction to `stop`."""
+    """A server in a thread of its own, from construction to `stop`.
 
-    def __init__(self, data: str | Path | None, model: str | None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="embedsvc-"))
-        self.target = f"unix:{self._folder / 'socket'}"
-        self._flags = {
-            "data": None if data is None else str(data),
-            "model": {"name": model},
-            "server": {"address": self.target},
-        }
+    `flags` are those of `settings.load`; without an address among them it listens on a socket
+    file. `target` is where it answers.
+    """
+
+    def __init__(self, flags: Mapping[str, Any]) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="embedsvc-"))
+        # Also at exit, for those who never stop it.
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        server = {"address": f"unix:{folder / 'socket'}", **flags.get("server", {})}
+        self._flags = {**flags, "server": server}
+        self.target = ""
         self._started = threading.Event()
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="embedsvc-local", daemon=True)
@@ -35,10 +40,10 @@ class LocalServer:
 
     def stop(self) -> None:
         """Stop the server, and leave nothing but its data."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it has stopped
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove_folder()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -52,9 +57,11 @@ class LocalServer:
         try:
             server = Server(settings.load(self._flags))
             await server.start()
-        except (EmbedsvcError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # raised by the thread that waits
             self._failure = error
             return
+        else:
+            self.target = server.address
         finally:
             self._started.set()
         await self._stopping.wait()

@@ -32,11 +32,11 @@ class Recipe:
 def space_of(identity: Identity, recipe: Recipe, windowing: Windowing) -> Space:
     """Space of an encoder's vectors, with its fingerprint.
 
-    The fingerprint is the first 32 hex digits of a SHA-256 over the canonical JSON of all other
-    fields and the version of the features.
+    The fingerprint is the first 32 hex digits of a SHA-256 over the canonical JSON of all that
+    decides a vector, and the version of the features. The model's name is not in it: the same
+    weights in another folder make the same vectors.
     """
     fields = {
-        "model": identity.model,
         "weights": identity.weights,
         "layer": recipe.layer,
         "pooling": recipe.pooling.value,

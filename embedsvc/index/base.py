@@ -25,6 +25,9 @@ RECIPE = "flat-fp16"
 """Every search scores all vectors, stored as the rows have them: answers are exact."""
 
 
+_faiss: Any = faiss  # Its type hints are those of the C++ interface, not of what Python is given.
+
+
 class Base:
     """Segments up to and with `upto`; `sids` (N,) ascend, `codes` (N, D) are their vectors."""
 
@@ -41,22 +44,34 @@ class Base:
 
     def search(self, query: Floats, want: int, positions: Keys | None) -> tuple[Keys, Floats]:
         """Positions and scores of the `want` best for `query` (D,), among `positions` if given."""
-        # The setting belongs to the calling thread, and callers come from a pool of many:
-        # threads of ours times threads of FAISS is how servers grind to a halt.
-        faiss.omp_set_num_threads(1)
+        _use_one_thread()
         parameters = None
         if positions is not None:
             allowed = np.zeros(len(self), bool)
             allowed[positions] = True
             bits = np.packbits(allowed, bitorder="little")
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+            parameters = _faiss.SearchParameters(sel=_faiss.IDSelectorBitmap(bits))
         scores, found = self._index.search(query[None], min(want, len(self)), params=parameters)
         real = found[0] >= 0
         return found[0][real], scores[0][real]
 
     def serialize(self) -> memoryview:
         """The bytes of its file."""
-        return memoryview(faiss.serialize_index(self._whole))
+        return memoryview(_faiss.serialize_index(self._whole))
+
+
+def best(vectors: Floats, query: Floats, want: int) -> tuple[Keys, Floats]:
+    """Positions and scores of the `want` best of `vectors` (N, D) for `query` (D,).
+
+    Not a product with numpy, whose BLAS would set all cores to work for one search: three times
+    slower than one thread when others search too.
+    """
+    if not len(vectors):
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    _use_one_thread()
+    want = min(want, len(vectors))
+    scores, found = faiss.knn(query[None], vectors, want, metric=faiss.METRIC_INNER_PRODUCT)
+    return found[0], scores[0]
 
 
 def build(batches: Iterable[tuple[Keys, Halves]], dim: int, upto: int) -> Base:
@@ -65,10 +80,16 @@ def build(batches: Iterable[tuple[Keys, Halves]], dim: int, upto: int) -> Base:
         dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
     index = faiss.IndexIDMap2(flat)
-    faiss.omp_set_num_threads(1)
+    _use_one_thread()
     for sids, vectors in batches:
         index.add_with_ids(vectors.astype(np.float32), sids)
     return Base(index, upto)
+
+
+def _use_one_thread() -> None:
+    # The setting belongs to the calling thread, and callers come from a pool of many: threads of
+    # ours times threads of FAISS is how servers grind to a halt.
+    faiss.omp_set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -96,12 +117,12 @@ class BaseFile:
 
     def load(self, dim: int, last_sid: int) -> Base | None:
         """The saved base, or None when there is none that can be trusted."""
+        facts = self._read_current()
+        if facts.pop("check", "") != _check(facts):
+            return None
         try:
-            facts = json.loads(self._current.read_bytes())
-            if facts.pop("check") != _check(facts):
-                return None
             content = (self.directory / str(facts["file"])).read_bytes()
-        except (OSError, ValueError, AttributeError, KeyError):
+        except FileNotFoundError:
             return None
         if hashlib.sha256(content).hexdigest() != facts["sha256"]:
             return None
@@ -113,7 +134,7 @@ class BaseFile:
 
     def remove_others(self, name: str = "") -> None:
         """Remove what interrupted saves left; `name` is the base to keep, or that of CURRENT."""
-        keep = name or self._named()
+        keep = name or self._read_current().get("file")
         for path in self.directory.iterdir():
             if path.suffix == ".tmp" or (path.name.startswith("base-") and path.name != keep):
                 path.unlink(missing_ok=True)
@@ -122,11 +143,12 @@ class BaseFile:
     def _current(self) -> Path:
         return self.directory / "CURRENT"
 
-    def _named(self) -> str:
+    def _read_current(self) -> dict[str, Any]:
         try:
-            return str(json.loads(self._current.read_bytes())["file"])
-        except (OSError, ValueError, TypeError, KeyError):
-            return ""
+            facts = json.loads(self._current.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return facts if isinstance(facts, dict) else {}
 
     def _facts(self, base: Base) -> dict[str, Any]:
         return {"format": FORMAT, "recipe": RECIPE, "uid": self.uid, "dim": base.dim}

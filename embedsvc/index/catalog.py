@@ -1,12 +1,11 @@
 """All collections of one data directory."""
 
-import json
 import re
 import secrets
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,31 +16,29 @@ from embedsvc.errors import (
     AlreadyExists,
     CollectionNotFound,
     EmbedsvcError,
-    FailedPrecondition,
     InvalidArgument,
     Unavailable,
 )
-from embedsvc.index.collection import FORMAT, Collection, Identity, Surroundings
+from embedsvc.index.collection import Collection, Surroundings
 from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import open_writer, storage_errors
 from embedsvc.index.files import Ballast, DirectoryLock, sync_directory
+from embedsvc.index.identity import COLUMNS, Identity, identity
 from embedsvc.index.outcomes import Tuning
-from embedsvc.types import Pooling, Segmentation, Space, Windowing
+from embedsvc.types import Segmentation, Space
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS collection (
-    name TEXT PRIMARY KEY,
-    uid TEXT NOT NULL UNIQUE,
+    uid TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
     format INTEGER NOT NULL,
     space TEXT NOT NULL,
     segmentation TEXT NOT NULL,
     created_at REAL NOT NULL
 ) STRICT;
 """
-
-_COLUMNS = "name, uid, format, space, segmentation, created_at"
 
 
 @dataclass
@@ -65,7 +62,9 @@ class Catalog:
     def __init__(self, directory: Path, tuning: Tuning | None = None) -> None:
         self._directory = directory
         self._tuning = tuning or Tuning()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not directory.exists():
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_directory(directory.parent)
         self._held = DirectoryLock(directory)
         try:
             self._connection, self._slots = self._start()
@@ -93,11 +92,10 @@ class Catalog:
                     f"`collection` must be new, but {name!r} is there", field="collection"
                 )
             now = self._tuning.clock()
-            uid = secrets.token_hex(16)
-            row = (name, uid, FORMAT, _plain(space), _plain(segmentation), now)
+            new = Identity(secrets.token_hex(16), name, space, segmentation, now)
             with storage_errors():
-                collection = self._make(row)
-            self._slots[name] = _Slot(row, collection=collection)
+                collection = self._make(new)
+            self._slots[name] = _Slot(new.row(), collection=collection)
             return collection
 
     def get(self, name: str) -> Collection:
@@ -111,7 +109,7 @@ class Catalog:
             if slot.gone:
                 raise _missing(name)
             if slot.collection is None:
-                slot.collection = self._open(slot.row)
+                slot.collection = self._open(identity(slot.row))
             return slot.collection
 
     def names(self, after: str = "", limit: int | None = None) -> list[str]:
@@ -133,7 +131,7 @@ class Catalog:
             slot.gone = True
             if slot.collection is not None:
                 slot.collection.close(_missing(name))
-        shutil.rmtree(self._folder(slot.row[1]), ignore_errors=True)
+        shutil.rmtree(self._folder(slot.row[0]), ignore_errors=True)
 
     def close(self) -> None:
         """Close all collections; returns when the work in hand is done."""
@@ -166,46 +164,38 @@ class Catalog:
         folders.mkdir(mode=0o700, exist_ok=True)
         with storage_errors():
             connection = open_writer(self._directory / "catalog.db", self._tuning.vfs, SCHEMA)
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM collection").fetchall()  # noqa: S608  # constants
-        known = {row[1] for row in rows}
+            rows: list[Any] = list(connection.execute(f"SELECT {COLUMNS} FROM collection"))  # noqa: S608  # constants
+        known = {row[0] for row in rows}
         for path in folders.iterdir():
             if path.name not in known:
                 shutil.rmtree(path, ignore_errors=True)
-        return connection, {row[0]: _Slot(row) for row in rows}
+        return connection, {row[1]: _Slot(row) for row in rows}
 
     def _ballast(self) -> Ballast:
         ballast = Ballast(self._directory / "BALLAST", self._tuning.ballast_bytes)
         ballast.hold()
         return ballast
 
-    def _make(self, row: tuple[Any, ...]) -> Collection:
-        folder = self._folder(row[1])
+    def _make(self, new: Identity) -> Collection:
+        folder = self._folder(new.uid)
         folder.mkdir(mode=0o700)
+        collection: Collection | None = None
         try:
-            collection = self._open(row)
+            collection = self._open(new)
             sync_directory(folder.parent)
             self._connection.execute(
-                f"INSERT INTO collection ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # constants
-                row,
+                f"INSERT INTO collection ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # constants
+                new.row(),
             )
         except BaseException:
+            if collection is not None:
+                collection.close(_missing(new.name))
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return collection
 
-    def _open(self, row: tuple[Any, ...]) -> Collection:
-        name, uid, version, space, segmentation, created_at = row
-        if version != FORMAT:
-            raise FailedPrecondition(
-                f"`collection` {name!r} must have format {FORMAT}, but has {version}: "
-                "open it with the version that wrote it",
-                field="collection",
-                format=version,
-            )
-        identity = Identity(
-            uid, name, _space(space), Segmentation(**json.loads(segmentation)), created_at
-        )
-        return Collection(self._folder(uid), identity, self._around)
+    def _open(self, known: Identity) -> Collection:
+        return Collection(self._folder(known.uid), known, self._around)
 
     def _forget(self, name: str) -> None:
         self._connection.execute("DELETE FROM collection WHERE name = ?", (name,))
@@ -230,13 +220,3 @@ class Catalog:
 
 def _missing(name: str) -> CollectionNotFound:
     return CollectionNotFound(f"`collection` {name[:80]!r} does not exist", field="collection")
-
-
-def _plain(value: Space | Segmentation) -> str:
-    return json.dumps(asdict(value))
-
-
-def _space(text: str) -> Space:
-    plain = json.loads(text)
-    pooling, windowing = Pooling(plain["pooling"]), Windowing(**plain["windowing"])
-    return Space(**(plain | {"pooling": pooling, "windowing": windowing}))

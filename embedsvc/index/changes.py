@@ -2,14 +2,14 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from embedsvc.errors import AlreadyExists, RecordingNotFound
+from embedsvc.errors import AlreadyExists, EmbedsvcError, RecordingNotFound
 from embedsvc.index.outcomes import WriteMode
 from embedsvc.index.prepared import Halves, Prepared
 
@@ -59,6 +59,18 @@ class Changes:
         if rid is not None:
             self.remove((rid,))
         self._insert(recording)
+
+    def put_all(
+        self, recordings: Mapping[int, Prepared], mode: WriteMode
+    ) -> dict[int, EmbedsvcError]:
+        """Store recordings given by position; the errors of those that were not, likewise."""
+        failures: dict[int, EmbedsvcError] = {}
+        for position, recording in recordings.items():
+            try:
+                self.put(recording, mode)
+            except EmbedsvcError as error:
+                failures[position] = error
+        return failures
 
     def remove(self, rids: Sequence[int]) -> int:
         """Remove recordings and all that belongs to them; the number removed."""

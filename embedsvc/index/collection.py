@@ -1,6 +1,5 @@
 """A collection: durable rows, searched through a view of them in memory."""
 
-import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,16 +9,17 @@ from typing import TypeVar
 
 import apsw
 
-from embedsvc.errors import DataLoss, DiskFull, EmbedsvcError, FailedPrecondition, RecordingNotFound
+from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound
 from embedsvc.filters import Filter
 from embedsvc.index import reads, requests
 from embedsvc.index.base import BaseFile, build
 from embedsvc.index.changes import Change, Changes, Keys
 from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import ROWS_SCHEMA, Readers, open_writer, storage_errors
-from embedsvc.index.files import Ballast
+from embedsvc.index.files import Ballast, disk_errors
+from embedsvc.index.identity import Identity, stamp
 from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode
-from embedsvc.index.prepared import Halves, Prepared, check_text, prepare, unit
+from embedsvc.index.prepared import MAX_ID_BYTES, Halves, Prepared, check_text, prepare, unit
 from embedsvc.index.recovery import Recovered, recover
 from embedsvc.index.search import Search
 from embedsvc.index.view import View
@@ -38,25 +38,12 @@ from embedsvc.types import (
 
 T = TypeVar("T")
 
-FORMAT = 1
-"""Version of the tables; others are refused, never migrated silently."""
-
-MAX_REQUEST_ID_BYTES = 128
 MAX_PAGE = 10_000
+
+NO_KEY = RequestKey()
 
 TRIES = 3
 """Attempts to meet the rows and the view in one state before writes are held off for it."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a collection is called and made for; `uid` names its folder and never changes."""
-
-    uid: str
-    name: str
-    space: Space
-    segmentation: Segmentation
-    created_at: float
 
 
 @dataclass(frozen=True)
@@ -85,8 +72,12 @@ class Collection:
         self._base_file.remove_others()
         with storage_errors():
             connection = open_writer(directory / "rows.db", self._tuning.vfs, ROWS_SCHEMA)
-            _check_format(connection, identity.name)
-            recovered = recover(connection, self._base_file, identity.space.dim, self._tuning)
+            try:
+                stamp(connection, identity.name)
+                recovered = recover(connection, self._base_file, identity.space.dim, self._tuning)
+            except BaseException:
+                connection.close()
+                raise
         self._damage = recovered.damage
         self._saved = recovered.saved
         self._readers = Readers(directory / "rows.db", self._tuning.vfs)
@@ -128,10 +119,9 @@ class Collection:
 
     def recall(self, key: RequestKey) -> Added | None:
         """The outcome of an earlier write with this key; raises RequestIdReused for another."""
-        self._check_serving()
-        check_text(key.id, "request_id", MAX_REQUEST_ID_BYTES)
+        requests.check(key)
         with self._reading() as (_, connection):
-            known = requests.known(connection, requests.keyed(key), self._tuning.clock())
+            known = requests.recall(connection, key, self._tuning.clock())
         return known if isinstance(known, Added) else None
 
     def add(
@@ -139,32 +129,26 @@ class Collection:
         recordings: Sequence[Recording],
         *,
         mode: WriteMode,
-        request_id: str = "",
-        key: RequestKey | None = None,
+        key: RequestKey = NO_KEY,
     ) -> Added:
         """Store recordings; those at fault are in `failures` and do not harm the others.
 
-        A `request_id` stands for these very recordings, a `key` for whatever they were made of.
         Raises RequestIdReused, DiskFull (then nothing is stored) or DataLoss.
         """
         self._check_serving()
-        request = requests.keyed(key) if key else requests.adding(request_id, mode, recordings)
-        check_text(request.id, "request_id", MAX_REQUEST_ID_BYTES)
-        note = key.note if key else ""
+        requests.check(key)
         ready, faulty = self._prepare(recordings)
 
         def write(connection: apsw.Connection, sequence: int) -> tuple[Added, Change | None]:
             now = self._tuning.clock()
-            known = requests.recall(connection, request, now)
+            known = requests.recall(connection, key, now)
             if isinstance(known, Added):
                 return known, None
             changes = Changes(connection, sequence, now)
-            failures = faulty | _put_all(changes, ready, mode)
+            failures = dict(sorted((faulty | changes.put_all(ready, mode)).items()))
             changed = len(failures) < len(recordings)
-            outcome = Added(
-                sequence if changed else sequence - 1, dict(sorted(failures.items())), note=note
-            )
-            requests.store(connection, request, outcome, now)
+            outcome = Added(sequence if changed else sequence - 1, failures, note=key.note)
+            requests.store(connection, key, outcome, now)
             return outcome, changes.result(self._dim) if changed else None
 
         return self._write(write, len(recordings))
@@ -173,7 +157,7 @@ class Collection:
         """Remove those of `ids` that are stored; works on a full disk and on damaged rows."""
         ids = tuple(ids)
         for number, name in enumerate(ids):
-            check_text(name, f"ids[{number}]", MAX_TEXT_BYTES)
+            check_text(name, f"ids[{number}]", MAX_ID_BYTES)
         return self._delete(
             lambda connection: reads.rids_of(connection, ids), requests.deleting(request_id, ids)
         )
@@ -263,7 +247,7 @@ class Collection:
                 return
             with storage_errors(), self._readers.lend() as connection:
                 base = build(self._batches(connection, view.upto), self._dim, view.upto)
-            with _full_disk():
+            with disk_errors():
                 self._base_file.save(base, view.sequence)
             self._writer.publish(lambda current: current.rebased(base))
             self._saved = True
@@ -292,20 +276,18 @@ class Collection:
                 faulty[position] = error
         return ready, faulty
 
-    def _delete(
-        self, find: Callable[[apsw.Connection], list[int]], request: requests.Request
-    ) -> Deleted:
-        check_text(request.id, "request_id", MAX_REQUEST_ID_BYTES)
+    def _delete(self, find: Callable[[apsw.Connection], list[int]], key: RequestKey) -> Deleted:
+        requests.check(key)
 
         def write(connection: apsw.Connection, sequence: int) -> tuple[Deleted, Change | None]:
             now = self._tuning.clock()
-            known = requests.recall(connection, request, now)
+            known = requests.recall(connection, key, now)
             if isinstance(known, Deleted):
                 return known, None
             changes = Changes(connection, sequence, now)
             removed = changes.remove(find(connection))
             outcome = Deleted(removed, sequence if removed else sequence - 1)
-            requests.store(connection, request, outcome, now)
+            requests.store(connection, key, outcome, now)
             return outcome, changes.result(self._dim) if removed else None
 
         try:
@@ -314,7 +296,7 @@ class Collection:
             self._around.ballast.release()
             outcome = self._write(write, 1)
         if self._damage is not None:
-            self._writer.publish(self._recovered)
+            self._writer.publish(lambda _: self._recovered())
         return outcome
 
     def _write(self, write: Write[T], size: int) -> T:
@@ -322,7 +304,7 @@ class Collection:
         self._compact_if_due()
         return outcome
 
-    def _recovered(self, view: View) -> View:
+    def _recovered(self) -> View:
         with storage_errors(), self._readers.lend() as connection:
             recovered: Recovered = recover(connection, self._base_file, self._dim, self._tuning)
         self._damage, self._saved = recovered.damage, recovered.saved
@@ -330,9 +312,9 @@ class Collection:
 
     def _check_serving(self) -> None:
         if self._ending is not None:
-            raise self._ending
+            raise self._ending.with_traceback(None)
         if self._damage is not None:
-            raise DataLoss(self._damage.message, **self._damage.facts)
+            raise self._damage.with_traceback(None)
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[View, apsw.Connection]]:
@@ -383,42 +365,3 @@ class Collection:
             return self._ending is not None
         self.last_compaction_error = None
         return True
-
-
-def _put_all(
-    changes: Changes, ready: dict[int, Prepared], mode: WriteMode
-) -> dict[int, EmbedsvcError]:
-    failures: dict[int, EmbedsvcError] = {}
-    for position, recording in ready.items():
-        try:
-            changes.put(recording, mode)
-        except EmbedsvcError as error:
-            failures[position] = error
-    return failures
-
-
-def _check_format(connection: apsw.Connection, name: str) -> None:
-    with connection:
-        connection.execute(
-            "INSERT OR IGNORE INTO meta (key, value) VALUES ('format', ?), ('sequence', 0)",
-            (FORMAT,),
-        )
-    stored = connection.execute("SELECT value FROM meta WHERE key = 'format'").get
-    if stored != FORMAT:
-        connection.close()
-        raise FailedPrecondition(
-            f"`collection` {name!r} must have format {FORMAT}, but has {stored}: "
-            "open it with the version that wrote it",
-            field="collection",
-            format=stored,
-        )
-
-
-@contextmanager
-def _full_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
-            raise DiskFull("`data_dir` must have room, but its disk is full or failing") from error
-        raise

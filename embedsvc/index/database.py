@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 
 from embedsvc.errors import DataLoss, DiskFull
-from embedsvc.index.files import sync_directory
+from embedsvc.index.files import FULL_OR_FAILING, sync_directory
 
 BUSY_MS = 5_000
 """How long a connection waits for another; only while the log is recovered after a crash."""
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS label (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS label_by_value ON label (key, kind, value, rid);
 CREATE TABLE IF NOT EXISTS request (
-    id TEXT PRIMARY KEY, digest BLOB NOT NULL, outcome TEXT NOT NULL, stored_at REAL NOT NULL
+    id TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome TEXT NOT NULL, stored_at REAL NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS request_by_time ON request (stored_at);
 """
@@ -60,7 +60,7 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except (apsw.FullError, apsw.IOError) as error:
-        raise DiskFull("`data_dir` must have room, but its disk is full or failing") from error
+        raise DiskFull(FULL_OR_FAILING) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise DataLoss("`collection` must be readable, but its database is damaged") from error
 

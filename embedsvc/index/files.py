@@ -1,11 +1,27 @@
 """The file operations whose order decides what a crash leaves behind."""
 
+import errno
 import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from embedsvc.errors import DataDirectoryInUse
+from embedsvc.errors import DataDirectoryInUse, DiskFull
+
+FULL_OR_FAILING = "`data_dir` must have room, but its disk is full or failing"
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn what the system says of a full or failing disk into DiskFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise DiskFull(FULL_OR_FAILING) from error
+        raise
 
 
 def sync_directory(directory: Path) -> None:
@@ -38,7 +54,8 @@ class DirectoryLock:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
             raise DataDirectoryInUse(
-                f"`data_dir` must not be in use, but {directory} is, by process {holder or 'unknown'}",
+                f"`data_dir` must not be in use, but {directory} is, "
+                f"by process {holder or 'unknown'}",
                 field="data_dir",
                 directory=str(directory),
                 holder_pid=holder,

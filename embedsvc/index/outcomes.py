@@ -19,9 +19,10 @@ class WriteMode(StrEnum):
 
 @dataclass(frozen=True)
 class RequestKey:
-    """Makes a write safe to repeat: its id, and a digest of what the caller asked for.
+    """Makes a write safe to repeat: its id, and a digest of all that the caller asked for.
 
-    `note` is kept with the outcome and comes back in `Added.note`. An empty `id` keeps nothing.
+    For 24 hours, a write with the same id and digest is only answered. `note` is kept with the
+    outcome and comes back in `Added.note`. An empty `id` keeps nothing.
     """
 
     id: str = ""

@@ -61,7 +61,7 @@ def prepare(recording: Recording, dim: int) -> Prepared:
 
 
 def unit(vector: Floats, dim: int, field: str) -> Doubles:
-    """`vector` (D,) scaled to length 1; raises TensorShape naming `field` if it has no direction."""
+    """`vector` (D,) scaled to length 1; raises TensorShape, naming `field`, if that cannot be."""
     array = np.asarray(vector)
     if array.shape != (dim,) or array.dtype.kind not in "fiu":
         raise TensorShape(
@@ -107,10 +107,10 @@ def _metadata(metadata: Metadata) -> str:
             limit_fields=MAX_FIELDS,
         )
     for key, value in metadata.items():
-        if not isinstance(key, str) or not FIELD_NAME.fullmatch(key):
+        if not FIELD_NAME.fullmatch(key):
             raise InvalidArgument(
                 "`metadata` must have field names of 1-64 letters, digits, `_`, `.` or `-` that "
-                f"begin with a letter or `_`, but has {str(key)[:80]!r}",
+                f"begin with a letter or `_`, but has {key[:80]!r}",
                 field="metadata",
             )
         _check_value(value, f"metadata.{key}")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import apsw
 import numpy as np
@@ -47,10 +48,9 @@ def last_sid(connection: apsw.Connection) -> int:
 
 def counts(connection: apsw.Connection) -> tuple[int, int]:
     """Recordings and segments."""
-    row = connection.execute(
-        "SELECT (SELECT count(*) FROM recording), (SELECT count(*) FROM segment)"
-    ).fetchall()[0]
-    return int(row[0]), int(row[1])
+    sql = "SELECT (SELECT count(*) FROM recording), (SELECT count(*) FROM segment)"
+    ((recordings, segments),) = _rows(connection, sql)
+    return recordings, segments
 
 
 def count(connection: apsw.Connection, condition: Filter | None) -> int:
@@ -97,8 +97,8 @@ def matches(connection: apsw.Connection, sids: Sequence[int]) -> dict[int, Match
 
 def recording(connection: apsw.Connection, name: str) -> StoredRecording | None:
     """The recording of that id."""
-    rows = connection.execute(f"SELECT {_RECORDING} FROM recording r WHERE r.id = ?", (name,))  # noqa: S608  # constants
-    found = list(_recordings(connection, rows.fetchall()))
+    rows = _rows(connection, f"SELECT {_RECORDING} FROM recording r WHERE r.id = ?", (name,))  # noqa: S608  # constants
+    found = list(_recordings(connection, rows))
     return found[0] if found else None
 
 
@@ -117,19 +117,20 @@ def page(
         f"SELECT {_RECORDING} FROM recording r WHERE r.rid > ? AND ({part.sql}) "  # noqa: S608  # values are bound
         "ORDER BY r.rid LIMIT ?"
     )
-    rows = connection.execute(sql, (after, *part.values, limit + 1)).fetchall()
+    rows = _rows(connection, sql, (after, *part.values, limit + 1))
     cursor = rows[limit - 1][0] if len(rows) > limit else None
     return list(_recordings(connection, rows[:limit])), cursor
 
 
 def vectors_of(connection: apsw.Connection, name: str) -> list[tuple[Span, Floats]]:
     """Spans and vectors of a recording in their order; raises DataLoss for a damaged one."""
-    rows = connection.execute(
+    rows = _rows(
+        connection,
         "SELECT s.sid, s.start, s.stop, v.data, v.crc FROM recording r "
         "JOIN segment s ON s.rid = r.rid LEFT JOIN vector v ON v.sid = s.sid "
         "WHERE r.id = ? ORDER BY s.sid",
         (name,),
-    ).fetchall()
+    )
     if not all(_is_whole(sid, data, crc) for sid, _, _, data, crc in rows):
         raise damage([name])
     return [
@@ -156,6 +157,10 @@ def batches(
         after = rows[-1][0]
 
 
+def _rows(connection: apsw.Connection, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    return list(connection.execute(sql, tuple(values)))
+
+
 def damage(names: Sequence[str]) -> DataLoss:
     """The error for recordings whose vectors fail their checksum."""
     shown = ", ".join(repr(name) for name in names[:NAMED])
@@ -168,11 +173,12 @@ def damage(names: Sequence[str]) -> DataLoss:
 
 
 def _vectors(connection: apsw.Connection, after: int, upto: int) -> list[tuple[int, bytes, int]]:
-    return connection.execute(
+    return _rows(
+        connection,
         "SELECT s.sid, v.data, v.crc FROM segment s LEFT JOIN vector v ON v.sid = s.sid "
         "WHERE s.sid > ? AND s.sid <= ? ORDER BY s.sid LIMIT ?",
         (after, upto, BATCH),
-    ).fetchall()
+    )
 
 
 def _is_whole(sid: int, data: bytes | None, crc: int | None) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from embedsvc.index.base import Base
+from embedsvc.index.base import Base, best
 from embedsvc.index.changes import Change, Keys
 from embedsvc.index.prepared import Doubles, Halves
 from embedsvc.types import Floats
@@ -143,19 +143,33 @@ class View:
         self, query: Floats, want: int, positions: Keys | None, gather_limit: int
     ) -> tuple[Keys, float]:
         if positions is not None and len(positions) <= gather_limit:
-            scores = self.base.codes[positions].astype(np.float32) @ query
-            return _best(positions, scores, want)
+            return _best_among(self.base.codes, positions, query, want)
         if not len(self.base):
             return np.zeros(0, np.int64), -np.inf
         found, scores = self.base.search(query, want, positions)
-        all_there = len(self.base) if positions is None else len(positions)
-        return found, float(scores.min(initial=np.inf)) if len(found) < all_there else -np.inf
+        held = len(self.base) if positions is None else len(positions)
+        return found, _floor(scores, held)
 
     def _best_of_tail(self, query: Floats, want: int, positions: Keys | None) -> tuple[Keys, float]:
         vectors = self.tail.vectors[: len(self.tail)]
-        if positions is None:
-            return _best(np.arange(len(vectors)), vectors @ query, want)
-        return _best(positions, vectors[positions] @ query, want)
+        if positions is not None:
+            return _best_among(vectors, positions, query, want)
+        found, scores = best(vectors, query, want)
+        return found, _floor(scores, len(vectors))
+
+
+def _best_among(
+    vectors: Floats | Halves, positions: Keys, query: Floats, want: int
+) -> tuple[Keys, float]:
+    if len(positions) <= want:
+        return positions, -np.inf
+    found, scores = best(vectors[positions].astype(np.float32), query, want)
+    return positions[found], _floor(scores, len(positions))
+
+
+def _floor(scores: Floats, held: int) -> float:
+    """The score that no segment left out can exceed, given those of the best of `held`."""
+    return float(scores.min(initial=np.inf)) if len(scores) < held else -np.inf
 
 
 def _positions(sids: Keys, allowed: Keys) -> Keys:
@@ -163,19 +177,14 @@ def _positions(sids: Keys, allowed: Keys) -> Keys:
     places = np.searchsorted(sids, allowed)
     inside = places < len(sids)
     places, allowed = places[inside], allowed[inside]
-    return places[sids[places] == allowed]
+    found: Keys = places[sids[places] == allowed]
+    return found
 
 
 def _scores(vectors: Floats | Halves, positions: Keys, query: Doubles) -> Doubles:
     """Products with `query`, each row on its own: a matrix product may sum rows differently."""
-    parts = [np.zeros(0)]
-    for first in range(0, len(positions), RESCORED):
-        parts.append((vectors[positions[first : first + RESCORED]] * query).sum(axis=1))
-    return np.concatenate(parts)
-
-
-def _best(positions: Keys, scores: Floats, want: int) -> tuple[Keys, float]:
-    if len(positions) <= want:
-        return positions, -np.inf
-    top = np.argpartition(-scores, want - 1)[:want]
-    return positions[top], float(scores[top].min())
+    parts = [
+        (vectors[positions[first : first + RESCORED]] * query).sum(axis=1)
+        for first in range(0, len(positions), RESCORED)
+    ]
+    return np.concatenate([np.zeros(0), *parts])

@@ -60,7 +60,7 @@ def where(condition: Filter | None) -> Where:
     return compiled
 
 
-def _compile(condition: Filter) -> Where:
+def _compile(condition: Filter) -> Where:  # noqa: PLR0911  # one for each kind
     match condition:
         case And(clauses):
             return _join(" AND ", clauses, ALWAYS)

@@ -91,8 +91,7 @@ class Writer:
 
     def _commit(self, group: list[_Ticket[Any]]) -> None:
         try:
-            if self._ending is not None:
-                raise self._ending
+            self._check_open()
             with storage_errors():
                 self._transact(group)
         except Exception as error:  # noqa: BLE001  # each ticket's owner raises it
@@ -106,6 +105,10 @@ class Writer:
             for ticket in group:
                 ticket.fail(Unavailable("`collection` was interrupted before the write was done"))
             raise
+
+    def _check_open(self) -> None:
+        if self._ending is not None:
+            raise self._ending.with_traceback(None)
 
     def _transact(self, group: list[_Ticket[Any]]) -> None:
         sequence = self.view.sequence

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
@@ -15,6 +15,7 @@ from embedsvc.errors import EmbedsvcError
 from embedsvc.pipeline.live import Live
 from embedsvc.pipeline.reading import Reader, Upload, Utterance
 from embedsvc.pipeline.tally import Tally
+from embedsvc.settings import AudioSettings
 from embedsvc.types import (
     AudioWarning,
     ChannelPolicy,
@@ -60,19 +61,28 @@ class Wish:
         return [plan.layer for plan in self.plans]
 
     @property
-    def keeps_frames(self) -> bool:
-        """Whether some output is frames."""
-        return any(plan.pooling is Pooling.NONE for plan in self.plans)
+    def frame_layers(self) -> frozenset[int]:
+        """The layers of which the frames themselves are wanted."""
+        return frozenset(plan.layer for plan in self.plans if plan.pooling is Pooling.NONE)
 
 
 @dataclass
 class Clock:
-    """Adds up the stages of one request."""
+    """The stages of one request; `queue` is the longest wait of any of its windows."""
 
     started: float = field(default_factory=time.perf_counter)
     decode: float = 0.0
     queue: float = 0.0
     compute: float = 0.0
+
+    async def timing(self, windows: AsyncGenerator[Window]) -> AsyncGenerator[Window]:
+        """The same windows; the time until each of them counts as decoding."""
+        async with aclosing(windows):
+            started = time.perf_counter()
+            async for window in windows:
+                self.decode += time.perf_counter() - started
+                yield window
+                started = time.perf_counter()
 
     def stop(self) -> Timing:
         """What each stage took until now."""
@@ -88,26 +98,28 @@ class Embedder:
         batcher: Batcher,
         pool: DecodePool,
         *,
-        max_unary_seconds: float,
-        max_upload_seconds: float,
+        settings: AudioSettings,
     ) -> None:
         self.encoder = encoder
         self._batcher = batcher
         self._pool = pool
-        self._reader = Reader(pool, max_unary_seconds)
-        self._max_upload_seconds = max_upload_seconds
+        self._reader = Reader(pool, settings.max_unary_seconds, settings.decode_workers)
+        self._max_upload_seconds = settings.max_upload_seconds
+        self._uploads = asyncio.Semaphore(settings.max_parallel_uploads)
 
     def wish(
         self, specs: Sequence[OutputSpec], windowing: Windowing, field: str = "outputs[{}]"
     ) -> Wish:
-        """Settle what is asked; raises InvalidArgument for what this model cannot do."""
-        Windower(windowing)  # checks its numbers
+        """Settle what is asked; raises InvalidArgument for what this model cannot do.
+
+        `field` is where the specs stand in the request; the windowing stands beside them.
+        """
+        with _under(field.rpartition(".")[0]):
+            Windower(windowing)  # checks its numbers
         plans = []
         for place, spec in enumerate(specs):
-            try:
+            with _under(field.format(place)):
                 plans.append(self.encoder.plan(spec, windowing))
-            except EmbedsvcError as error:
-                raise error.at(field.format(place)) from error
         return Wish(tuple(spec.name for spec in specs), tuple(plans), windowing)
 
     async def embed(self, source: Source, wish: Wish, *, patient: bool = False) -> Embedding:
@@ -120,21 +132,25 @@ class Embedder:
     async def embed_file(self, file: BinaryIO, source: Source, wish: Wish) -> Embedding:
         """One upload: `file` holds its bytes, `source` says how to read them."""
         clock = Clock()
-        upload = self.open(file, source, wish.windowing)
-        tally = await self.run(upload, self._tally(wish), clock, patient=True)
-        return self._embedding(wish, tally, upload, clock)
+        async with self.opened(file, source, wish.windowing) as upload:
+            tally = await self.run(upload, self._tally(wish), clock, patient=True)
+            return self._embedding(wish, tally, upload, clock)
 
     async def read(self, source: Source, windowing: Windowing, clock: Clock) -> Utterance:
         """Decode and check one utterance."""
         started = time.perf_counter()
-        utterance = Utterance(await self._reader.read(source), windowing)
+        utterance = await self._reader.read(source, windowing)
         clock.decode += time.perf_counter() - started
         return utterance
 
-    def open(self, file: BinaryIO, source: Source, windowing: Windowing) -> Upload:
-        """An upload that is decoded as it is embedded."""
+    @asynccontextmanager
+    async def opened(
+        self, file: BinaryIO, source: Source, windowing: Windowing
+    ) -> AsyncIterator[Upload]:
+        """An upload that is decoded as it is embedded; waits while too many others are."""
         door = Door(source.policy, self._max_upload_seconds, source.strict)
-        return Upload(file, source.pcm, door, windowing, self._pool)
+        async with self._uploads:
+            yield Upload(file, source.pcm, door, windowing, self._pool)
 
     async def run(
         self, speech: Windowed, tally: Tally, clock: Clock, *, patient: bool = False
@@ -142,9 +158,9 @@ class Embedder:
         """Send every window of `speech` through the encoder and into `tally`, in order."""
         ahead: deque[tuple[Window, asyncio.Task[Ran]]] = deque()
         try:
-            async with aclosing(speech.windows()) as windows:
+            async with aclosing(clock.timing(speech.windows())) as windows:
                 async for window in windows:
-                    task = asyncio.create_task(self._pass(window, tally, patient))
+                    task = asyncio.create_task(self._pass(window, tally, clock, patient))
                     ahead.append((window, task))
                     if len(ahead) >= WINDOWS_AHEAD:
                         await _settle(ahead, tally, clock)
@@ -153,6 +169,7 @@ class Embedder:
         finally:
             for _, task in ahead:
                 task.cancel()
+            await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
         return tally
 
     async def stream(
@@ -174,7 +191,7 @@ class Embedder:
     async def _one_window(self, window: Window, wish: Wish) -> Embedding:
         clock = Clock()
         tally = self._tally(wish)
-        ran = await self._pass(window, tally, patient=True)
+        ran = await self._pass(window, tally, clock, patient=True)
         tally.add(window, ran.encoded)
         clock.queue, clock.compute = ran.queue, ran.compute
         return Embedding(
@@ -184,12 +201,14 @@ class Embedder:
             timing=clock.stop(),
         )
 
-    async def _pass(self, window: Window, tally: Tally, patient: bool) -> Ran:
+    async def _pass(self, window: Window, tally: Tally, clock: Clock, patient: bool) -> Ran:
+        started = time.perf_counter()
         frames = await asyncio.to_thread(features, window.samples)
+        clock.decode += time.perf_counter() - started
         return await self._batcher.submit(frames, tally.ask(window), patient=patient)
 
     def _tally(self, wish: Wish) -> Tally:
-        return Tally(wish.layers, keep_frames=wish.keeps_frames, frame_limit=wish.frame_limit)
+        return Tally(wish.layers, frame_layers=wish.frame_layers, frame_limit=wish.frame_limit)
 
     def _embedding(self, wish: Wish, tally: Tally, speech: Windowed, clock: Clock) -> Embedding:
         span = Span(0, tally.samples)
@@ -213,6 +232,15 @@ class Embedder:
         return tuple(outputs)
 
 
+@contextmanager
+def _under(field: str) -> Iterator[None]:
+    """Place the field of an error under `field`."""
+    try:
+        yield
+    except EmbedsvcError as error:
+        raise error.at(field) if field else error
+
+
 async def _settle(
     ahead: "deque[tuple[Window, asyncio.Task[Ran]]]", tally: Tally, clock: Clock
 ) -> None:
@@ -221,5 +249,5 @@ async def _settle(
     ran = await task
     ahead.popleft()
     tally.add(window, ran.encoded)
-    clock.queue += ran.queue
+    clock.queue = max(clock.queue, ran.queue)
     clock.compute += ran.compute

@@ -1,7 +1,8 @@
 """Collections of recordings: add speech, find it again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -110,7 +111,7 @@ class Library:
         """A new collection in the space of `spec`, or in one of vectors made elsewhere."""
         segments.check(segmentation)
         if foreign is None:
-            (plan,) = self._embedder.wish([spec], windowing).plans
+            (plan,) = self._embedder.wish([spec], windowing, "vectors").plans
             if plan.pooling is Pooling.NONE:
                 raise InvalidArgument(
                     "`vectors.pooling` must make one vector of a segment, but is NONE",
@@ -238,7 +239,7 @@ class Library:
         wish = self._wish(space)
         embedding = await self._embedder.embed(search.audio, wish)
         clock.decode += embedding.timing.decode
-        clock.queue += embedding.timing.queue
+        clock.queue = embedding.timing.queue
         clock.compute += embedding.timing.compute
         (output,) = embedding.outputs
         return _Query(output.array, embedding.warnings, len(embedding.span), embedding.frames)
@@ -266,7 +267,18 @@ class Library:
             recording = Recording(submission.id, content.segments, submission.metadata)
             return Stored(submission.id, segment_count=len(content.segments)), recording
         wish = self._wish(collection.space)
-        speech = await self._open(submission, content, wish, clock)
+        async with self._opened(submission, content, wish, clock) as speech:
+            return await self._embed(collection, submission, speech, wish, options, clock)
+
+    async def _embed(
+        self,
+        collection: Collection,
+        submission: Submission,
+        speech: Utterance | Upload,
+        wish: Wish,
+        options: WriteOptions,
+        clock: Clock,
+    ) -> tuple[Stored, Recording | None]:
         if options.skip_unchanged and await self._unchanged(collection, submission, speech):
             return Stored(submission.id, warnings=speech.warnings, unchanged=True), None
         segmentation = collection.segmentation
@@ -282,12 +294,15 @@ class Library:
         )
         return stored, recording
 
-    async def _open(
+    @asynccontextmanager
+    async def _opened(
         self, submission: Submission, source: Source, wish: Wish, clock: Clock
-    ) -> Utterance | Upload:
-        if submission.file is not None:
-            return self._embedder.open(submission.file, source, wish.windowing)
-        return await self._embedder.read(source, wish.windowing, clock)
+    ) -> AsyncIterator[Utterance | Upload]:
+        if submission.file is None:
+            yield await self._embedder.read(source, wish.windowing, clock)
+            return
+        async with self._embedder.opened(submission.file, source, wish.windowing) as upload:
+            yield upload
 
     async def _unchanged(
         self, collection: Collection, submission: Submission, speech: Utterance | Upload

@@ -127,18 +127,25 @@ class _PcmFile:
 
 
 class Reader:
-    """Decodes short utterances whole."""
+    """Decodes short utterances whole, `workers` at a time."""
 
-    def __init__(self, pool: DecodePool, max_seconds: float) -> None:
+    def __init__(self, pool: DecodePool, max_seconds: float, workers: int) -> None:
         self._pool = pool
         self._max_seconds = max_seconds
+        # Waiting for a process in a thread would keep that thread from searches and writes.
+        self._free = asyncio.Semaphore(workers)
 
-    async def read(self, source: Source) -> Audio:
+    async def read(self, source: Source, windowing: Windowing) -> Utterance:
         """The utterance at 16 kHz, mono, checked; containers are decoded in another process."""
+        audio = await self._decode(source)
+        return await asyncio.to_thread(Utterance, audio, windowing)
+
+    async def _decode(self, source: Source) -> Audio:
         door = Door(source.policy, self._max_seconds, source.strict)
         if source.pcm is not None:
             return await asyncio.to_thread(decode_pcm, source.data, source.pcm, door)
-        return await asyncio.to_thread(self._pool.decode, source.data, door)
+        async with self._free:
+            return await asyncio.to_thread(self._pool.decode, source.data, door)
 
 
 async def _threaded(items: Iterator[Floats]) -> AsyncIterator[Floats]:

@@ -5,6 +5,7 @@ costs no more memory than a second; frames are kept only where they were asked f
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -19,22 +20,22 @@ class Tally:
     """The sum of the windows so far.
 
     `cell` is a number of frames: moments are kept apart for each cell of the recording, to be
-    merged into segments later; None keeps them in one. `frame_limit` bounds the frames kept.
+    merged into segments later; None keeps them in one. Of `frame_layers` the frames themselves
+    are kept, at most `frame_limit`.
     """
 
     def __init__(
         self,
         layers: Sequence[int],
         *,
-        keep_frames: bool = False,
+        frame_layers: AbstractSet[int] = frozenset(),
         cell: int | None = None,
         frame_limit: int | None = None,
     ) -> None:
         self._layers = tuple(sorted(set(layers)))
-        self._keep_frames = keep_frames
         self._cell = cell
         self._frame_limit = frame_limit
-        self._frames: dict[int, list[Floats]] = {layer: [] for layer in self._layers}
+        self._frames: dict[int, list[Floats]] = {layer: [] for layer in frame_layers}
         self._cells: dict[int, dict[int, list[Moments]]] = {layer: {} for layer in self._layers}
         self.frame_count = 0
         self.samples = 0
@@ -43,23 +44,23 @@ class Tally:
         """What to ask the encoder about `window`."""
         core = core_frames(window)
         runs = tuple((start, end) for _, start, end in self._runs(window))
-        return Ask(self._layers, keep=core if self._keep_frames else None, runs=runs)
+        return Ask(self._layers, keep=core if self._frames else None, runs=runs)
 
     def add(self, window: Window, encoded: Encoded) -> None:
         """Take the answer for `window`; windows come in order."""
         start, end = core_frames(window)
         self.frame_count += end - start
         self.samples = window.core.end
-        if self._keep_frames and self._frame_limit and self.frame_count > self._frame_limit:
+        if self._frames and self._frame_limit and self.frame_count > self._frame_limit:
             raise MessageTooLarge(
                 f"the answer must be at most {self._frame_limit} frames, but would be more; "
                 "pool them, or ask for FLOAT16 or fewer outputs",
                 field="options.outputs",
                 max_frames=self._frame_limit,
             )
+        for layer, frames in self._frames.items():
+            frames.append(encoded.frames[layer])
         for layer in self._layers:
-            if self._keep_frames:
-                self._frames[layer].append(encoded.frames[layer])
             cells = self._cells[layer]
             for (cell, _, _), moments in zip(
                 self._runs(window), encoded.moments[layer], strict=True

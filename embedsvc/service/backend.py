@@ -53,8 +53,7 @@ class Backend:
             encoder,
             self._batcher,
             self._pool,
-            max_unary_seconds=settings.audio.max_unary_seconds,
-            max_upload_seconds=settings.audio.max_upload_seconds,
+            settings=settings.audio,
         )
         self._library = Library(self._embedder, self._catalog)
 

@@ -25,24 +25,24 @@ MESSAGE_SHARE = 0.95
 """Of a message that tensors may fill; the rest is for what stands around them."""
 
 
-def specs(options: embedding_pb2.EmbedOptions) -> list[OutputSpec]:
+def specs(options: embedding_pb2.EmbedOptions, field: str) -> list[OutputSpec]:
     """What a request asks of the pass; nothing said is one output of the model's choice."""
     if len(options.outputs) > MAX_OUTPUTS:
         raise InvalidArgument(
-            f"`options.outputs` must be at most {MAX_OUTPUTS}, but are {len(options.outputs)}",
-            field="options.outputs",
+            f"`{field}.outputs` must be at most {MAX_OUTPUTS}, but are {len(options.outputs)}",
+            field=f"{field}.outputs",
         )
     return [
-        spaces.spec(output, f"options.outputs[{place}]")
+        spaces.spec(output, f"{field}.outputs[{place}]")
         for place, output in enumerate(options.outputs)
     ] or [OutputSpec()]
 
 
-def styles(options: embedding_pb2.EmbedOptions, wish: Wish) -> list["Style"]:
+def styles(options: embedding_pb2.EmbedOptions, wish: Wish, field: str) -> list["Style"]:
     """How each output is to be written."""
     outputs = options.outputs or [embedding_pb2.OutputSpec()]
     return [
-        _style(output, plan.pooling, f"options.outputs[{place}]")
+        _style(output, plan.pooling, f"{field}.outputs[{place}]")
         for place, (output, plan) in enumerate(zip(outputs, wish.plans, strict=True))
     ]
 

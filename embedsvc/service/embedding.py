@@ -50,7 +50,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         wish, styles = self._wish(request.options)
 
         async def one(place: int) -> Embedding:
-            source = audio.source(request.audios[place], "")
+            source = audio.source(request.audios[place], "audio")
             return await self._backend.embedder.embed(source, wish, patient=True)
 
         places = range(len(request.audios))
@@ -73,7 +73,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> embedding_pb2.EmbedUploadResponse:
         """One long file."""
         config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
-        wish, styles = self._wish(config.options)
+        wish, styles = self._wish(config.options, "config.options")
         form = Source(
             b"",
             audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
@@ -94,7 +94,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
         """Live audio in, an embedding for each finished window out."""
         config: embedding_pb2.StreamEmbedRequest.Config = await uploads.config_of(request_iterator)
-        wish, styles = self._wish(config.options)
+        wish, styles = self._wish(config.options, "config.options")
         if not config.HasField("pcm"):
             raise InvalidArgument("`config.pcm` must be set", field="config.pcm")
         form = audio.pcm_format(config.pcm, "config.pcm")
@@ -106,17 +106,20 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
                 span=times.span_message(window.span),
             )
 
-    def _wish(self, options: embedding_pb2.EmbedOptions) -> tuple[Wish, list[Style]]:
+    def _wish(
+        self, options: embedding_pb2.EmbedOptions, field: str = "options"
+    ) -> tuple[Wish, list[Style]]:
         embedder = self._backend.embedder
         if options.model and options.model != embedder.encoder.name:
             raise ModelNotFound(
-                f"`options.model` must be empty or {embedder.encoder.name!r}, the model of this "
+                f"`{field}.model` must be empty or {embedder.encoder.name!r}, the model of this "
                 f"server, but is {options.model!r}",
-                field="options.model",
+                field=f"{field}.model",
             )
-        windowing = spaces.windowing(options.windowing, "options.windowing")
-        wish = embedder.wish(convert.specs(options), windowing, "options.outputs[{}]")
-        styles = convert.styles(options, wish)
+        windowing = spaces.windowing(options.windowing, f"{field}.windowing")
+        specs = convert.specs(options, field)
+        wish = embedder.wish(specs, windowing, f"{field}.outputs[{{}}]")
+        styles = convert.styles(options, wish, field)
         limit = convert.frame_limit(wish, styles, self._backend.settings.server.max_response_bytes)
         return replace(wish, frame_limit=limit), styles
 

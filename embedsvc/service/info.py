@@ -39,7 +39,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             max_upload_bytes=settings.audio.max_upload_bytes,
             max_batch_items=settings.batcher.max_batch_items,
             queue_capacity_frames=settings.batcher.queue_frames,
-            recommended_chunk_bytes=CHUNK_BYTES,
+            recommended_chunk_bytes=min(CHUNK_BYTES, settings.server.max_request_bytes // 2),
             max_top_k=MAX_TOP_K,
         )
 

@@ -326,8 +326,9 @@ class Space(google.protobuf.message.Message):
     NORMALIZED_FIELD_NUMBER: builtins.int
     DIM_FIELD_NUMBER: builtins.int
     fingerprint: builtins.str
-    """A hash over all other fields and the version of the features."""
+    """A hash over all other fields but `model`, and the version of the features."""
     model: builtins.str
+    """A name for people; `weights` says which model it is."""
     weights: builtins.str
     """SHA-256 over the model's tensors."""
     layer: builtins.int
@@ -416,11 +417,11 @@ class Timing(google.protobuf.message.Message):
 
     @property
     def queue(self) -> google.protobuf.duration_pb2.Duration:
-        """Waiting for the encoder."""
+        """Waiting for the encoder; the longest wait of any window."""
 
     @property
     def compute(self) -> google.protobuf.duration_pb2.Duration:
-        """In the encoder."""
+        """In the encoder: the request's share of the batches it was in."""
 
     @property
     def total(self) -> google.protobuf.duration_pb2.Duration: ...

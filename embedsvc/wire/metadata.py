@@ -24,6 +24,11 @@ def value_message(value: MetadataValue) -> collection_pb2.Value:
             return collection_pb2.Value(number=value)
         case str():
             return collection_pb2.Value(text=value)
+        case _:
+            raise InvalidArgument(
+                f"`metadata` must be texts, numbers and booleans, but one is {value!r}",
+                field="metadata",
+            )
 
 
 def value(message: collection_pb2.Value, field: str) -> MetadataValue:

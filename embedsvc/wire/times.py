@@ -26,10 +26,12 @@ def sample_duration(samples: int) -> Duration:
 
 
 def samples(message: Duration, field: str) -> int:
-    """The nearest 16 kHz sample to a duration that is not negative."""
+    """The nearest 16 kHz sample to a duration of up to ten years."""
     whole = message.seconds + message.nanos / _NANOS
     if not 0 <= whole <= _MAX_SECONDS:
-        raise InvalidArgument(f"`{field}` must not be negative, but is {whole:g} s", field=field)
+        raise InvalidArgument(
+            f"`{field}` must be 0 to {_MAX_SECONDS} s, but is {whole:g} s", field=field
+        )
     return message.seconds * SAMPLE_RATE + round(message.nanos * SAMPLE_RATE / _NANOS)
 
 

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Program, objects
+
+
+@pytest.fixture
+def collection(program: Program, target: str, folder: Path) -> str:
+    asked = ("--target", target, "--layer", 2, "--pooling", "mean")
+    assert program("index", "shown", folder, *asked).returncode == 0
+    return "shown"
+
+
+def test_collections_are_listed_shown_and_deleted(
+    program: Program, target: str, collection: str
+) -> None:
+    (shown,) = objects(program("collections", "show", collection, "--target", target, "--json"))
+    assert (shown["recordings"], shown["segments"]) == (3, 3)
+    assert (shown["space"]["layer"], shown["space"]["pooling"]) == (2, "mean")
+    assert (shown["segment_seconds"], shown["hop_seconds"]) == (6.0, 3.0)
+    listed = objects(program("collections", "--target", target, "--json"))
+    assert shown in listed
+    assert "shown" in program("collections", "list", "--target", target).stdout
+    gone = program("collections", "delete", collection, "--target", target)
+    assert (gone.returncode, gone.stdout, gone.stderr) == (0, "", "deleted shown\n")
+    missing = program("collections", "show", collection, "--target", target)
+    assert missing.returncode == 1
+    assert "shown" in missing.stderr
+
+
+def test_flags_before_the_action_count_too(program: Program, target: str, collection: str) -> None:
+    before = program("collections", "--target", target, "--json", "show", collection)
+    after = program("collections", "show", collection, "--target", target, "--json")
+    assert objects(before) == objects(after)

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+from tests.cli.program import Program, objects
+
+
+def test_a_machine_in_order_passes_every_check(program: Program, tmp_path: Path) -> None:
+    ended = program("doctor", "--data", tmp_path / "data", "--json")
+    checks = {each["check"]: each for each in objects(ended)}
+    assert set(checks) == {"python", "packages", "codecs", "disk", "model"}
+    assert all(each["ok"] for each in checks.values()), checks
+    assert "mini" in checks["model"]["detail"]
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_does_not_load_is_a_fault(program: Program) -> None:
+    ended = program("doctor", EMBEDSVC_MODEL__NAME="/nowhere")
+    assert ended.returncode == 1
+    assert "FAULT" in ended.stdout
+    assert "/nowhere" in ended.stdout
+
+
+def test_a_server_is_checked_from_outside(program: Program, target: str) -> None:
+    ended = program("doctor", "--target", target)
+    assert ended.returncode == 0
+    assert f"{target} is serving" in ended.stdout
+    assert "mini, 8 layers of 192" in ended.stdout
+
+
+def test_a_server_that_is_not_there_is_a_fault(program: Program) -> None:
+    ended = program("doctor", "--target", "127.0.0.1:9", "--json")
+    assert ended.returncode == 1
+    assert not any(each["ok"] for each in objects(ended))
+    assert all("127.0.0.1:9" in each["detail"] for each in objects(ended))

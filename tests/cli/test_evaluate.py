@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from embedsvc.samples import clips
+from tests.cli.program import Program, objects
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    """Two voices of English and Spanish and one of others; a row that is not asked for."""
+    rows = ["path\tlanguage\tspeaker\tgroup\tsplit"]
+    for clip in clips():
+        if clip.group in {"news", "trip"} and clip.language in {"eng", "spa", "pol"}:
+            (tmp_path / clip.path.name).symlink_to(clip.path)
+            split = "dev" if clip.language != "pol" else "test"
+            rows.append("\t".join((clip.path.name, clip.language, clip.voice, clip.group, split)))
+    path = tmp_path / "index.tsv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_retrieval_is_measured_beside_a_baseline_and_chance(
+    program: Program, target: str, index: Path
+) -> None:
+    (index.parent / "broken.opus").write_bytes(b"no sound")
+    with index.open("a") as table:
+        table.write("broken.opus\teng\tm9\tnews\tdev\n")
+    ended = program("evaluate", "retrieval", index, "--target", target, "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.startswith("broken.opus: ")
+    speed, *outcomes = objects(ended)
+    assert speed["measure"] == "speed"
+    assert speed["failed"] == 1
+    assert speed["recordings"] == sum("\tdev" in row for row in index.read_text().split("\n")) - 1
+    assert {outcome["system"] for outcome in outcomes} == {"mini", "MFCC mean+std"}
+    for outcome in outcomes:
+        assert outcome["queries"] > 0
+        assert 0 <= outcome["r1"] <= outcome["r10"] <= 1
+        assert 0 < outcome["chance1"] <= outcome["chance10"] <= 1
+    left = objects(program("collections", "--target", target, "--json"))
+    assert not [each for each in left if each["name"].startswith("evaluate-")]
+
+
+def test_a_table_that_says_too_little_is_refused(
+    program: Program, target: str, index: Path
+) -> None:
+    index.write_text(index.read_text().replace("speaker", "voice"))
+    ended = program("evaluate", "retrieval", index, "--target", target)
+    assert ended.returncode == 1
+    assert "has no speaker" in ended.stderr
+    nothing = program("evaluate", "retrieval", index, "--target", target, "--only", "year > 1")
+    assert nothing.returncode == 1
+    assert "--only" in nothing.stderr

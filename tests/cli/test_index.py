@@ -1,0 +1,130 @@
+import json
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+
+from embedsvc import samples
+from tests.cli.program import Program, command, objects
+
+ROWS = [
+    {"path": "a.wav", "language": "eng", "year": 1990},
+    {"path": "b.wav", "language": "spa", "year": 2000},
+    {"path": "more/c.wav", "language": "fra", "year": 2010},
+]
+
+
+@pytest.fixture
+def name() -> str:
+    return f"test-{uuid.uuid4().hex[:8]}"
+
+
+def outcomes(ended: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    return {each["id"]: each["outcome"] for each in objects(ended)}
+
+
+def write(path: Path) -> Path:
+    """The rows, in the form that the name of the file promises."""
+    if path.suffix == ".jsonl":
+        lines = [json.dumps(row) for row in ROWS]
+    else:
+        separator = "\t" if path.suffix == ".tsv" else ","
+        table = [list(ROWS[0]), *(row.values() for row in ROWS)]
+        lines = [separator.join(map(str, row)) for row in table]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_folder_is_stored_once(program: Program, target: str, folder: Path, name: str) -> None:
+    first = program("index", name, folder, "--target", target)
+    assert (first.returncode, first.stdout) == (0, "")
+    assert first.stderr.startswith(f"{name}: 3 stored, 0 unchanged, 0 failed, in ")
+    again = program("index", name, folder, "--target", target, "--json")
+    assert again.returncode == 0
+    assert outcomes(again) == dict.fromkeys(("a.wav", "b.wav", "more/c.wav"), "unchanged")
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
+def test_metadata_keeps_its_types_and_chooses_files(
+    program: Program, target: str, folder: Path, name: str, tmp_path: Path, suffix: str
+) -> None:
+    table = write(tmp_path / f"rows{suffix}")
+    only = ("--metadata", table, "--only", "year >= 2000")
+    ended = program("index", name, folder, "--target", target, "--json", *only)
+    assert outcomes(ended) == {"b.wav": "stored", "more/c.wav": "stored"}
+    where = ("--filter", 'year < 2005 and language = "spa"', "--target", target, "--json")
+    (hit,) = objects(program("search", name, folder / "a.wav", *where))
+    assert hit["metadata"] == {"language": "spa", "year": 2000}
+
+
+def test_new_metadata_of_a_known_file_is_stored(
+    program: Program, target: str, folder: Path, name: str, tmp_path: Path
+) -> None:
+    program("index", name, folder / "a.wav", "--target", target)
+    known = ("--metadata", write(tmp_path / "rows.tsv"), "--target", target, "--json")
+    assert outcomes(program("index", name, folder / "a.wav", *known)) == {"a.wav": "stored"}
+    assert outcomes(program("index", name, folder / "a.wav", *known)) == {"a.wav": "unchanged"}
+
+
+def test_bad_files_are_named_and_the_others_stored(
+    program: Program, target: str, mixed: Path, name: str
+) -> None:
+    ended = program("index", name, mixed, "--target", target, "--json")
+    assert ended.returncode == 1
+    assert outcomes(ended) == {
+        "a.wav": "stored",
+        "b.wav": "stored",
+        "empty.wav": "failed",
+        "noise.flac": "failed",
+    }
+    reasons = {each["id"]: each["reason"] for each in objects(ended) if each["reason"]}
+    assert reasons == {"empty.wav": "AUDIO_EMPTY", "noise.flac": "AUDIO_UNDECODABLE"}
+    assert "empty.wav: `" in ended.stderr
+    assert "2 stored, 0 unchanged, 2 failed" in ended.stderr
+
+
+def test_two_files_of_one_id_are_both_named(program: Program, folder: Path, mixed: Path) -> None:
+    ended = program("index", "any", folder, mixed)
+    assert ended.returncode == 1
+    assert "two files would both be 'a.wav'" in ended.stderr
+    assert str(folder / "a.wav") in ended.stderr
+    assert str(mixed / "a.wav") in ended.stderr
+
+
+def test_nothing_to_index_is_a_failure(program: Program, tmp_path: Path) -> None:
+    empty = program("index", "any", tmp_path)
+    assert (empty.returncode, empty.stderr) == (1, "no sound files found\n")
+    absent = program("index", "any", tmp_path / "nowhere")
+    assert absent.returncode == 1
+    assert "nowhere` must be a file or folder" in absent.stderr
+
+
+def test_a_table_or_filter_that_cannot_be_read_stops_before_any_work(
+    program: Program, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.xml").write_text("<rows/>")
+    table = program("index", "any", folder, "--metadata", tmp_path / "rows.xml")
+    assert table.returncode == 1
+    assert "`--metadata` must be .tsv, .csv or .jsonl" in table.stderr
+    condition = program("index", "any", folder, "--only", "year >")
+    assert condition.returncode == 2
+    assert "`filter` must have" in condition.stderr
+
+
+def test_a_run_that_was_killed_is_simply_run_again(
+    program: Program, environment: dict[str, str], tmp_path: Path
+) -> None:
+    clips = Path(samples.__file__).parent / "clips"
+    asked = ("index", "all", clips, "--data", tmp_path / "data", "--json")
+    with subprocess.Popen(
+        command(*asked), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    ) as running:
+        assert running.stdout is not None
+        assert json.loads(running.stdout.readline())["outcome"] == "stored"
+        running.kill()
+    again = program(*asked)
+    assert again.returncode == 0
+    assert set(outcomes(again)) == {path.name for path in clips.iterdir()}
+    kinds = list(outcomes(again).values())
+    assert 0 < kinds.count("unchanged") < len(kinds)

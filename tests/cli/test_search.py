@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Program, objects
+
+
+@pytest.fixture(scope="module")
+def collection(program: Program, target: str, folder: Path) -> str:
+    """Three recordings and their languages."""
+    table = folder.parent / f"{folder.name}.tsv"
+    table.write_text("path\tlanguage\na.wav\teng\nb.wav\tspa\nmore/c.wav\tfra\n")
+    asked = ("--metadata", table, "--target", target)
+    assert program("index", "searched", folder, *asked).returncode == 0
+    return "searched"
+
+
+def test_the_nearest_moments_come_first(
+    program: Program, target: str, collection: str, folder: Path
+) -> None:
+    ended = program("search", collection, folder / "b.wav", "--target", target, "--json")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    hits = objects(ended)
+    assert [hit["rank"] for hit in hits] == [1, 2, 3]
+    assert hits[0]["id"] == "b.wav"
+    assert hits[0]["score"] == pytest.approx(1.0, abs=1e-3)
+    assert hits[0]["start_seconds"] == 0.0
+    assert hits[0]["metadata"] == {"language": "spa"}
+
+
+def test_people_get_a_table_and_how_it_was_made(
+    program: Program, target: str, collection: str, folder: Path
+) -> None:
+    ended = program("search", collection, folder / "b.wav", "--target", target)
+    assert "Nearest to b.wav" in ended.stdout
+    assert "language=spa" in ended.stdout
+    assert ended.stderr.startswith("3 segments scored in ")
+
+
+def test_flags_narrow_the_search(
+    program: Program, target: str, collection: str, folder: Path
+) -> None:
+    def ids(*flags: object) -> list[str]:
+        asked = ("search", collection, folder / "b.wav", "--target", target, "--json", *flags)
+        return [hit["id"] for hit in objects(program(*asked))]
+
+    assert len(ids("--top-k", 2, "--one-per-recording")) == 2
+    assert ids("--min-score", 0.999) == ["b.wav"]
+    assert ids("--filter", 'not (language in ("spa", "fra"))') == ["a.wav"]
+    assert ids("--filter", "exists(year)") == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "told"),
+    [
+        (("--filter", "language = = 3"), 2, "`filter` must have"),
+        (("--filter", ""), 2, "`filter` must have"),
+        (("--top-k", "many"), 2, "--top-k"),
+        (("--top-k", "1001"), 1, "`top_k`"),
+        (("--top-k", "-1"), 1, "`top_k`"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(
+    program: Program,
+    target: str,
+    collection: str,
+    folder: Path,
+    flags: tuple[str, ...],
+    code: int,
+    told: str,
+) -> None:
+    ended = program("search", collection, folder / "a.wav", "--target", target, *flags)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert told in ended.stderr
+
+
+def test_what_is_not_there_is_named(
+    program: Program, target: str, collection: str, folder: Path
+) -> None:
+    ended = program("search", "nowhere", folder / "a.wav", "--target", target)
+    assert ended.returncode == 1
+    assert "nowhere" in ended.stderr
+    ended = program("search", collection, folder / "nowhere.wav", "--target", target)
+    assert ended.returncode == 1
+    assert "nowhere.wav` must be a file" in ended.stderr

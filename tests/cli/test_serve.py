@@ -1,0 +1,48 @@
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.cli.program import Program, command
+
+
+def test_a_port_that_is_taken_is_told(program: Program, target: str, tmp_path: Path) -> None:
+    ended = program("serve", "--address", target, "--data", tmp_path)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"embedsvc serve: `address` must be free to listen on, but {target} is not" in (
+        ended.stderr
+    )
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_model_that_is_not_there_is_told(program: Program, tmp_path: Path) -> None:
+    asked = ("--address", "127.0.0.1:0", "--data", tmp_path, "--model", tmp_path / "nowhere")
+    ended = program("serve", *asked)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"no directory {tmp_path / 'nowhere'}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_every_wrong_setting_is_told_at_once(program: Program) -> None:
+    wrong = {"EMBEDSVC_SERVER__DRAIN_SECONDS": "-1", "EMBEDSVC_AUDIO__LOUDNESS": "11"}
+    ended = program("serve", **wrong)
+    assert ended.returncode == 1
+    assert "server.drain_seconds" in ended.stderr
+    assert "audio.loudness" in ended.stderr
+
+
+def test_a_signal_ends_it_well_and_a_socket_file_will_do(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    address = f"unix:{tmp_path / 'socket'}"
+    asked = command("serve", "--address", address, "--data", tmp_path / "data", "--json")
+    with subprocess.Popen(
+        asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        assert server.stdout is not None
+        assert json.loads(server.stdout.readline()) == {"event": "serving", "address": address}
+        server.send_signal(signal.SIGINT)
+        out, logs = server.communicate(timeout=60)
+    assert (server.returncode, out) == (0, "")
+    events = [json.loads(line)["event"] for line in logs.splitlines()]
+    assert events == ["starting", "serving", "draining", "stopped"]

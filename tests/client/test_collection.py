@@ -1,0 +1,246 @@
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from embedsvc import Client, Collection, OutputSpec, Segmentation
+from embedsvc.errors import (
+    AlreadyExists,
+    AudioUndecodable,
+    CollectionNotFound,
+    InvalidArgument,
+    RecordingNotFound,
+    SpaceMismatch,
+)
+from embedsvc.filters import Equals
+from embedsvc.samples import clips
+from embedsvc.types import Floats, Metadata, Pooling, Segment, Span
+
+if TYPE_CHECKING:
+    from embedsvc.client.collection import NewRecording
+
+
+@pytest.fixture
+def collection(client: Client) -> Iterator[Collection]:
+    """A collection with one clip of each of five languages."""
+    made = client.create_collection(f"test-{uuid.uuid4().hex[:8]}")
+    batch: list[NewRecording] = [
+        (clip.path.stem, clip.path, {"language": clip.language, "year": 1990 + place})
+        for place, clip in enumerate(clips("archive")[:25:5])
+    ]
+    assert all(result.error is None for result in made.add_batch(batch))
+    yield made
+    client.delete_collection(made.name, missing_ok=True)
+
+
+def test_what_was_added_is_found_at_once_with_its_span(
+    collection: Collection, speech: Floats
+) -> None:
+    found = collection.search((speech, 16_000))
+    assert found.exact
+    assert len(found) == found.scanned == 5
+    assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
+    assert found[0].id == clips("archive")[0].path.stem
+    assert found[0].score == pytest.approx(1.0, abs=1e-4)
+    assert found[0].span == Span(0, len(speech))
+    assert found[0].metadata == {"language": "eng", "year": 1990}
+
+
+def test_a_filter_is_text_or_a_tree(collection: Collection, clip: Path) -> None:
+    language = clips("archive")[5].language
+    for where in (f'language = "{language}" and year < 2000', Equals("language", language)):
+        assert [hit.metadata["language"] for hit in collection.search(clip, where=where)] == [
+            language
+        ]
+        assert collection.count(where) == 1
+        assert [stored.metadata["language"] for stored in collection.list(where)] == [language]
+
+
+def test_a_filter_that_is_no_sentence_is_told_before_anything_is_sent(
+    collection: Collection, clip: Path
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        collection.search(clip, where="language =")
+    assert caught.value.field == "filter"
+
+
+def test_scores_below_the_least_one_are_left_out(collection: Collection, clip: Path) -> None:
+    best, *_ = collection.search(clip)
+    assert [hit.id for hit in collection.search(clip, min_score=0.999)] == [best.id]
+
+
+def test_a_stored_recording_and_its_vector_are_queries_too(
+    client: Client, collection: Collection, clip: Path
+) -> None:
+    by_audio = [hit.id for hit in collection.search(clip)]
+    by_id = [hit.id for hit in collection.search(recording=clip.stem)]
+    embedding = client.embed(clip)
+    by_vector = collection.search(
+        vector=embedding.vector, fingerprint=collection.info().space.fingerprint
+    )
+    assert [hit.id for hit in by_vector] == by_audio
+    assert [name for name in by_audio if name != clip.stem] == [
+        name for name in by_id if name != clip.stem
+    ]
+
+
+def test_a_vector_of_another_space_is_refused(
+    client: Client, collection: Collection, clip: Path
+) -> None:
+    other = client.embed(clip, layer=2)
+    with pytest.raises(SpaceMismatch):
+        collection.search(vector=other.vector, fingerprint=other.space.fingerprint)
+
+
+def test_a_query_that_is_not_stored_is_named(collection: Collection) -> None:
+    with pytest.raises(RecordingNotFound, match="nobody"):
+        collection.search(recording="nobody")
+
+
+def test_a_search_for_nothing_is_refused(collection: Collection) -> None:
+    with pytest.raises(InvalidArgument):
+        collection.search()
+
+
+def test_recordings_are_listed_in_order_over_pages(collection: Collection) -> None:
+    names = [clip.path.stem for clip in clips("archive")[:25:5]]
+    assert [stored.id for stored in collection.list(page_size=2)] == names
+
+
+def test_recordings_are_given_back_by_id_with_their_vectors(
+    collection: Collection, clip: Path, speech: Floats
+) -> None:
+    stored = collection.get([clip.stem, "nobody"])
+    assert list(stored) == [clip.stem]
+    assert stored[clip.stem].length == len(speech)
+    assert stored[clip.stem].spans == (Span(0, len(speech)),)
+    (segment,) = collection.segments(clip.stem)
+    assert segment.vector.dtype == np.float32
+    assert segment.vector.shape == (collection.info().space.dim,)
+    assert collection.segments("nobody") == []
+
+
+def test_writes_mind_what_is_there(collection: Collection, clip: Path) -> None:
+    with pytest.raises(AlreadyExists, match=clip.stem):
+        collection.add(clip.stem, clip, mode="insert")
+    with pytest.raises(RecordingNotFound, match="nobody"):
+        collection.add("nobody", clip, mode="update")
+    with pytest.raises(InvalidArgument, match="upsert, insert, update"):
+        collection.add(clip.stem, clip, mode="replace")
+    collection.add(clip.stem, clip, {"year": 2020}, mode="update")
+    assert collection.get([clip.stem])[clip.stem].metadata == {"year": 2020}
+    assert collection.count() == 5
+
+
+def test_what_is_unchanged_can_be_left_alone(collection: Collection, clip: Path) -> None:
+    labels: Metadata = {"language": "eng", "year": 1990}
+    before = collection.info().sequence
+    assert collection.add(clip.stem, clip, labels, skip_unchanged=True).unchanged
+    assert collection.info().sequence == before
+    assert not collection.add(clip.stem, clip, {"year": 1}, skip_unchanged=True).unchanged
+
+
+def test_one_bad_recording_does_not_keep_out_the_others(
+    collection: Collection, clip: Path, tmp_path: Path
+) -> None:
+    labels = {"tags": ["a", "list"]}
+    bad, good, missing, odd = collection.add_batch(
+        [
+            ("bad", b"no sound", {}),
+            ("good", clip, {}),
+            ("missing", tmp_path / "nowhere.wav", {}),
+            ("odd", clip, labels),  # type: ignore[list-item]  # the mistake
+        ]
+    )
+    assert isinstance(bad.error, AudioUndecodable)
+    assert good.error is None
+    assert isinstance(missing.error, AudioUndecodable)
+    assert isinstance(odd.error, InvalidArgument)
+    assert [result.id for result in (bad, good, missing, odd)] == ["bad", "good", "missing", "odd"]
+    assert set(collection.get(["bad", "good", "missing", "odd"])) == {"good"}
+
+
+def test_one_recording_that_cannot_be_stored_raises(collection: Collection) -> None:
+    with pytest.raises(AudioUndecodable) as caught:
+        collection.add("bad", b"no sound")
+    assert caught.value.field
+
+
+def test_deleting_takes_ids_or_a_filter_and_can_be_tried_first(collection: Collection) -> None:
+    assert collection.delete(where="year < 1992", dry_run=True) == 2
+    assert collection.count() == 5
+    assert collection.delete(where="year < 1992") == 2
+    (last, *_) = collection.list()
+    assert collection.delete([last.id, "nobody"]) == 1
+    assert collection.count() == 2
+    for asked in ({}, {"ids": ["a"], "where": "year < 1"}):
+        with pytest.raises(InvalidArgument, match="either"):
+            collection.delete(**asked)  # type: ignore[arg-type]  # the mistake
+
+
+def test_vectors_made_elsewhere_are_stored_and_found(client: Client, clip: Path) -> None:
+    layered = OutputSpec(layer=3, pooling=Pooling.MEAN)
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    collection = client.create_collection(name, vectors=layered)
+    output = client.embed(clip, outputs=[layered]).outputs[0]
+    segment = Segment(Span(0, 64_000), output.array)
+    collection.add_vectors("made", [segment], output.space.fingerprint, {"by": "hand"})
+    (hit,) = collection.search(clip)
+    assert (hit.id, hit.metadata) == ("made", {"by": "hand"})
+    assert hit.score == pytest.approx(1.0, abs=1e-4)
+    with pytest.raises(SpaceMismatch):
+        collection.add_vectors("wrong", [segment], "0" * 32)
+    client.delete_collection(name)
+
+
+def test_long_recordings_are_cut_as_the_collection_says(client: Client, speech: Floats) -> None:
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    cut = Segmentation(2 * 16_000, 1 * 16_000)
+    collection = client.create_collection(name, segmentation=cut)
+    long = np.concatenate([speech] * 3)
+    added = collection.add("long", (long, 16_000))
+    spans = collection.get(["long"])["long"].spans
+    assert added.segment_count == len(spans) > 5
+    assert spans[0].start == 0
+    assert spans[-1].end == len(long)
+    hits = collection.search((speech, 16_000), top_k=5)
+    assert {hit.id for hit in hits} == {"long"}
+    assert len(collection.search((speech, 16_000), one_per_recording=True)) == 1
+    client.delete_collection(name)
+
+
+def test_collections_are_listed_by_name_and_deleted_once(client: Client) -> None:
+    names = [f"test-{letter}-{uuid.uuid4().hex[:8]}" for letter in "ab"]
+    for name in reversed(names):
+        client.create_collection(name)
+    listed = [info.name for info in client.collections()]
+    assert [name for name in listed if name in names] == names
+    for name in names:
+        client.delete_collection(name)
+        with pytest.raises(CollectionNotFound, match=name):
+            client.delete_collection(name)
+        client.delete_collection(name, missing_ok=True)
+
+
+def test_a_collection_is_made_once_unless_it_may_exist(
+    client: Client, collection: Collection
+) -> None:
+    with pytest.raises(AlreadyExists, match=collection.name):
+        client.create_collection(collection.name)
+    assert client.create_collection(collection.name, exist_ok=True).count() == 5
+
+
+def test_a_collection_that_is_not_there_is_named_when_it_is_used(
+    client: Client, clip: Path
+) -> None:
+    for call in (
+        lambda: client.collection("nowhere").search(clip),
+        lambda: client.collection("nowhere").add("a", clip),
+        lambda: client.collection("nowhere").info(),
+        lambda: list(client.collection("nowhere").list()),
+    ):
+        with pytest.raises(CollectionNotFound, match="nowhere"):
+            call()

@@ -1,0 +1,174 @@
+"""Kill a process that writes, again and again, and look for what it acknowledged.
+
+python -m tests.index.kill_loop --rounds 12
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedsvc.index import Catalog, Collection, Tuning, WriteMode
+from embedsvc.types import Recording
+from tests.index.builders import SEGMENTATION, recording, space
+
+DIM = 64
+IDS = 2_000
+TUNING = Tuning(tail_limit=512, dead_floor=64, ballast_bytes=0)
+
+
+def versioned(id: str, version: int) -> Recording:
+    """The content of `id` as `version` writes it."""
+    seed = 100_000 * version + int(id[1:])
+    return recording(id, seed, dim=DIM, metadata={"version": version})
+
+
+def child(directory: Path, version: int) -> None:
+    """Write and delete for ever; say each thing before and after it is done."""
+    chance = random.Random(version)
+    with Catalog(directory, TUNING) as catalog:
+        collection = catalog.get("x")
+        threading.Thread(target=compact_often, args=(collection,), daemon=True).start()
+        while True:
+            ids = sorted({f"u{chance.randrange(IDS)}" for _ in range(4)})
+            say("put?", *ids)
+            batch = [versioned(id, version) for id in ids]
+            collection.add(batch, mode=WriteMode.UPSERT)
+            say("put", *ids)
+            if chance.random() < 0.2:
+                victim = f"u{chance.randrange(IDS)}"
+                say("delete?", victim)
+                collection.delete([victim])
+                say("delete", victim)
+
+
+def compact_often(collection: Collection) -> None:
+    while True:
+        time.sleep(0.1)
+        collection.compact()
+
+
+def say(*words: str) -> None:
+    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.flush()
+
+
+@dataclass
+class Tally:
+    """The oracle, and what was found to disagree with it."""
+
+    known: dict[str, int] = field(default_factory=dict)
+    acknowledged: int = 0
+    lost: list[str] = field(default_factory=list)
+    ghosts: list[str] = field(default_factory=list)
+    unfound: list[str] = field(default_factory=list)
+    rebuilt: int = 0
+    open_seconds: list[float] = field(default_factory=list)
+
+    def hear(self, lines: Iterator[str], version: int) -> dict[str, int | None]:
+        """Take in what a child said; what was begun and not acknowledged, with its outcome."""
+        pending: dict[str, int | None] = {}
+        for line in lines:
+            what, *ids = line.split()
+            if what in {"put?", "delete?"}:
+                pending = dict.fromkeys(ids, version if what == "put?" else None)
+                continue
+            self.acknowledged += len(ids)
+            pending = {}
+            for id in ids:
+                if what == "put":
+                    self.known[id] = version
+                else:
+                    self.known.pop(id, None)
+        return pending
+
+    def check(self, collection: Collection, pending: dict[str, int | None]) -> None:
+        """Compare the collection with the oracle, then take over what was pending and is done."""
+        rows = {
+            item.id: int(item.metadata["version"])
+            for item in collection.page(limit=10_000).recordings
+        }
+        for id in {*rows, *self.known}:
+            allowed = {self.known.get(id), pending.get(id, self.known.get(id))}
+            if rows.get(id) not in allowed:
+                (self.ghosts if id in rows else self.lost).append(id)
+        for id in random.sample(sorted(rows), min(200, len(rows))):
+            query = versioned(id, rows[id]).segments[0].vector
+            if collection.search(query, 1).hits[0].id != id:
+                self.unfound.append(id)
+        for id in random.sample([f"u{n}" for n in range(IDS)], 50):
+            found = collection.search(versioned(id, 1).segments[0].vector, 5)
+            self.ghosts += [hit.id for hit in found.hits if hit.id not in rows]
+        self.known = rows
+
+
+def run(directory: Path, rounds: int, seconds: float) -> Tally:
+    """`rounds` children, each killed after about `seconds`; one base is damaged in between."""
+    tally = Tally()
+    with Catalog(directory, TUNING) as catalog:
+        catalog.create("x", space(DIM), SEGMENTATION)
+    for version in range(1, rounds + 1):
+        lines = killed(directory, version, seconds * random.uniform(0.5, 1.5))
+        pending = tally.hear(iter(lines), version)
+        if version == max(1, rounds * 2 // 3):
+            tally.rebuilt += corrupt(directory)
+        began = time.monotonic()
+        with Catalog(directory, TUNING) as catalog:
+            collection = catalog.get("x")
+            tally.open_seconds.append(time.monotonic() - began)
+            tally.check(collection, pending)
+    return tally
+
+
+def killed(directory: Path, version: int, seconds: float) -> list[str]:
+    """What a child said before it was killed, `seconds` after its first word."""
+    command = [sys.executable, "-m", "tests.index.kill_loop", "--child", str(directory)]
+    with subprocess.Popen(
+        [*command, "--version", str(version)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        lines += process.stdout.readlines()
+        timer.join()
+    assert process.returncode == -9
+    return [line for line in lines if line.endswith("\n")]
+
+
+def corrupt(directory: Path) -> int:
+    """Flip a byte in the middle of each base; how many there were."""
+    bases = list(directory.glob("collections/*/base-*.faiss"))
+    for path in bases:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    return len(bases)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--child", type=Path)
+    parser.add_argument("--version", type=int)
+    asked = parser.parse_args()
+    if asked.child:
+        child(asked.child, asked.version)
+    with tempfile.TemporaryDirectory() as directory:
+        tally = run(Path(directory), asked.rounds, asked.seconds)
+    say(
+        f"{asked.rounds} rounds, {tally.acknowledged} acknowledged writes, "
+        f"{len(tally.lost)} lost, {len(tally.ghosts)} ghosts, {len(tally.unfound)} not found, "
+        f"{tally.rebuilt} damaged base, opened in {max(tally.open_seconds) * 1000:.0f} ms at most"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Any order of writes, deletions, searches, compactions, corruptions and restarts."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from embedsvc.errors import AlreadyExists, RecordingNotFound
+from embedsvc.filters import And, Equals, Exists, Filter, Not, Range, matches
+from embedsvc.index import Catalog, Collection, WriteMode
+from embedsvc.types import Recording
+from tests.index.builders import EAGER, SEGMENTATION, Oracle, assert_finds, recording, space, vector
+
+ids = st.sampled_from([f"r{n}" for n in range(12)])
+seeds = st.integers(0, 30)
+labels = st.fixed_dictionaries(
+    {}, optional={"n": st.integers(0, 3), "lang": st.sampled_from(["pol", "eng"])}
+)
+recordings = st.builds(recording, ids, seeds, st.integers(1, 4), metadata=labels)
+conditions: st.SearchStrategy[Filter] = st.sampled_from(
+    [
+        Equals("lang", "pol"),
+        Range("n", gte=1, lt=3),
+        Not(Exists("n")),
+        And((Exists("lang"), Not(Equals("n", 2)))),
+    ]
+)
+
+
+class CollectionMachine(RuleBasedStateMachine):
+    """A collection beside a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.oracle = Oracle()
+        self.catalog: Catalog
+        self.collection: Collection
+
+    @initialize()
+    def begin(self) -> None:
+        self.catalog = Catalog(self.directory, EAGER)
+        self.collection = self.catalog.create("x", space(), SEGMENTATION)
+
+    @rule(batch=st.lists(recordings, min_size=1, max_size=6))
+    def upsert(self, batch: list[Recording]) -> None:
+        assert not self.collection.add(batch, mode=WriteMode.UPSERT).failures
+        for item in batch:
+            self.oracle.put(item)
+
+    @rule(item=recordings, mode=st.sampled_from([WriteMode.INSERT, WriteMode.UPDATE]))
+    def insert_or_update(self, item: Recording, mode: WriteMode) -> None:
+        exists = item.id in self.oracle.recordings
+        added = self.collection.add([item], mode=mode)
+        if exists == (mode is WriteMode.UPDATE):
+            assert not added.failures
+            self.oracle.put(item)
+        else:
+            expected = AlreadyExists if exists else RecordingNotFound
+            assert isinstance(added.failures[0], expected)
+
+    @rule(victims=st.lists(ids, max_size=4))
+    def delete(self, victims: list[str]) -> None:
+        expected = len(set(victims) & self.oracle.recordings.keys())
+        assert self.collection.delete(victims).count == expected
+        for id in victims:
+            self.oracle.recordings.pop(id, None)
+
+    @rule(condition=conditions)
+    def delete_where(self, condition: Filter) -> None:
+        victims = [
+            id for id, item in self.oracle.recordings.items() if matches(condition, item.metadata)
+        ]
+        assert self.collection.delete_where(condition).count == len(victims)
+        for id in victims:
+            del self.oracle.recordings[id]
+
+    @rule(seed=seeds, k=st.integers(1, 60), condition=st.none() | conditions, group=st.booleans())
+    def search(self, seed: int, k: int, condition: Filter | None, group: bool) -> None:
+        query = vector(seed * 1_000)
+        assert_finds(self.collection, self.oracle, query, k, condition, group=group)
+
+    @rule(condition=conditions)
+    def filter(self, condition: Filter) -> None:
+        expected = [
+            id for id, item in self.oracle.recordings.items() if matches(condition, item.metadata)
+        ]
+        page = self.collection.page(condition, limit=100)
+        assert [item.id for item in page.recordings] == expected
+        assert self.collection.count(condition) == len(expected)
+
+    @rule()
+    def compact(self) -> None:
+        self.collection.compact()
+
+    @rule()
+    def reopen(self) -> None:
+        self.catalog.close()
+        self.catalog = Catalog(self.directory, EAGER)
+        self.collection = self.catalog.get("x")
+
+    @precondition(lambda self: self.collection._writer.view.base)
+    @rule(share=st.floats(0, 1, exclude_max=True), name=st.sampled_from(["CURRENT", "base-*"]))
+    def corrupt(self, share: float, name: str) -> None:
+        self.catalog.close()
+        for path in self.directory.glob(f"collections/*/{name}"):
+            content = bytearray(path.read_bytes())
+            content[int(share * len(content))] ^= 0x10
+            path.write_bytes(content)
+        self.catalog = Catalog(self.directory, EAGER)
+        self.collection = self.catalog.get("x")
+
+    @invariant()
+    def counts_agree(self) -> None:
+        info = self.collection.info()
+        held = self.oracle.recordings.values()
+        assert info.recordings == len(held)
+        assert info.segments == sum(len(item.segments) for item in held)
+
+    def teardown(self) -> None:
+        if hasattr(self, "catalog"):
+            self.catalog.close()
+        shutil.rmtree(self.directory)
+
+
+TestCollectionMachine = CollectionMachine.TestCase
+TestCollectionMachine.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)

@@ -1,0 +1,116 @@
+"""Simulated power cuts under the whole write path of a catalog."""
+
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedsvc.errors import CollectionNotFound
+from embedsvc.index import Catalog, Tuning, WriteMode
+from embedsvc.index.files import sync_directory
+from embedsvc.types import Recording
+from tests.index.builders import SEGMENTATION, SMALL, Oracle, assert_finds, recording, space, vector
+from tests.index.faulty_disk import RecordingDisk, Tape, after_power_cut, recorded
+
+DIM = 64
+
+Step = dict[str, Recording]
+
+
+def history(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Tape:
+    """Fill a collection and delete from it; each state goes on tape when it is acknowledged."""
+    chance = random.Random(seed)
+    tape = Tape(root)
+    _disk = RecordingDisk(f"recording-{seed}", tape)
+    monkeypatch.setattr("embedsvc.index.database.sync_directory", recorded(tape, sync_directory))
+    monkeypatch.setattr("embedsvc.index.catalog.sync_directory", recorded(tape, sync_directory))
+    oracle = Oracle()
+    with Catalog(root, Tuning(vfs=f"recording-{seed}", ballast_bytes=0)) as catalog:
+        collection = catalog.create("x", space(DIM), SEGMENTATION)
+        collection._writer._connection.pragma("wal_autocheckpoint", 40)
+        tape.acknowledge(dict(oracle.recordings))
+        for n in range(120):
+            batch = [recording(f"r{chance.randrange(60)}", 200 * n + j, 2, DIM) for j in range(3)]
+            collection.add(batch, mode=WriteMode.UPSERT)
+            for item in batch:
+                oracle.put(item)
+            tape.acknowledge(dict(oracle.recordings))
+            if n % 5 == 0:
+                victim = chance.choice(list(oracle.recordings))
+                collection.delete([victim])
+                del oracle.recordings[victim]
+                tape.acknowledge(dict(oracle.recordings))
+    return tape
+
+
+def states(tape: Tape) -> list[Step]:
+    return [event.note for event in tape.events if event.what == "ack"]
+
+
+def check_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -> None:
+    """After the cut there is what was acknowledged, or one write more, and nothing half."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    acknowledged: list[Any] = after_power_cut(tape, cut, chance, target)
+    (target / "collections").mkdir(exist_ok=True)
+    with Catalog(target, SMALL) as catalog:
+        if not acknowledged:
+            assert catalog.names() in ([], ["x"])
+            return
+        collection = catalog.get("x")
+        (integrity,) = collection._writer._connection.execute("PRAGMA integrity_check").fetchall()
+        assert integrity == ("ok",)
+        held = [(item.id, item.digest) for item in collection.page(limit=1_000).recordings]
+        known = states(tape)
+        allowed = known[len(acknowledged) - 1 : len(acknowledged) + 1]
+        (state,) = [
+            state for state in allowed if held == [(id, item.digest) for id, item in state.items()]
+        ][:1]
+        assert_finds(collection, Oracle(dict(state)), vector(cut, DIM), 20)
+
+
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuts: int, seed: int) -> None:
+    tape = history(tmp_path / "real", monkeypatch, seed)
+    monkeypatch.undo()
+    chance = random.Random(seed)
+    for _ in range(cuts):
+        cut = chance.randrange(1, len(tape.events) + 1)
+        check_cut(tape, cut, chance, tmp_path / "image")
+
+
+def test_a_power_cut_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, monkeypatch, 100, 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8, 13))
+def test_many_power_cuts_lose_nothing_that_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    run(tmp_path, monkeypatch, 300, seed)
+
+
+def test_the_simulation_finds_a_missing_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the sync of the directory after the switch to WAL, acknowledged writes are lost."""
+    tape = history(tmp_path / "real", monkeypatch, 5)
+    monkeypatch.undo()
+    tape.events = [event for event in tape.events if event.what != "sync directory"]
+    chance = random.Random(5)
+    lost = 0
+    for _ in range(40):
+        try:
+            check_cut(
+                tape,
+                chance.randrange(len(tape.events) // 2, len(tape.events)),
+                chance,
+                tmp_path / "image",
+            )
+        except (AssertionError, ValueError, CollectionNotFound):
+            lost += 1
+    assert lost > 5

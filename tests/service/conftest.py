@@ -1,0 +1,62 @@
+"""One real server for most tests; those that need small limits start their own."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from embedsvc.testing import serving
+from embedsvc.types import Floats
+from embedsvc.v1 import collection_pb2
+from tests.service.calls import BOUND, Stubs, request, vector
+
+NewCollection = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def target() -> Iterator[str]:
+    """The address of a server with the default settings."""
+    with serving() as target:
+        yield target
+
+
+@pytest.fixture(scope="session")
+def stubs(target: str) -> Iterator[Stubs]:
+    """Its services."""
+    with Stubs(target) as stubs:
+        yield stubs
+
+
+@pytest.fixture(scope="session")
+def usual(stubs: Stubs) -> Floats:
+    """The vector of the usual second of speech."""
+    return vector(stubs.embedding.Embed(request()).embedding)
+
+
+@pytest.fixture
+def still_answers(stubs: Stubs, usual: Floats) -> Iterator[None]:
+    """Whatever a test does, the server answers as usual afterwards."""
+    yield
+    again = vector(stubs.embedding.Embed(request(), timeout=60).embedding)
+    np.testing.assert_allclose(again, usual, atol=BOUND)
+
+
+@pytest.fixture(scope="session")
+def new_collection(stubs: Stubs) -> NewCollection:
+    """Makes an empty collection; gives its name."""
+    numbers = itertools.count()
+
+    def make(**fields: object) -> str:
+        name = f"made-{next(numbers)}"
+        made = collection_pb2.CreateCollectionRequest(name=name, **fields)  # type: ignore[arg-type]  # any field
+        stubs.collections.CreateCollection(made)
+        return name
+
+    return make
+
+
+@pytest.fixture
+def collection(new_collection: NewCollection) -> str:
+    """An empty collection of the model's own space."""
+    return new_collection()
