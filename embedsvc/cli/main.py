@@ -17,7 +17,7 @@ from embedsvc.cli import (
     serve,
 )
 from embedsvc.cli.output import say
-from embedsvc.errors import EmbedsvcError
+from embedsvc.errors import DataDirectoryInUse, EmbedsvcError
 from embedsvc.version import version
 
 COMMANDS = (serve, demo, embed, index, search, collections, models, evaluate, doctor, later)
@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = chosen.run(chosen)
     except EmbedsvcError as error:
         say(f"embedsvc {chosen.command}: {error}")
+        if isinstance(error, DataDirectoryInUse):
+            say("if that is a server, use --target HOST:PORT; or choose another --data")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -54,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except OSError as error:
         say(f"embedsvc {chosen.command}: {error}")
+        if isinstance(error, DataDirectoryInUse):
+            say("if that is a server, use --target HOST:PORT; or choose another --data")
         return 1
     return code
 

@@ -55,7 +55,8 @@ class LocalServer:
         from embedsvc.service.server import Server  # noqa: PLC0415
 
         try:
-            server = Server(settings.load(self._flags))
+            # Embedding alone must not keep a server off its collections, nor the other way.
+            server = Server(settings.load(self._flags), claim_data=False)
             await server.start()
         except Exception as error:  # noqa: BLE001  # raised by the thread that waits
             self._failure = error

@@ -103,7 +103,8 @@ class Writer:
                 self._commit([ticket])
         except BaseException:
             for ticket in group:
-                ticket.fail(Unavailable("`collection` was interrupted before the write was done"))
+                if not ticket.done:
+                    ticket.fail(Unavailable("`collection` was interrupted before the write"))
             raise
 
     def _check_open(self) -> None:
@@ -113,6 +114,7 @@ class Writer:
     def _transact(self, group: list[_Ticket[Any]]) -> None:
         sequence = self.view.sequence
         changes = []
+        staged: View | None = None
         execute = self._connection.execute
         try:
             execute("BEGIN IMMEDIATE")
@@ -124,11 +126,19 @@ class Writer:
             if changes:
                 execute("UPDATE meta SET value = ? WHERE key = 'sequence'", (sequence,))
             # Whatever may fail comes before the commit: what is durable must become visible.
-            view = self.view.changed(changes, sequence)
+            staged = self.view.changed(changes, sequence)
             execute("COMMIT")
+        except Exception:
+            staged = None
+            raise
         finally:
+            # Control-C during the commit's fsync is raised here, after the commit.
             if self._connection.in_transaction:
                 execute("ROLLBACK")
+            elif staged is not None:
+                self._settle(staged, group)
+
+    def _settle(self, view: View, group: list[_Ticket[Any]]) -> None:
         self.view = view
         for ticket in group:
             ticket.done = True

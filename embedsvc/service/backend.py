@@ -14,11 +14,15 @@ from embedsvc.settings import Settings
 
 
 class Backend:
-    """Complete once the model is loaded; until then whoever asks is told to come back."""
+    """Complete once the model is loaded; until then whoever asks is told to come back.
 
-    def __init__(self, settings: Settings) -> None:
+    `claim_data` opens the collections now, so that a second server on them fails at its start;
+    otherwise they are opened when a call first needs them.
+    """
+
+    def __init__(self, settings: Settings, *, claim_data: bool = True) -> None:
         self.settings = settings
-        self._catalog = Catalog(settings.data)
+        self._catalog = Catalog(settings.data) if claim_data else None
         self._pool = DecodePool(settings.audio.decode_workers)
         self._batcher: Batcher | None = None
         self._running: asyncio.Task[None] | None = None
@@ -36,7 +40,9 @@ class Backend:
     def library(self) -> Library:
         """The collections."""
         if self._library is None:
-            raise _loading()
+            if self._catalog is None:
+                self._catalog = Catalog(self.settings.data)
+            self._library = Library(self.embedder, self._catalog)
         return self._library
 
     async def start(self) -> None:
@@ -55,7 +61,6 @@ class Backend:
             self._pool,
             settings=settings.audio,
         )
-        self._library = Library(self._embedder, self._catalog)
 
     async def stop(self) -> None:
         """Let go of everything; calls still running get UNAVAILABLE."""
@@ -64,7 +69,8 @@ class Backend:
         if self._running is not None:
             self._running.cancel()
         await asyncio.to_thread(self._pool.close)
-        await asyncio.to_thread(self._catalog.close)
+        if self._catalog is not None:
+            await asyncio.to_thread(self._catalog.close)
 
 
 def workers() -> ThreadPoolExecutor:

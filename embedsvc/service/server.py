@@ -59,9 +59,9 @@ _LATER = tuple(
 class Server:
     """A server and what it stands on, from `start` to `stop`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, claim_data: bool = True) -> None:
         self._settings = settings
-        self._backend = Backend(settings)
+        self._backend = Backend(settings, claim_data=claim_data)
         self._health = health.aio.HealthServicer()
         self._server = self._build(settings.server)
         self.port = 0

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, BinaryIO
 
-from embedsvc.errors import AudioEmpty, AudioTooLong, StreamProtocol
+from embedsvc.errors import AudioEmpty, AudioTooLong, DiskFull, StreamProtocol
 
 HASHED_BYTES = 1 << 20
 
@@ -39,11 +39,18 @@ async def gathered(messages: AsyncIterator[Any], max_bytes: int) -> AsyncIterato
                     field="audio",
                     max_bytes=max_bytes,
                 )
-            await asyncio.to_thread(file.write, message.audio)
+            await asyncio.to_thread(_write, file, message.audio)
         if not size:
             raise AudioEmpty("`audio` must have bytes, but is empty", field="audio")
         file.seek(0)
         yield file
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    try:
+        file.write(data)
+    except OSError as error:
+        raise DiskFull("the folder for temporary files has no room for this upload") from error
 
 
 def digest_of(file: BinaryIO) -> str:

@@ -126,6 +126,37 @@ def test_an_interrupted_write_is_not_half_done(
     assert_finds(collection, oracle, vector(1))
 
 
+class InterruptedAfterCommit:
+    """A connection during whose commit somebody presses control-C."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *values: tuple[object, ...]) -> object:
+        cursor = self._connection.execute(sql, *values)
+        if sql == "COMMIT":
+            raise KeyboardInterrupt
+        return cursor
+
+
+def test_what_is_durable_is_visible_even_after_an_interrupt(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oracle, writer = Oracle(), collection._writer
+    put(collection, oracle, "a", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_connection", InterruptedAfterCommit(writer._connection))
+        with pytest.raises(KeyboardInterrupt):
+            collection.add([recording("b", 2)], mode=UPSERT)
+    oracle.put(recording("b", 2))
+    assert_finds(collection, oracle, vector(1))
+    put(collection, oracle, "c", 3)
+    assert_finds(collection, oracle, vector(1))
+
+
 @pytest.fixture
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> FullDisk:
     return FullDisk(f"full-{request.node.name}", tmp_path)
