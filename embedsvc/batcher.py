@@ -35,7 +35,7 @@ class _Job:
 
     @property
     def depth(self) -> int:
-        return max(self.ask.layers)
+        return max(self.ask.layers, default=0)
 
 
 class Batcher:
@@ -146,12 +146,13 @@ class Batcher:
         started = time.perf_counter()
         try:
             answers = await loop.run_in_executor(self._thread, self._encode, frames, asks)
+            pairs = list(zip(jobs, answers, strict=True))
         except Exception as error:  # noqa: BLE001  # any failure is the jobs' answer, not the loop's end
             await self._fail(jobs, error)
             return
-        pace = (time.perf_counter() - started) / sum(map(len, frames))
+        pace = (time.perf_counter() - started) / max(1, sum(map(len, frames)))
         self._learn(pace)
-        for job, encoded in zip(jobs, answers, strict=True):
+        for job, encoded in pairs:
             if not job.result.done():
                 ran = Ran(encoded, started - job.arrived, pace * len(job.frames))
                 job.result.set_result(ran)

@@ -272,10 +272,22 @@ def test_a_field_that_is_not_there_meets_no_condition() -> None:
         assert matches(Not(condition), {"b": 1})
 
 
-def test_every_bound_of_a_range_must_hold() -> None:
-    both = Range("a", gte=1, lt=3)
-    assert [matches(both, {"a": value}) for value in (0, 1, 2, 3)] == [False, True, True, False]
-    assert list(both.bounds()) == [(">=", 1), ("<", 3)]
+@pytest.mark.parametrize(
+    ("condition", "held"),
+    [
+        (Range("a", gt=1), [2, 3]),
+        (Range("a", gte=1), [1, 2, 3]),
+        (Range("a", lt=2), [0, 1]),
+        (Range("a", lte=2), [0, 1, 2]),
+        (Range("a", gte=1, lt=3), [1, 2]),
+        (Range("a", gt=2, lte=1), []),
+        (Range("a", gt="b"), ["ba", "c"]),
+        (Range("a", gte="b", lte="c"), ["b", "ba", "c"]),
+    ],
+)
+def test_every_bound_of_a_range_must_hold(condition: Range, held: list[MetadataValue]) -> None:
+    known: list[MetadataValue] = [0, 1, 2, 3, "a", "b", "ba", "c"]
+    assert [value for value in known if matches(condition, {"a": value})] == held
 
 
 def test_all_of_nothing_holds_and_any_of_nothing_does_not() -> None:

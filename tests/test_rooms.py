@@ -27,7 +27,7 @@ FLOORS = (
     ("batcher", "pipeline"),
     ("service",),
     ("client",),
-    ("cli", "__main__", "__init__"),
+    ("cli", "testing", "__main__", "__init__"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NEIGHBORS = {("filters", "types"), ("pipeline", "batcher"), ("__main__", "cli")}

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from embedsvc.audio import Door, decode
 from embedsvc.cli.output import emit, say, span_text, table
 from embedsvc.client import Client, Collection
 from embedsvc.errors import EmbedsvcError, Unavailable
@@ -185,6 +184,8 @@ class Demo:
 
 def broadcast(parts: Sequence[Clip]) -> tuple[dict[str, Span], Floats]:
     """One long recording of `parts`, and where each language is in it."""
+    from embedsvc.audio import Door, decode
+
     edges: dict[str, Span] = {}
     pieces: list[Floats] = []
     at = 0

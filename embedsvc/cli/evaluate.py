@@ -17,14 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from embedsvc import filters
-from embedsvc.audio import Door, decode, log_mel
 from embedsvc.cli import connection
 from embedsvc.cli.index import Item, results, select
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.cli.search import condition
 from embedsvc.client import Client, Collection
 from embedsvc.errors import InvalidArgument
-from embedsvc.evaluation import chance_at, hit_at, mean_reciprocal_rank, mfcc_vector
 from embedsvc.filters import And, Equals, Filter, Not
 from embedsvc.timing import FRAME, to_seconds
 from embedsvc.types import OutputSpec, Pooling, Segment, Space, Span, Windowing
@@ -166,6 +164,9 @@ def _timed(call: Callable[[Item], object], item: Item) -> float:
 
 def _baseline(client: Client, name: str, items: Sequence[Item]) -> Collection:
     """The same recordings as mean cepstra, standardized over the set."""
+    from embedsvc.audio import Door, decode, log_mel
+    from embedsvc.evaluation import mfcc_vector
+
     with progress() as bar:
         matrix = np.stack(
             [
@@ -222,6 +223,8 @@ def _same_language(item: Item) -> Filter:
 
 def _ask(system: str, collection: Collection, task: Task, items: Sequence[Item]) -> Outcome | None:
     """Search with every recording that has something to find."""
+    from embedsvc.evaluation import chance_at, hit_at, mean_reciprocal_rank
+
     questions = list(_questions(task, items))
     if not questions:
         return None

@@ -28,7 +28,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(chosen: argparse.Namespace) -> int:
     """Serve until a signal."""
     from embedsvc import settings, telemetry
-    from embedsvc.service.server import serve
 
     telemetry.configure(chosen.log_level)
     flags: dict[str, Any] = {
@@ -37,6 +36,8 @@ def run(chosen: argparse.Namespace) -> int:
         "model": {"name": chosen.model, "threads": chosen.threads},
     }
     loaded = settings.load(flags)
+    from embedsvc.service.server import serve  # slow: it brings torch
+
     telemetry.event("starting", settings=loaded.model_dump(mode="json"))
 
     def ready(server: "Server") -> None:

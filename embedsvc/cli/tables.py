@@ -15,7 +15,7 @@ KEYS = ("path", "id", "file")
 """Columns that may say which recording a row is about, the first that is there."""
 
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 Rows = dict[str, dict[str, MetadataValue]]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.client.results import ServerInfo
-from embedsvc.errors import AudioUndecodable, InvalidArgument
+from embedsvc.errors import AudioUndecodable, InvalidArgument, SampleRateOutOfRange
 from embedsvc.types import ChannelPolicy, PcmFormat, SampleFormat, Source
 from embedsvc.v1 import types_pb2
 from embedsvc.wire import audio, enums
@@ -90,8 +90,12 @@ def _pcm(samples: NDArray[np.floating[Any]], rate: int) -> tuple[bytes, PcmForma
         raise InvalidArgument(
             f"`samples` must be (N,) or (N, C), but are {given.shape}", field="samples"
         )
+    if not 0 < rate < 2**31 or rate != int(rate):
+        raise SampleRateOutOfRange(
+            f"`sample_rate` must be a whole number of hertz, but is {rate}", field="sample_rate"
+        )
     channels = 1 if given.ndim == 1 else given.shape[1]
-    return given.astype("<f4").tobytes(), PcmFormat(SampleFormat.F32, rate, channels)
+    return given.astype("<f4").tobytes(), PcmFormat(SampleFormat.F32, int(rate), channels)
 
 
 def choice(kind: type[Choice], value: str, field: str) -> Choice:

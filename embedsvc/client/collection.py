@@ -134,6 +134,8 @@ class Collection:
 
         `where` is a filter, or its text such as `language = "pol" and year >= 1990`.
         """
+        if not 1 <= top_k < 2**31:
+            raise InvalidArgument(f"`top_k` must be at least 1, but is {top_k}", field="top_k")
         request = search_pb2.SearchRequest(
             collection=self.name, top_k=top_k, one_per_recording=one_per_recording
         )

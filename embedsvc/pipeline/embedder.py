@@ -238,7 +238,9 @@ def _under(field: str) -> Iterator[None]:
     try:
         yield
     except EmbedsvcError as error:
-        raise error.at(field) if field else error
+        if field:
+            error.at(field)
+        raise
 
 
 async def _settle(

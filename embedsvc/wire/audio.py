@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from embedsvc.errors import AudioEmpty, InvalidArgument
 from embedsvc.timing import SAMPLE_RATE
-from embedsvc.types import AudioWarning, ChannelPolicy, PcmFormat, SampleFormat, Source
+from embedsvc.types import AudioWarning, ChannelPolicy, PcmFormat, Source
 from embedsvc.v1 import types_pb2
 from embedsvc.wire import enums
 
@@ -53,14 +53,8 @@ def pcm_format(message: types_pb2.PcmFormat, field: str) -> PcmFormat:
 def pcm_message(form: PcmFormat) -> types_pb2.PcmFormat:
     """A PCM format as a message."""
     return types_pb2.PcmFormat(
-        format=_FORMATS[form.format], sample_rate_hz=form.sample_rate, channels=form.channels
+        format=enums.FORMAT[form.format], sample_rate_hz=form.sample_rate, channels=form.channels
     )
-
-
-_FORMATS = {
-    SampleFormat.S16: types_pb2.SAMPLE_FORMAT_S16LE,
-    SampleFormat.F32: types_pb2.SAMPLE_FORMAT_F32LE,
-}
 
 
 def warning_messages(warnings: Iterable[AudioWarning]) -> list[types_pb2.Warning]:

@@ -21,7 +21,7 @@ CHANNELS = {
     ChannelPolicy.FIRST: types_pb2.CHANNEL_POLICY_FIRST,
     ChannelPolicy.REJECT: types_pb2.CHANNEL_POLICY_REJECT,
 }
-FORMAT = {
+FORMAT: Mapping[SampleFormat, types_pb2.SampleFormat.ValueType] = {
     SampleFormat.S16: types_pb2.SAMPLE_FORMAT_S16LE,
     SampleFormat.F32: types_pb2.SAMPLE_FORMAT_F32LE,
 }

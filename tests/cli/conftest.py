@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from embedsvc.cli import main as cli
 from embedsvc.samples import clips
 from tests.cli.program import Ended, Program, command
 
@@ -36,6 +37,23 @@ def program(environment: dict[str, str]) -> Program:
             env=environment | changed,
             timeout=120,
         )
+
+    return run
+
+
+@pytest.fixture
+def main(capsys: pytest.CaptureFixture[str]) -> Program:
+    """The program in this process, where a new one would show nothing more."""
+
+    def run(*arguments: object) -> Ended:
+        capsys.readouterr()
+        try:
+            code = cli.main(list(map(str, arguments)))
+        except SystemExit as misuse:
+            assert isinstance(misuse.code, int)
+            code = misuse.code
+        told = capsys.readouterr()
+        return Ended(arguments, code, told.out, told.err)
 
     return run
 

@@ -29,7 +29,7 @@ def test_collections_are_listed_shown_and_deleted(
     assert "shown" in missing.stderr
 
 
-def test_flags_before_the_action_count_too(program: Program, target: str, collection: str) -> None:
-    before = program("collections", "--target", target, "--json", "show", collection)
-    after = program("collections", "show", collection, "--target", target, "--json")
+def test_flags_before_the_action_count_too(main: Program, target: str, collection: str) -> None:
+    before = main("collections", "--target", target, "--json", "show", collection)
+    after = main("collections", "show", collection, "--target", target, "--json")
     assert objects(before) == objects(after)

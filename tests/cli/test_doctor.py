@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from tests.cli.program import Program, objects
 
 
@@ -13,8 +15,11 @@ def test_a_machine_in_order_passes_every_check(program: Program, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_does_not_load_is_a_fault(program: Program) -> None:
-    ended = program("doctor", EMBEDSVC_MODEL__NAME="/nowhere")
+def test_a_model_that_does_not_load_is_a_fault(
+    main: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBEDSVC_MODEL__NAME", "/nowhere")
+    ended = main("doctor")
     assert ended.returncode == 1
     assert "FAULT" in ended.stdout
     assert "/nowhere" in ended.stdout
@@ -27,8 +32,8 @@ def test_a_server_is_checked_from_outside(program: Program, target: str) -> None
     assert "mini, 8 layers of 192" in ended.stdout
 
 
-def test_a_server_that_is_not_there_is_a_fault(program: Program) -> None:
-    ended = program("doctor", "--target", "127.0.0.1:9", "--json")
+def test_a_server_that_is_not_there_is_a_fault(main: Program) -> None:
+    ended = main("doctor", "--target", "127.0.0.1:9", "--json")
     assert ended.returncode == 1
     assert not any(each["ok"] for each in objects(ended))
     assert all("127.0.0.1:9" in each["detail"] for each in objects(ended))

@@ -35,8 +35,8 @@ def test_without_a_server_the_service_runs_here(
     assert not list(temporary.iterdir())
 
 
-def test_people_get_a_table(program: Program, target: str, folder: Path) -> None:
-    ended = program("embed", folder / "a.wav", "--target", target)
+def test_people_get_a_table(main: Program, target: str, folder: Path) -> None:
+    ended = main("embed", folder / "a.wav", "--target", target)
     assert ended.returncode == 0
     assert "a.wav" in ended.stdout
     assert "384" in ended.stdout
@@ -63,10 +63,10 @@ def test_frames_of_a_layer_go_to_a_file_that_needs_no_pickle(
 
 
 def test_vectors_go_to_a_file_as_one_matrix(
-    program: Program, target: str, folder: Path, tmp_path: Path
+    main: Program, target: str, folder: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "vectors.npz"
-    ended = program("embed", *folder.glob("*.wav"), "--target", target, "--output", output)
+    ended = main("embed", *folder.glob("*.wav"), "--target", target, "--output", output)
     assert ended.returncode == 0
     assert f"wrote 2 to {output}" in ended.stderr
     with np.load(output, allow_pickle=False) as stored:
@@ -95,9 +95,9 @@ def test_bad_files_are_named_and_the_others_done(
     ],
 )
 def test_what_cannot_be_done_is_said(
-    program: Program, target: str, folder: Path, asked: tuple[str, ...], code: int, told: str
+    main: Program, target: str, folder: Path, asked: tuple[str, ...], code: int, told: str
 ) -> None:
-    ended = program("embed", folder / "a.wav", "--target", target, *asked)
+    ended = main("embed", folder / "a.wav", "--target", target, *asked)
     assert (ended.returncode, ended.stdout) == (code, "")
     assert told in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -42,13 +42,11 @@ def test_retrieval_is_measured_beside_a_baseline_and_chance(
     assert not [each for each in left if each["name"].startswith("evaluate-")]
 
 
-def test_a_table_that_says_too_little_is_refused(
-    program: Program, target: str, index: Path
-) -> None:
+def test_a_table_that_says_too_little_is_refused(main: Program, target: str, index: Path) -> None:
     index.write_text(index.read_text().replace("speaker", "voice"))
-    ended = program("evaluate", "retrieval", index, "--target", target)
+    ended = main("evaluate", "retrieval", index, "--target", target)
     assert ended.returncode == 1
     assert "has no speaker" in ended.stderr
-    nothing = program("evaluate", "retrieval", index, "--target", target, "--only", "year > 1")
+    nothing = main("evaluate", "retrieval", index, "--target", target, "--only", "year > 1")
     assert nothing.returncode == 1
     assert "--only" in nothing.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from embedsvc import samples
+from embedsvc.samples import clips
 from tests.cli.program import Program, command, objects
 
 ROWS = [
@@ -47,24 +47,24 @@ def test_a_folder_is_stored_once(program: Program, target: str, folder: Path, na
 
 @pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
 def test_metadata_keeps_its_types_and_chooses_files(
-    program: Program, target: str, folder: Path, name: str, tmp_path: Path, suffix: str
+    main: Program, target: str, folder: Path, name: str, tmp_path: Path, suffix: str
 ) -> None:
     table = write(tmp_path / f"rows{suffix}")
     only = ("--metadata", table, "--only", "year >= 2000")
-    ended = program("index", name, folder, "--target", target, "--json", *only)
+    ended = main("index", name, folder, "--target", target, "--json", *only)
     assert outcomes(ended) == {"b.wav": "stored", "more/c.wav": "stored"}
     where = ("--filter", 'year < 2005 and language = "spa"', "--target", target, "--json")
-    (hit,) = objects(program("search", name, folder / "a.wav", *where))
+    (hit,) = objects(main("search", name, folder / "a.wav", *where))
     assert hit["metadata"] == {"language": "spa", "year": 2000}
 
 
 def test_new_metadata_of_a_known_file_is_stored(
-    program: Program, target: str, folder: Path, name: str, tmp_path: Path
+    main: Program, target: str, folder: Path, name: str, tmp_path: Path
 ) -> None:
-    program("index", name, folder / "a.wav", "--target", target)
+    main("index", name, folder / "a.wav", "--target", target)
     known = ("--metadata", write(tmp_path / "rows.tsv"), "--target", target, "--json")
-    assert outcomes(program("index", name, folder / "a.wav", *known)) == {"a.wav": "stored"}
-    assert outcomes(program("index", name, folder / "a.wav", *known)) == {"a.wav": "unchanged"}
+    assert outcomes(main("index", name, folder / "a.wav", *known)) == {"a.wav": "stored"}
+    assert outcomes(main("index", name, folder / "a.wav", *known)) == {"a.wav": "unchanged"}
 
 
 def test_bad_files_are_named_and_the_others_stored(
@@ -84,30 +84,30 @@ def test_bad_files_are_named_and_the_others_stored(
     assert "2 stored, 0 unchanged, 2 failed" in ended.stderr
 
 
-def test_two_files_of_one_id_are_both_named(program: Program, folder: Path, mixed: Path) -> None:
-    ended = program("index", "any", folder, mixed)
+def test_two_files_of_one_id_are_both_named(main: Program, folder: Path, mixed: Path) -> None:
+    ended = main("index", "any", folder, mixed)
     assert ended.returncode == 1
     assert "two files would both be 'a.wav'" in ended.stderr
     assert str(folder / "a.wav") in ended.stderr
     assert str(mixed / "a.wav") in ended.stderr
 
 
-def test_nothing_to_index_is_a_failure(program: Program, tmp_path: Path) -> None:
-    empty = program("index", "any", tmp_path)
+def test_nothing_to_index_is_a_failure(main: Program, tmp_path: Path) -> None:
+    empty = main("index", "any", tmp_path)
     assert (empty.returncode, empty.stderr) == (1, "no sound files found\n")
-    absent = program("index", "any", tmp_path / "nowhere")
+    absent = main("index", "any", tmp_path / "nowhere")
     assert absent.returncode == 1
     assert "nowhere` must be a file or folder" in absent.stderr
 
 
 def test_a_table_or_filter_that_cannot_be_read_stops_before_any_work(
-    program: Program, folder: Path, tmp_path: Path
+    main: Program, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "rows.xml").write_text("<rows/>")
-    table = program("index", "any", folder, "--metadata", tmp_path / "rows.xml")
+    table = main("index", "any", folder, "--metadata", tmp_path / "rows.xml")
     assert table.returncode == 1
     assert "`--metadata` must be .tsv, .csv or .jsonl" in table.stderr
-    condition = program("index", "any", folder, "--only", "year >")
+    condition = main("index", "any", folder, "--only", "year >")
     assert condition.returncode == 2
     assert "`filter` must have" in condition.stderr
 
@@ -115,8 +115,11 @@ def test_a_table_or_filter_that_cannot_be_read_stops_before_any_work(
 def test_a_run_that_was_killed_is_simply_run_again(
     program: Program, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    clips = Path(samples.__file__).parent / "clips"
-    asked = ("index", "all", clips, "--data", tmp_path / "data", "--json")
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for clip in clips()[:70]:
+        (folder / clip.path.name).symlink_to(clip.path)
+    asked = ("index", "all", folder, "--data", tmp_path / "data", "--json")
     with subprocess.Popen(
         command(*asked), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     ) as running:
@@ -125,6 +128,6 @@ def test_a_run_that_was_killed_is_simply_run_again(
         running.kill()
     again = program(*asked)
     assert again.returncode == 0
-    assert set(outcomes(again)) == {path.name for path in clips.iterdir()}
+    assert set(outcomes(again)) == {path.name for path in folder.iterdir()}
     kinds = list(outcomes(again).values())
     assert 0 < kinds.count("unchanged") < len(kinds)

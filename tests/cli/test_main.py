@@ -42,17 +42,17 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     ],
 )
 def test_what_later_versions_have_is_refused_in_plain_words(
-    program: Program, arguments: tuple[str, ...]
+    main: Program, arguments: tuple[str, ...]
 ) -> None:
-    ended = program(*arguments)
+    ended = main(*arguments)
     assert ended.returncode == 1
     assert not ended.stdout
     assert ended.stderr.startswith(f"embedsvc {arguments[0]}: this version cannot ")
     assert ended.stderr.count("\n") == 1
 
 
-def test_no_server_is_told_in_one_line(program: Program) -> None:
-    ended = program("collections", "--target", "127.0.0.1:9")
+def test_no_server_is_told_in_one_line(main: Program) -> None:
+    ended = main("collections", "--target", "127.0.0.1:9")
     assert ended.returncode == 1
     assert ended.stderr.startswith("embedsvc collections: no server answers at 127.0.0.1:9")
     assert "Traceback" not in ended.stderr

@@ -3,24 +3,28 @@ from pathlib import Path
 from tests.cli.program import Program, objects
 
 
-def test_bundled_models_are_listed_and_shown(program: Program) -> None:
+def test_bundled_models_are_listed(program: Program) -> None:
     listed = program("models", "--json", "list")
     (mini,) = objects(listed)
     assert listed.stderr == ""
     assert (mini["name"], mini["layers"], mini["dim"]) == ("mini", 8, 192)
     assert len(mini["weights"]) == 64
-    shown = program("models", "show", "mini")
+
+
+def test_a_model_is_shown_to_people(main: Program) -> None:
+    shown = main("models", "show", "mini")
+    assert shown.returncode == 0
     assert "6,929,792" in shown.stdout
 
 
-def test_a_model_has_its_card(program: Program) -> None:
-    ended = program("models", "card", "mini")
+def test_a_model_has_its_card(main: Program) -> None:
+    ended = main("models", "card", "mini")
     assert ended.returncode == 0
     assert ended.stdout.startswith("# mini\n")
 
 
-def test_a_model_that_is_not_there_is_named(program: Program, tmp_path: Path) -> None:
-    ended = program("models", "show", tmp_path / "nowhere")
+def test_a_model_that_is_not_there_is_named(main: Program, tmp_path: Path) -> None:
+    ended = main("models", "show", tmp_path / "nowhere")
     assert ended.returncode == 1
     assert "nowhere" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -37,12 +37,10 @@ def test_people_get_a_table_and_how_it_was_made(
     assert ended.stderr.startswith("3 segments scored in ")
 
 
-def test_flags_narrow_the_search(
-    program: Program, target: str, collection: str, folder: Path
-) -> None:
+def test_flags_narrow_the_search(main: Program, target: str, collection: str, folder: Path) -> None:
     def ids(*flags: object) -> list[str]:
         asked = ("search", collection, folder / "b.wav", "--target", target, "--json", *flags)
-        return [hit["id"] for hit in objects(program(*asked))]
+        return [hit["id"] for hit in objects(main(*asked))]
 
     assert len(ids("--top-k", 2, "--one-per-recording")) == 2
     assert ids("--min-score", 0.999) == ["b.wav"]
@@ -61,7 +59,7 @@ def test_flags_narrow_the_search(
     ],
 )
 def test_what_cannot_be_asked_is_said(
-    program: Program,
+    main: Program,
     target: str,
     collection: str,
     folder: Path,
@@ -69,17 +67,17 @@ def test_what_cannot_be_asked_is_said(
     code: int,
     told: str,
 ) -> None:
-    ended = program("search", collection, folder / "a.wav", "--target", target, *flags)
+    ended = main("search", collection, folder / "a.wav", "--target", target, *flags)
     assert (ended.returncode, ended.stdout) == (code, "")
     assert told in ended.stderr
 
 
 def test_what_is_not_there_is_named(
-    program: Program, target: str, collection: str, folder: Path
+    main: Program, target: str, collection: str, folder: Path
 ) -> None:
-    ended = program("search", "nowhere", folder / "a.wav", "--target", target)
+    ended = main("search", "nowhere", folder / "a.wav", "--target", target)
     assert ended.returncode == 1
     assert "nowhere" in ended.stderr
-    ended = program("search", collection, folder / "nowhere.wav", "--target", target)
+    ended = main("search", collection, folder / "nowhere.wav", "--target", target)
     assert ended.returncode == 1
     assert "nowhere.wav` must be a file" in ended.stderr

@@ -2,10 +2,11 @@
 
 import queue
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -134,8 +135,9 @@ class Microphone:
         return list(self.answers.queue)
 
     def _listen(self) -> None:
-        for answer in self.call:
-            self.answers.put(answer)
+        with suppress(grpc.RpcError):
+            for answer in self.call:
+                self.answers.put(answer)
 
 
 def test_a_window_is_answered_before_the_stream_ends(stubs: Stubs, talk: Floats) -> None:
@@ -198,18 +200,11 @@ def test_windows_before_a_fault_are_answered(stubs: Stubs, talk: Floats) -> None
     bad = np.full(3_200, np.nan, "<f4").tobytes()
     form = pcm_format(layout=types_pb2.SAMPLE_FORMAT_F32LE)
     good = np.asarray(talk, "<f4").tobytes()
-    call = stubs.embedding.StreamEmbed(
-        iter([config(form=form), Message(audio=good), Message(audio=bad)]), timeout=60
-    )
-    answers = []
-
-    def read() -> None:
-        for answer in call:
-            answers.append(answer)  # noqa: PERF402  # what came before the error counts
-
-    refusal = refused(read)
-    assert refusal.reason == "SAMPLES_NOT_FINITE"
-    assert len(answers) >= 2
+    messages = [config(form=form), Message(audio=good), Message(audio=bad)]
+    call = stubs.embedding.StreamEmbed(iter(messages), timeout=60)
+    first, second = next(call), next(call)
+    assert first.span.end == second.span.start
+    assert refused(lambda **_: call).reason == "SAMPLES_NOT_FINITE"
 
 
 @pytest.mark.usefixtures("still_answers")
@@ -218,8 +213,6 @@ def test_a_caller_that_leaves_ends_the_stream(stubs: Stubs, talk: Floats) -> Non
     microphone.send(config())
     microphone.send(Message(audio=s16(talk)))
     microphone.next()
-    started = time.monotonic()
     microphone.call.cancel()
-    with pytest.raises(Exception, match="Locally cancelled"):
-        raise microphone.call
-    assert time.monotonic() - started < 1
+    microphone.hang_up()
+    assert microphone.call.code() is grpc.StatusCode.CANCELLED
