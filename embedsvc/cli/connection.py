@@ -1,9 +1,6 @@
 """The flags that client commands share, and the client they make."""
 
 import argparse
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from embedsvc.client import Client
@@ -34,13 +31,3 @@ def connect(chosen: argparse.Namespace) -> Client:
     if chosen.target:
         return Client(chosen.target, model=chosen.model)
     return Client(data=chosen.data, model=chosen.model)
-
-
-@contextmanager
-def passing(chosen: argparse.Namespace) -> Iterator[Client]:
-    """A client for what keeps no collection; needs no folder that a server may have open."""
-    with tempfile.TemporaryDirectory(prefix="embedsvc-") as folder:
-        if chosen.target is None and chosen.data is None:
-            chosen.data = Path(folder)
-        with connect(chosen) as client:
-            yield client

@@ -36,7 +36,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(chosen: argparse.Namespace) -> int:
     """Run every check; 0 when all are well."""
     checks = _server(chosen.target) if chosen.target else _machine(chosen.data)
-    results = [(name, *_outcome(check)) for name, check in checks.items()]
+    results: list[tuple[str, bool, str]] = []
+    for name, check in checks.items():
+        results.append((name, *_outcome(check)))
+        if chosen.target and not results[-1][1]:
+            break  # a server that is not there has no more to tell
     if chosen.json:
         for name, well, text in results:
             emit({"check": name, "ok": well, "detail": text})

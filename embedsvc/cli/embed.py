@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.output is not None and not chosen.output.parent.is_dir():
         raise InvalidArgument(f"`--output` must be in a folder that exists, not {chosen.output}")
     done: list[tuple[Path, Embedding]] = []
-    with connection.passing(chosen) as client:
+    with connection.connect(chosen) as client:
         for path, answer in _answers(client, chosen):
             if isinstance(answer, EmbedsvcError):
                 say(f"{path}: {answer}")

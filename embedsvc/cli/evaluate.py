@@ -7,6 +7,7 @@ chance and mean cepstra beside what the model finds.
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,8 +89,11 @@ def run(chosen: argparse.Namespace) -> int:
                 f"`INDEX.tsv` must say {', '.join(sorted(COLUMNS))} of {item.id}, "
                 f"but has no {', '.join(sorted(missing))}"
             )
-    with connection.passing(chosen) as client:
-        _measure(client, items, chosen)
+    with tempfile.TemporaryDirectory(prefix="embedsvc-evaluate-") as folder:
+        if chosen.target is None and chosen.data is None:
+            chosen.data = Path(folder)
+        with connection.connect(chosen) as client:
+            _measure(client, items, chosen)
     return 0
 
 

@@ -56,8 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except OSError as error:
         say(f"embedsvc {chosen.command}: {error}")
-        if isinstance(error, DataDirectoryInUse):
-            say("if that is a server, use --target HOST:PORT; or choose another --data")
         return 1
     return code
 

@@ -106,13 +106,13 @@ class Encoder:
         pooling = self.defaults.pooling if spec.pooling is None else spec.pooling
         projection = self._projection(spec.projection, layer, pooling)
         unit = pooling is not Pooling.NONE if spec.normalize is None else spec.normalize
-        tag = projection.tag if projection else ""
+        tag, dim = (projection.tag, projection.dim) if projection else ("", None)
         identity = Identity(self.name, self.weights, self.dim)
-        space = space_of(identity, Recipe(layer, pooling, tag, unit), windowing)
+        space = space_of(identity, Recipe(layer, pooling, tag, unit, dim), windowing)
         return Plan(layer, pooling, projection, unit, space)
 
     def finish(self, plan: Plan, moments: Moments) -> Floats:
-        """Vector (D,) of a run of frames: pooled, projected, normalized."""
+        """Vector of a run of frames: pooled, projected, normalized; (D,) as in the plan's space."""
         vector = pool(moments, plan.pooling)
         if plan.projection:
             vector = plan.projection(vector)

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,25 @@ Key = tuple[str, int, Pooling]
 
 @dataclass(frozen=True)
 class Projection:
-    """An elementwise map (x - mean) * scale; `tag` is its name and a hash of its tensors."""
+    """The map ((x - mean) * scale) @ matrix, where no matrix (D, d) stands for the identity.
+
+    `mean` and `scale` are (D,); `tag` is the name and a hash of all tensors.
+    """
 
     mean: Floats
     scale: Floats
+    matrix: Floats | None
     tag: str
 
+    @property
+    def dim(self) -> int:
+        """Dimensions of what comes out."""
+        return len(self.mean) if self.matrix is None else self.matrix.shape[1]
+
     def __call__(self, vector: Floats) -> Floats:
-        """Vector (D,) moved and stretched."""
+        """Vector (D,) moved, stretched and, with a matrix, taken to (d,)."""
         moved: Floats = (vector - self.mean) * self.scale
-        return moved
+        return moved if self.matrix is None else moved @ self.matrix
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,8 @@ class Projections:
 def read_projections(directory: Path, dim: int, layers: int) -> Projections:
     """Projections beside a checkpoint of hidden size `dim`, if any.
 
-    The file holds pairs of tensors `<name>/layer<k>/<pooling>/mean` and `/scale`.
+    For each projection the file holds the tensors `<name>/layer<k>/<pooling>/mean` and `/scale`,
+    both (D,), and, unless it keeps the dimensions, `/matrix` (D, d) with 1 <= d <= D.
     """
     path = directory / PROJECTIONS_FILE
     if not path.exists():
@@ -85,7 +95,7 @@ def read_projections(directory: Path, dim: int, layers: int) -> Projections:
         tensors = load_file(path)
     except (OSError, KeyError, SafetensorError) as error:
         raise _fault("that is truncated or damaged") from error
-    return Projections(dict(_pairs(tensors, dim, layers)))
+    return Projections(dict(_named(tensors, dim, layers)))
 
 
 def read_defaults(directory: Path, layers: int, projections: Projections) -> Defaults:
@@ -115,7 +125,7 @@ def read_defaults(directory: Path, layers: int, projections: Projections) -> Def
     return Defaults(layer, Pooling(str(pooling)), projection)
 
 
-def _pairs(
+def _named(
     tensors: Mapping[str, Floats], dim: int, layers: int
 ) -> Iterator[tuple[Key, Projection]]:
     left = set(tensors)
@@ -123,14 +133,18 @@ def _pairs(
         found = _TENSOR.fullmatch(path)
         if not found:
             continue
-        other = path.removesuffix("mean") + "scale"
+        stem = path.removesuffix("mean")
         layer, pooling = int(found["layer"]), Pooling(found["pooling"])
-        pair = tensors[path], tensors.get(other)
+        parts = [tensors[path], tensors.get(f"{stem}scale"), tensors.get(f"{stem}matrix")]
+        mean, scale, matrix = parts
         size = pooled_dim(dim, pooling)
-        if layer > layers or pair[1] is None or not all(_fits(each, size) for each in pair):
+        if layer > layers or not _fits(mean, size) or not _fits(scale, size):
             raise _fault(f"whose {path} has no counterpart, no layer or another size than {size}")
-        left -= {path, other}
-        yield (found["name"], layer, pooling), _projection(found["name"], pair[0], pair[1])
+        if matrix is not None and not _reduces(matrix, size):
+            raise _fault(f"whose {stem}matrix does not take {size} dimensions to at most as many")
+        left -= {path, f"{stem}scale", f"{stem}matrix"}
+        given = [part.astype("<f4") for part in parts if part is not None]
+        yield (found["name"], layer, pooling), _projection(found["name"], given)
     if left:
         raise _fault(f"with unknown tensors such as {min(left)}")
 
@@ -139,10 +153,15 @@ def _fits(tensor: Floats | None, size: int) -> bool:
     return tensor is not None and tensor.shape == (size,) and bool(np.isfinite(tensor).all())
 
 
-def _projection(name: str, mean: Floats, scale: Floats) -> Projection:
-    mean, scale = mean.astype("<f4"), scale.astype("<f4")
-    digest = hashlib.sha256(mean.tobytes() + scale.tobytes()).hexdigest()
-    return Projection(mean, scale, f"{name}:{digest[:12]}")
+def _reduces(matrix: Floats, size: int) -> bool:
+    fitting = matrix.ndim == 2 and len(matrix) == size and 1 <= matrix.shape[1] <= size
+    return fitting and bool(np.isfinite(matrix).all())
+
+
+def _projection(name: str, parts: Sequence[Floats]) -> Projection:
+    digest = hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+    mean, scale, *matrix = parts
+    return Projection(mean, scale, matrix[0] if matrix else None, f"{name}:{digest[:12]}")
 
 
 def _fault(what: str) -> FailedPrecondition:

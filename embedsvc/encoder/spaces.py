@@ -21,12 +21,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How hidden states become the vectors of a space; `projection` is a tag or empty."""
+    """How hidden states become the vectors of a space.
+
+    `projection` is a tag or empty, `dim` the dimensions it gives; None keeps those pooling gives.
+    """
 
     layer: int
     pooling: Pooling
     projection: str = ""
     normalized: bool = True
+    dim: int | None = None
 
 
 def space_of(identity: Identity, recipe: Recipe, windowing: Windowing) -> Space:
@@ -36,6 +40,7 @@ def space_of(identity: Identity, recipe: Recipe, windowing: Windowing) -> Space:
     decides a vector, and the version of the features. The model's name is not in it: the same
     weights in another folder make the same vectors.
     """
+    dim = pooled_dim(identity.dim, recipe.pooling) if recipe.dim is None else recipe.dim
     fields = {
         "weights": identity.weights,
         "layer": recipe.layer,
@@ -43,7 +48,7 @@ def space_of(identity: Identity, recipe: Recipe, windowing: Windowing) -> Space:
         "windowing": {"length": windowing.length, "context": windowing.context},
         "projection": recipe.projection,
         "normalized": recipe.normalized,
-        "dim": pooled_dim(identity.dim, recipe.pooling),
+        "dim": dim,
         "features": FEATURES_VERSION,
     }
     canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
@@ -56,7 +61,7 @@ def space_of(identity: Identity, recipe: Recipe, windowing: Windowing) -> Space:
         windowing=windowing,
         projection=recipe.projection,
         normalized=recipe.normalized,
-        dim=pooled_dim(identity.dim, recipe.pooling),
+        dim=dim,
     )
 
 

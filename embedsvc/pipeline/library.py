@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -130,7 +130,13 @@ class Library:
         """Collections by name, from the first after `after`."""
 
         def read() -> list[CollectionInfo]:
-            return [self.catalog.get(name).info() for name in self.catalog.names(after, limit)]
+            infos = []
+            for name in self.catalog.names(after):
+                with suppress(CollectionNotFound):  # deleted since
+                    infos.append(self.catalog.get(name).info())
+                if len(infos) == limit:
+                    break
+            return infos
 
         return await asyncio.to_thread(read)
 

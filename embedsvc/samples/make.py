@@ -7,7 +7,6 @@ and of libopus gives the same bytes each time.
 import csv
 import io
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,38 +14,19 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from embedsvc.errors import FailedPrecondition
+from embedsvc.samples.synthesizer import Voice, require, speak
 from embedsvc.timing import SAMPLE_RATE
 
 FOLDER = Path(__file__).parent
 COMPRESSION = 0.948
 """Of libsndfile's Opus writer, from 256 kbit/s at 0 to 6 kbit/s at 1: about 19 kbit/s."""
 
-PEAK = 0.7
-"""Largest sample of a clip; full scale is 1."""
-
-AUDIBLE = 0.01
-"""Samples at least this large are speech; what is before and after all of them is cut."""
-
-MARGIN = SAMPLE_RATE // 10
-"""Samples of silence that stay before and after the speech."""
-
 COLUMNS = (
     "path", "language", "name", "group", "role", "voice", "seconds", "text", "translation",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A way of speaking: a variant of espeak-ng, words a minute, and pitch from 0 to 99."""
-
-    variant: str
-    rate: int
-    pitch: int
-
 
 ARCHIVE_VOICES = (
     Voice("m1", 176, 40),
@@ -94,17 +74,14 @@ def make(folder: Path) -> None:
 
     Raises `FailedPrecondition` when espeak-ng is not installed.
     """
-    if shutil.which("espeak-ng") is None:
-        raise FailedPrecondition(
-            "`espeak-ng` must be installed to make the samples, but is not on the path"
-        )
+    require()
     shutil.rmtree(folder / "clips", ignore_errors=True)
     (folder / "clips").mkdir(parents=True)
     with (folder / "index.tsv").open("w", encoding="utf-8", newline="") as file:
         index = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE)
         index.writerow(COLUMNS)
         for sentence, role, voice in plan(sentences()):
-            samples = speak(sentence, voice)
+            samples = speak(sentence.text, sentence.synthesizer, voice)
             path = f"clips/{sentence.language}-{sentence.group}-{voice.variant}.opus"
             (folder / path).write_bytes(encode(samples))
             seconds = f"{len(samples) / SAMPLE_RATE:.3f}"
@@ -128,24 +105,6 @@ def plan(said: tuple[Sentence, ...]) -> Iterator[tuple[Sentence, str, Voice]]:
     asked = [item for item in said if item.group in QUERIES.get(item.language, ())]
     for place, sentence in enumerate(asked):
         yield sentence, "query", QUERY_VOICES[place % len(QUERY_VOICES)]
-
-
-def speak(sentence: Sentence, voice: Voice) -> NDArray[np.float32]:
-    """Sound of the sentence: a waveform (N,) at 16 kHz."""
-    spoken = subprocess.run(
-        [
-            "espeak-ng", "--stdin", "--stdout", "-v", f"{sentence.synthesizer}+{voice.variant}",
-            "-s", str(voice.rate), "-p", str(voice.pitch),
-        ],
-        input=sentence.text.encode(),
-        capture_output=True,
-        check=True,
-    )  # fmt: skip
-    samples, rate = soundfile.read(io.BytesIO(spoken.stdout), dtype="float32")
-    resampled: NDArray[np.float32] = soxr.resample(samples, rate, SAMPLE_RATE)
-    scaled = resampled * np.float32(PEAK / np.abs(resampled).max())
-    loud = np.flatnonzero(np.abs(scaled) > AUDIBLE)
-    return scaled[max(loud[0] - MARGIN, 0) : loud[-1] + MARGIN]
 
 
 def encode(samples: NDArray[np.float32]) -> bytes:

@@ -10,7 +10,7 @@ from embedsvc.pipeline.receipts import Written
 from embedsvc.service import convert, paging, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.embedding import check_batch
-from embedsvc.service.status import Context, item_status, unary
+from embedsvc.service.status import Context, item_status, naming, unary
 from embedsvc.timing import FRAME
 from embedsvc.types import OutputSpec, Segment, Source, Span
 from embedsvc.v1 import collection_pb2, collection_pb2_grpc, types_pb2
@@ -35,17 +35,18 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         self, request: collection_pb2.CreateCollectionRequest, context: Context
     ) -> collection_pb2.CreateCollectionResponse:
         """A new, empty collection."""
-        info = await self._backend.library.create(
-            request.name,
-            spaces.spec(request.vectors, "vectors")
-            if request.HasField("vectors")
-            else OutputSpec(),
-            spaces.windowing(request.windowing, "windowing"),
-            spaces.segmentation(request.segmentation, "segmentation"),
-            spaces.space(request.foreign_space, "foreign_space")
-            if request.HasField("foreign_space")
-            else None,
-        )
+        with naming(collection="name"):
+            info = await self._backend.library.create(
+                request.name,
+                spaces.spec(request.vectors, "vectors")
+                if request.HasField("vectors")
+                else OutputSpec(),
+                spaces.windowing(request.windowing, "windowing"),
+                spaces.segmentation(request.segmentation, "segmentation"),
+                spaces.space(request.foreign_space, "foreign_space")
+                if request.HasField("foreign_space")
+                else None,
+            )
         return collection_pb2.CreateCollectionResponse(collection=convert.collection_message(info))
 
     @unary
@@ -53,7 +54,8 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         self, request: collection_pb2.GetCollectionRequest, context: Context
     ) -> collection_pb2.GetCollectionResponse:
         """A collection as it is now."""
-        info = await self._backend.library.info(request.name)
+        with naming(collection="name"):
+            info = await self._backend.library.info(request.name)
         return collection_pb2.GetCollectionResponse(collection=convert.collection_message(info))
 
     @unary
@@ -75,9 +77,10 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         self, request: collection_pb2.DeleteCollectionRequest, context: Context
     ) -> collection_pb2.DeleteCollectionResponse:
         """A collection and all it holds, gone."""
-        await self._backend.library.delete_collection(
-            request.name, allow_missing=request.allow_missing
-        )
+        with naming(collection="name"):
+            await self._backend.library.delete_collection(
+                request.name, allow_missing=request.allow_missing
+            )
         return collection_pb2.DeleteCollectionResponse()
 
     @unary
@@ -112,29 +115,12 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         config: collection_pb2.UploadRecordingRequest.Config = await uploads.config_of(
             request_iterator
         )
-        form = Source(
-            b"",
-            audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
-            audio.channel_policy(config.channel_policy, "config.channel_policy"),
-            config.strict,
-        )
-        labels = metadata.metadata(config.metadata, "config.metadata")
-        mode = _mode(config.mode, "config.mode")
-        limit = self._backend.settings.audio.max_upload_bytes
-        await self._backend.library.info(config.collection)  # before a long transfer, not after
-        async with uploads.gathered(request_iterator, limit) as file:
-            digest = ""
-            if config.request_id:
-                content = await asyncio.to_thread(uploads.digest_of, file)
-                digest = paging.digest_of(config, "request_id", content)
-            written = await self._backend.library.add(
-                config.collection,
-                [Submission(config.id, labels, form, file)],
-                WriteOptions(mode, config.skip_unchanged, config.request_id, digest),
-            )
-        (stored,) = written.results
-        if stored.error:
-            raise stored.error
+        names = {name: f"config.{name}" for name in ("collection", "id", "metadata", "request_id")}
+        with naming(**names):
+            written = await self._upload(config, request_iterator)
+            (stored,) = written.results
+            if stored.error:
+                raise stored.error
         return collection_pb2.UploadRecordingResponse(
             result=convert.result_message(stored),
             sequence=written.sequence,
@@ -142,24 +128,52 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
             timing=times.timing_message(written.timing),
         )
 
+    async def _upload(
+        self,
+        config: collection_pb2.UploadRecordingRequest.Config,
+        messages: AsyncIterator[collection_pb2.UploadRecordingRequest],
+    ) -> Written:
+        form = Source(
+            b"",
+            audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
+            audio.channel_policy(config.channel_policy, "config.channel_policy"),
+            config.strict,
+        )
+        labels = metadata.metadata(config.metadata, "metadata")
+        mode = _mode(config.mode, "config.mode")
+        limit = self._backend.settings.audio.max_upload_bytes
+        await self._backend.library.info(config.collection)  # before a long transfer, not after
+        async with uploads.gathered(messages, limit) as file:
+            digest = ""
+            if config.request_id:
+                content = await asyncio.to_thread(uploads.digest_of, file)
+                digest = paging.digest_of(config, "request_id", content)
+            return await self._backend.library.add(
+                config.collection,
+                [Submission(config.id, labels, form, file)],
+                WriteOptions(mode, config.skip_unchanged, config.request_id, digest),
+            )
+
     @unary
     async def GetRecordings(
         self, request: collection_pb2.GetRecordingsRequest, context: Context
     ) -> collection_pb2.GetRecordingsResponse:
         """Recordings by id."""
-        limit = self._backend.settings.batcher.max_batch_items
-        check_batch(len(request.ids), "ids", limit)
+        settings = self._backend.settings
+        check_batch(len(request.ids), "ids", settings.batcher.max_batch_items)
+        limit = room = settings.server.max_response_bytes
         library = self._backend.library
         found, missing = await library.get(request.collection, list(request.ids))
-        vectors = [
-            await library.vectors(request.collection, recording.id)
-            if request.include_vectors
-            else None
-            for recording in found
-        ]
-        return collection_pb2.GetRecordingsResponse(
-            recordings=map(convert.recording_message, found, vectors), missing_ids=missing
-        )
+        response = collection_pb2.GetRecordingsResponse(missing_ids=missing)
+        for recording in found:
+            vectors = None
+            if request.include_vectors:
+                vectors = await library.vectors(request.collection, recording.id)
+            response.recordings.append(convert.recording_message(recording, vectors))
+            room -= response.recordings[-1].ByteSize()
+            if room < 0:
+                break
+        return convert.fitting(response, limit, "ask for fewer ids")
 
     @unary
     async def ListRecordings(
@@ -168,15 +182,15 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         """Recordings that a filter allows, in the order they were stored."""
         condition = metadata.condition(request.filter) if request.HasField("filter") else None
         listing = paging.digest_of(request, "page_size", "page_token")
-        after = paging.cursor(request.page_token, listing)
+        after = paging.place(request.page_token, listing)
         size = convert.page_size(request.page_size)
-        page = await self._backend.library.list(
-            request.collection, condition, int(after or 0), size
-        )
+        page = await self._backend.library.list(request.collection, condition, after, size)
         token = "" if page.cursor is None else paging.token(str(page.cursor), listing)
-        return collection_pb2.ListRecordingsResponse(
+        response = collection_pb2.ListRecordingsResponse(
             recordings=map(convert.recording_message, page.recordings), next_page_token=token
         )
+        limit = self._backend.settings.server.max_response_bytes
+        return convert.fitting(response, limit, "ask for a smaller page")
 
     @unary
     async def CountRecordings(
@@ -265,6 +279,11 @@ def _results(written: Written) -> list[collection_pb2.RecordingResult]:
     results = []
     for place, stored in enumerate(written.results):
         result = convert.result_message(stored)
+        if isinstance(stored.error, EmbedsvcError):
+            # A segment is a row of the tensor and one of the spans; the message says which.
+            head, _, part = stored.error.field.partition(".")
+            if head.startswith("segments"):
+                stored.error.field = "vectors.spans" if part == "span" else "vectors.vectors"
         if stored.error is not None:
             result.error.CopyFrom(item_status(stored.error, f"recordings[{place}]"))
         results.append(result)

@@ -1,8 +1,11 @@
 """Answers of the pipeline as messages."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from embedsvc.errors import InvalidArgument
+from google.protobuf.message import Message
+
+from embedsvc.errors import InvalidArgument, MessageTooLarge
 from embedsvc.pipeline.embedder import Wish
 from embedsvc.pipeline.library import Answer
 from embedsvc.pipeline.receipts import Stored
@@ -19,6 +22,8 @@ from embedsvc.types import (
 )
 from embedsvc.v1 import collection_pb2, embedding_pb2, search_pb2, types_pb2
 from embedsvc.wire import audio, metadata, spaces, tensors, times
+
+Fitting = TypeVar("Fitting", bound=Message)
 
 MAX_OUTPUTS = 16
 MESSAGE_SHARE = 0.95
@@ -172,6 +177,18 @@ def search_message(answer: Answer) -> search_pb2.SearchResponse:
         usage=audio.usage_message(answer.samples, answer.frames),
         timing=times.timing_message(answer.timing),
     )
+
+
+def fitting(message: Fitting, max_bytes: int, advice: str) -> Fitting:
+    """Return `message` if it may be sent; gRPC alone would refuse it without a reason."""
+    size = message.ByteSize()
+    if size > max_bytes:
+        raise MessageTooLarge(
+            f"the answer must be at most {max_bytes} bytes, but would be {size}; {advice}",
+            max_bytes=max_bytes,
+            bytes=size,
+        )
+    return message
 
 
 def page_size(asked: int, field: str = "page_size") -> int:

@@ -7,10 +7,14 @@ no secret: a cursor only says where to go on.
 import base64
 import hashlib
 import json
+import re
 
 from google.protobuf.message import Message
 
 from embedsvc.errors import PageTokenInvalid
+
+MAX_TOKEN = 1_000
+"""Characters of a token that are read; ours are shorter, and JSON nests too deep in long ones."""
 
 
 def digest_of(request: Message, *without: str) -> str:
@@ -41,15 +45,27 @@ def cursor(token: str, listing: str) -> str:
     if not token:
         return ""
     try:
-        found, check = json.loads(base64.urlsafe_b64decode(token))
+        found, check = json.loads(base64.urlsafe_b64decode(token[:MAX_TOKEN]))
     except (ValueError, TypeError):
         found, check = "", ""
     if not isinstance(found, str) or not found or check != _check(found, listing):
-        raise PageTokenInvalid(
-            "`page_token` must be of an earlier page of the same listing, but is not",
-            field="page_token",
-        )
+        raise _invalid()
     return found
+
+
+def place(token: str, listing: str) -> int:
+    """As `cursor`, where that is a number; 0 for the first page."""
+    found = cursor(token, listing) or "0"
+    if not re.fullmatch("[0-9]{1,18}", found):
+        raise _invalid()
+    return int(found)
+
+
+def _invalid() -> PageTokenInvalid:
+    return PageTokenInvalid(
+        "`page_token` must be of an earlier page of the same listing, but is not",
+        field="page_token",
+    )
 
 
 def _check(cursor: str, listing: str) -> str:

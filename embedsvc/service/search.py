@@ -4,7 +4,7 @@ from embedsvc.errors import InvalidArgument
 from embedsvc.pipeline.library import Search
 from embedsvc.service import convert
 from embedsvc.service.backend import Backend
-from embedsvc.service.status import Context, unary
+from embedsvc.service.status import Context, naming, unary
 from embedsvc.v1 import search_pb2, search_pb2_grpc
 from embedsvc.wire import audio, metadata, tensors
 
@@ -22,8 +22,11 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         self, request: search_pb2.SearchRequest, context: Context
     ) -> search_pb2.SearchResponse:
         """The nearest segments of a collection."""
-        answer = await self._backend.library.search(request.collection, _search(request))
-        return convert.search_message(answer)
+        search = _search(request)
+        with naming(query="vector.vector", id="recording_id"):
+            answer = await self._backend.library.search(request.collection, search)
+        limit = self._backend.settings.server.max_response_bytes
+        return convert.fitting(convert.search_message(answer), limit, "ask for fewer hits")
 
 
 def _search(request: search_pb2.SearchRequest) -> Search:

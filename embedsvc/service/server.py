@@ -62,7 +62,7 @@ class Server:
     def __init__(self, settings: Settings, *, claim_data: bool = True) -> None:
         self._settings = settings
         self._backend = Backend(settings, claim_data=claim_data)
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         self._server = self._build(settings.server)
         self.port = 0
 
@@ -104,7 +104,7 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Tell callers to leave, let calls finish for `grace` seconds, then let go."""
-        await self._health.enter_graceful_shutdown()
+        await self._health.end()
         await self._server.stop(grace)
         await self._backend.stop()
 
@@ -135,6 +135,33 @@ class Server:
             await self._health.set(name, status)
         for name in _LATER:
             await self._health.set(name, NOT_SERVING)
+
+
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # untyped
+    """gRPC's own, but a watch ends with the server, which would wait for it as for any call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ended = asyncio.Event()
+
+    async def end(self) -> None:
+        """Say NOT_SERVING for good, and let watchers go."""
+        self._ended.set()
+        await self.enter_graceful_shutdown()
+
+    async def Watch(self, request: Any, context: Any) -> None:
+        """The health of a service, and again whenever it changes."""
+        tasks = {
+            asyncio.create_task(super().Watch(request, context)),
+            asyncio.create_task(self._ended.wait()),
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        await context.write(health_pb2.HealthCheckResponse(status=NOT_SERVING))
 
 
 def _add(module: ModuleType, servicer: object, server: grpc.aio.Server) -> None:

@@ -1,4 +1,4 @@
-"""From our errors to gRPC statuses, around every method: the service's only try/except.
+"""From our errors to gRPC statuses, around every method: the service catches errors here alone.
 
 A bug answers INTERNAL and a request id; its text stays in the log, where gRPC left alone would
 send it to the caller. Each call writes one line to the log.
@@ -7,7 +7,8 @@ send it to the caller. Each call writes one line to the log.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -66,6 +67,17 @@ def stream(
         call.ended("OK")
 
     return answer
+
+
+@contextmanager
+def naming(**fields: str) -> Iterator[None]:
+    """Call the field of an error as the request does: `naming(id="recording_id")`."""
+    try:
+        yield
+    except EmbedsvcError as error:
+        head, dot, rest = error.field.partition(".")
+        error.field = f"{fields.get(head, head)}{dot}{rest}"
+        raise
 
 
 def item_status(error: BaseException, field: str) -> Status:

@@ -75,7 +75,7 @@ def _condition(message: collection_pb2.Filter, kind: str | None, field: str, dep
         case "all_of" | "any_of":
             listed = getattr(message, kind).filters
             clauses = (
-                condition(clause, f"{inner}[{place}]", depth + 1)
+                condition(clause, f"{inner}.filters[{place}]", depth + 1)
                 for place, clause in enumerate(listed)
             )
             return And(tuple(clauses)) if kind == "all_of" else Or(tuple(clauses))

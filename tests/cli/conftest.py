@@ -47,13 +47,13 @@ def main(capsys: pytest.CaptureFixture[str]) -> Program:
 
     def run(*arguments: object) -> Ended:
         capsys.readouterr()
+        asked = list(map(str, arguments))
         try:
-            code = cli.main(list(map(str, arguments)))
+            code = cli.main(asked)
         except SystemExit as misuse:
-            assert isinstance(misuse.code, int)
-            code = misuse.code
+            code = int(misuse.code or 0)
         told = capsys.readouterr()
-        return Ended(arguments, code, told.out, told.err)
+        return Ended(asked, code, told.out, told.err)
 
     return run
 

@@ -13,18 +13,18 @@ def collection(program: Program, target: str, folder: Path) -> str:
 
 
 def test_collections_are_listed_shown_and_deleted(
-    program: Program, target: str, collection: str
+    main: Program, target: str, collection: str
 ) -> None:
-    (shown,) = objects(program("collections", "show", collection, "--target", target, "--json"))
+    (shown,) = objects(main("collections", "show", collection, "--target", target, "--json"))
     assert (shown["recordings"], shown["segments"]) == (3, 3)
     assert (shown["space"]["layer"], shown["space"]["pooling"]) == (2, "mean")
     assert (shown["segment_seconds"], shown["hop_seconds"]) == (6.0, 3.0)
-    listed = objects(program("collections", "--target", target, "--json"))
+    listed = objects(main("collections", "--target", target, "--json"))
     assert shown in listed
-    assert "shown" in program("collections", "list", "--target", target).stdout
-    gone = program("collections", "delete", collection, "--target", target)
+    assert "shown" in main("collections", "list", "--target", target).stdout
+    gone = main("collections", "delete", collection, "--target", target)
     assert (gone.returncode, gone.stdout, gone.stderr) == (0, "", "deleted shown\n")
-    missing = program("collections", "show", collection, "--target", target)
+    missing = main("collections", "show", collection, "--target", target)
     assert missing.returncode == 1
     assert "shown" in missing.stderr
 

@@ -24,12 +24,12 @@ def test_vectors_come_as_one_object_for_each_file(
 
 
 def test_without_a_server_the_service_runs_here(
-    program: Program, target: str, folder: Path, tmp_path: Path
+    program: Program, main: Program, target: str, folder: Path, tmp_path: Path
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     (here,) = objects(program("embed", folder / "a.wav", "--json", TMPDIR=str(temporary)))
-    (there,) = objects(program("embed", folder / "a.wav", "--json", "--target", target))
+    (there,) = objects(main("embed", folder / "a.wav", "--json", "--target", target))
     assert here["space"] == there["space"]
     np.testing.assert_allclose(here["values"], there["values"], atol=2e-5)
     assert not list(temporary.iterdir())

@@ -14,19 +14,20 @@ def index(tmp_path: Path) -> Path:
         if clip.group in {"news", "trip"} and clip.language in {"eng", "spa", "pol"}:
             (tmp_path / clip.path.name).symlink_to(clip.path)
             split = "dev" if clip.language != "pol" else "test"
-            rows.append("\t".join((clip.path.name, clip.language, clip.voice, clip.group, split)))
+            row = (clip.path.name, clip.language, clip.voice, clip.group, split)
+            rows.append("\t".join(row))
     path = tmp_path / "index.tsv"
     path.write_text("\n".join(rows) + "\n")
     return path
 
 
 def test_retrieval_is_measured_beside_a_baseline_and_chance(
-    program: Program, target: str, index: Path
+    main: Program, target: str, index: Path
 ) -> None:
     (index.parent / "broken.opus").write_bytes(b"no sound")
     with index.open("a") as table:
         table.write("broken.opus\teng\tm9\tnews\tdev\n")
-    ended = program("evaluate", "retrieval", index, "--target", target, "--json")
+    ended = main("evaluate", "retrieval", index, "--target", target, "--json")
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.startswith("broken.opus: ")
     speed, *outcomes = objects(ended)
@@ -38,7 +39,7 @@ def test_retrieval_is_measured_beside_a_baseline_and_chance(
         assert outcome["queries"] > 0
         assert 0 <= outcome["r1"] <= outcome["r10"] <= 1
         assert 0 < outcome["chance1"] <= outcome["chance10"] <= 1
-    left = objects(program("collections", "--target", target, "--json"))
+    left = objects(main("collections", "--target", target, "--json"))
     assert not [each for each in left if each["name"].startswith("evaluate-")]
 
 

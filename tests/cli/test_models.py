@@ -3,8 +3,8 @@ from pathlib import Path
 from tests.cli.program import Program, objects
 
 
-def test_bundled_models_are_listed(program: Program) -> None:
-    listed = program("models", "--json", "list")
+def test_bundled_models_are_listed(main: Program) -> None:
+    listed = main("models", "--json", "list")
     (mini,) = objects(listed)
     assert listed.stderr == ""
     assert (mini["name"], mini["layers"], mini["dim"]) == ("mini", 8, 192)

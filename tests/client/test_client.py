@@ -138,6 +138,13 @@ def test_integer_samples_are_refused_rather_than_taken_for_noise(client: Client)
     assert caught.value.field == "samples"
 
 
+@pytest.mark.parametrize("rate", [-16_000, 0, 16_000.5, 2**40])
+def test_a_rate_is_a_whole_number_of_hertz(client: Client, speech: Floats, rate: int) -> None:
+    assert client.embed((speech, np.float64(16_000))).frame_count  # type: ignore[arg-type]
+    with pytest.raises(SampleRateOutOfRange, match="hertz"):
+        client.embed((speech, rate))
+
+
 def test_samples_have_one_or_two_axes(client: Client) -> None:
     with pytest.raises(InvalidArgument, match=r"\(1, 2, 3\)"):
         client.embed((np.zeros((1, 2, 3), np.float32), 16_000))

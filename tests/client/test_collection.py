@@ -1,5 +1,6 @@
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from embedsvc.client.collection import NewRecording
 
 
-@pytest.fixture
-def collection(client: Client) -> Iterator[Collection]:
+@contextmanager
+def filled(client: Client) -> Iterator[Collection]:
     """A collection with one clip of each of five languages."""
     made = client.create_collection(f"test-{uuid.uuid4().hex[:8]}")
     batch: list[NewRecording] = [
@@ -36,10 +37,26 @@ def collection(client: Client) -> Iterator[Collection]:
     client.delete_collection(made.name, missing_ok=True)
 
 
-def test_what_was_added_is_found_at_once_with_its_span(
-    collection: Collection, speech: Floats
-) -> None:
-    found = collection.search((speech, 16_000))
+@pytest.fixture
+def collection(client: Client) -> Iterator[Collection]:
+    with filled(client) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def both(local: Client, remote: Client) -> Iterator[dict[Client, Collection]]:
+    with filled(local) as here, filled(remote) as there:
+        yield {local: here, remote: there}
+
+
+@pytest.fixture
+def kept(client: Client, both: dict[Client, Collection]) -> Collection:
+    """A collection that tests only read."""
+    return both[client]
+
+
+def test_what_was_added_is_found_at_once_with_its_span(kept: Collection, speech: Floats) -> None:
+    found = kept.search((speech, 16_000))
     assert found.exact
     assert len(found) == found.scanned == 5
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
@@ -49,78 +66,79 @@ def test_what_was_added_is_found_at_once_with_its_span(
     assert found[0].metadata == {"language": "eng", "year": 1990}
 
 
-def test_a_filter_is_text_or_a_tree(collection: Collection, clip: Path) -> None:
+def test_a_filter_is_text_or_a_tree(kept: Collection, clip: Path) -> None:
     language = clips("archive")[5].language
     for where in (f'language = "{language}" and year < 2000', Equals("language", language)):
-        assert [hit.metadata["language"] for hit in collection.search(clip, where=where)] == [
-            language
-        ]
-        assert collection.count(where) == 1
-        assert [stored.metadata["language"] for stored in collection.list(where)] == [language]
+        assert [hit.metadata["language"] for hit in kept.search(clip, where=where)] == [language]
+        assert kept.count(where) == 1
+        assert [stored.metadata["language"] for stored in kept.list(where)] == [language]
 
 
 def test_a_filter_that_is_no_sentence_is_told_before_anything_is_sent(
-    collection: Collection, clip: Path
+    kept: Collection, clip: Path
 ) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        collection.search(clip, where="language =")
+        kept.search(clip, where="language =")
     assert caught.value.field == "filter"
 
 
-def test_scores_below_the_least_one_are_left_out(collection: Collection, clip: Path) -> None:
-    best, *_ = collection.search(clip)
-    assert [hit.id for hit in collection.search(clip, min_score=0.999)] == [best.id]
+def test_scores_below_the_least_one_are_left_out(kept: Collection, clip: Path) -> None:
+    best, *_ = kept.search(clip)
+    assert [hit.id for hit in kept.search(clip, min_score=0.999)] == [best.id]
 
 
 def test_a_stored_recording_and_its_vector_are_queries_too(
-    client: Client, collection: Collection, clip: Path
+    client: Client, kept: Collection, clip: Path
 ) -> None:
-    by_audio = [hit.id for hit in collection.search(clip)]
-    by_id = [hit.id for hit in collection.search(recording=clip.stem)]
+    by_audio = [hit.id for hit in kept.search(clip)]
+    by_id = [hit.id for hit in kept.search(recording=clip.stem)]
     embedding = client.embed(clip)
-    by_vector = collection.search(
-        vector=embedding.vector, fingerprint=collection.info().space.fingerprint
-    )
+    by_vector = kept.search(vector=embedding.vector, fingerprint=kept.info().space.fingerprint)
     assert [hit.id for hit in by_vector] == by_audio
     assert [name for name in by_audio if name != clip.stem] == [
         name for name in by_id if name != clip.stem
     ]
 
 
-def test_a_vector_of_another_space_is_refused(
-    client: Client, collection: Collection, clip: Path
-) -> None:
+def test_a_vector_of_another_space_is_refused(client: Client, kept: Collection, clip: Path) -> None:
     other = client.embed(clip, layer=2)
     with pytest.raises(SpaceMismatch):
-        collection.search(vector=other.vector, fingerprint=other.space.fingerprint)
+        kept.search(vector=other.vector, fingerprint=other.space.fingerprint)
 
 
-def test_a_query_that_is_not_stored_is_named(collection: Collection) -> None:
+def test_a_query_that_is_not_stored_is_named(kept: Collection) -> None:
     with pytest.raises(RecordingNotFound, match="nobody"):
-        collection.search(recording="nobody")
+        kept.search(recording="nobody")
 
 
-def test_a_search_for_nothing_is_refused(collection: Collection) -> None:
+def test_a_search_for_nothing_is_refused(kept: Collection) -> None:
     with pytest.raises(InvalidArgument):
-        collection.search()
+        kept.search()
 
 
-def test_recordings_are_listed_in_order_over_pages(collection: Collection) -> None:
+@pytest.mark.parametrize("top_k", [0, -1, 1001, 2**40])
+def test_the_number_of_hits_has_bounds(kept: Collection, clip: Path, top_k: int) -> None:
+    with pytest.raises(InvalidArgument, match="`top_k`") as caught:
+        kept.search(clip, top_k=top_k)
+    assert caught.value.field == "top_k"
+
+
+def test_recordings_are_listed_in_order_over_pages(kept: Collection) -> None:
     names = [clip.path.stem for clip in clips("archive")[:25:5]]
-    assert [stored.id for stored in collection.list(page_size=2)] == names
+    assert [stored.id for stored in kept.list(page_size=2)] == names
 
 
 def test_recordings_are_given_back_by_id_with_their_vectors(
-    collection: Collection, clip: Path, speech: Floats
+    kept: Collection, clip: Path, speech: Floats
 ) -> None:
-    stored = collection.get([clip.stem, "nobody"])
+    stored = kept.get([clip.stem, "nobody"])
     assert list(stored) == [clip.stem]
     assert stored[clip.stem].length == len(speech)
     assert stored[clip.stem].spans == (Span(0, len(speech)),)
-    (segment,) = collection.segments(clip.stem)
+    (segment,) = kept.segments(clip.stem)
     assert segment.vector.dtype == np.float32
-    assert segment.vector.shape == (collection.info().space.dim,)
-    assert collection.segments("nobody") == []
+    assert segment.vector.shape == (kept.info().space.dim,)
+    assert kept.segments("nobody") == []
 
 
 def test_writes_mind_what_is_there(collection: Collection, clip: Path) -> None:
@@ -163,9 +181,9 @@ def test_one_bad_recording_does_not_keep_out_the_others(
     assert set(collection.get(["bad", "good", "missing", "odd"])) == {"good"}
 
 
-def test_one_recording_that_cannot_be_stored_raises(collection: Collection) -> None:
+def test_one_recording_that_cannot_be_stored_raises(kept: Collection) -> None:
     with pytest.raises(AudioUndecodable) as caught:
-        collection.add("bad", b"no sound")
+        kept.add("bad", b"no sound")
     assert caught.value.field
 
 
@@ -225,12 +243,10 @@ def test_collections_are_listed_by_name_and_deleted_once(client: Client) -> None
         client.delete_collection(name, missing_ok=True)
 
 
-def test_a_collection_is_made_once_unless_it_may_exist(
-    client: Client, collection: Collection
-) -> None:
-    with pytest.raises(AlreadyExists, match=collection.name):
-        client.create_collection(collection.name)
-    assert client.create_collection(collection.name, exist_ok=True).count() == 5
+def test_a_collection_is_made_once_unless_it_may_exist(client: Client, kept: Collection) -> None:
+    with pytest.raises(AlreadyExists, match=kept.name):
+        client.create_collection(kept.name)
+    assert client.create_collection(kept.name, exist_ok=True).count() == 5
 
 
 def test_a_collection_that_is_not_there_is_named_when_it_is_used(

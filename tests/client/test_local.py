@@ -18,10 +18,14 @@ def test_collections_outlive_their_client(tmp_path: Path, clip: Path) -> None:
         assert (hit.id, hit.metadata) == ("a", {"year": 1990})
 
 
-def test_one_folder_has_one_owner(tmp_path: Path) -> None:
-    with Client(data=tmp_path), pytest.raises(DataDirectoryInUse):
-        Client(data=tmp_path)
-    Client(data=tmp_path).close()
+def test_a_folder_has_one_owner_and_embedding_needs_none(tmp_path: Path, clip: Path) -> None:
+    with Client(data=tmp_path) as owner, Client(data=tmp_path) as other:
+        owner.create_collection("kept")
+        assert other.embed(clip).frame_count
+        with pytest.raises(DataDirectoryInUse):
+            other.collections()
+    with Client(data=tmp_path) as other:
+        assert [info.name for info in other.collections()] == ["kept"]
 
 
 def test_a_model_that_is_not_there_fails_at_once_and_lets_the_folder_go(tmp_path: Path) -> None:

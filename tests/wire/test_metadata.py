@@ -101,11 +101,11 @@ def test_a_value_without_a_kind_is_named() -> None:
             Message(
                 all_of=Message.List(filters=[Message(exists=Message.Exists(field="a")), Message()])
             ),
-            "filter.all_of[1]",
+            "filter.all_of.filters[1]",
         ),
         (
             Message(any_of=Message.List(filters=[Message(negated=Message())])),
-            "filter.any_of[0].negated",
+            "filter.any_of.filters[0].negated",
         ),
     ],
 )

@@ -1,11 +1,16 @@
-"""Fit the projection `standard`: mean 0 and variance 1 in every dimension of a pooled vector.
+"""Fit the projection `whitened`: vectors of fewer dimensions that do not vary together.
 
-    python -m embedsvc.training.standardize INDEX_TSV... --model mini --output FILE
+    python -m embedsvc.training.whiten INDEX_TSV... --model mini --output FILE
+
+What nearly all speech shares takes up most of a pooled vector. Whitening by principal components
+gives every direction the same weight and drops those that hardly vary; that it makes searches find
+more is known from images (Jégou and Chum 2012, "Negative evidences and co-occurrences in image
+retrieval: the benefit of PCA and whitening").
 
 An index is a table with tabs between its columns and a row for each clip: `path` (relative to the
 index), `split`, `language` and `licence_class` are read. Only rows to train on whose license lets
-the result be given away are used. Every language counts alike, however many clips it has. Run it
-before the model's embedsvc.json names the projection as its default.
+the result be given away are used. Run it before the model's embedsvc.json names the projection as
+its default.
 """
 
 import argparse
@@ -28,8 +33,13 @@ from embedsvc.encoder import Encoder, pool, resolve
 from embedsvc.errors import EmbedsvcError
 from embedsvc.types import Ask, Encoded, Floats, Frames, Pooling
 
-NAME = "standard"
-POOLINGS = (Pooling.MEAN, Pooling.MEAN_STD, Pooling.MAX)
+NAME = "whitened"
+LAYERS = (4, 5, 6)
+"""Those that are useful; each adds half a megabyte."""
+
+POOLINGS = (Pooling.MEAN, Pooling.MEAN_STD)
+DIM = 256
+SHRINKAGE = 0.1
 LICENSE_CLASSES = frozenset({"permissive", "cc-by-sa"})
 CAP = 64
 """Clips of one language in one index: more would let a single corpus speak for a language."""
@@ -38,7 +48,6 @@ BATCH = 16
 LEAST_DEVIATION = 1e-6
 """A dimension that hardly varies says nothing, and must not be blown up."""
 
-Doubles = NDArray[np.float64]
 Key = tuple[int, Pooling]
 
 
@@ -53,10 +62,10 @@ class Clip:
 
 @dataclass
 class Sample:
-    """Pooled vectors by layer and pooling, the language of each, and what could not be read."""
+    """Pooled vectors by layer and pooling, the clips they are of, and what could not be read."""
 
     vectors: dict[Key, list[Floats]] = field(default_factory=lambda: defaultdict(list))
-    languages: list[str] = field(default_factory=list)
+    clips: list[Clip] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
 
@@ -73,62 +82,68 @@ def read_clips(indexes: Iterable[Path], cap: int = CAP) -> list[Clip]:
 
 
 def collect(encoder: Encoder, clips: Iterable[Clip]) -> Sample:
-    """Vectors of every layer and pooling for all clips that can be read."""
+    """Vectors of `LAYERS` and `POOLINGS` for all clips that can be read."""
     sample = Sample()
     readable = _readable(clips, sample)
     while group := list(islice(readable, BATCH)):
         utterances = [frames for _, frames in group]
-        asks = [
-            Ask(tuple(range(encoder.layers + 1)), runs=((0, len(frames)),)) for frames in utterances
-        ]
+        asks = [Ask(LAYERS, runs=((0, len(frames)),)) for frames in utterances]
         for (clip, _), answer in zip(group, encoder.encode(utterances, asks), strict=True):
-            sample.languages.append(clip.language)
+            sample.clips.append(clip)
             _add(sample, answer)
     return sample
 
 
-def fit(sample: Sample) -> dict[str, Floats]:
-    """Tensors of the projection: the mean and one over the deviation of each dimension."""
-    weights = balance(sample.languages)[:, None]
-    tensors = {}
+def fit(sample: Sample, dim: int = DIM) -> dict[str, Floats]:
+    """Tensors of the projection: to `dim` dimensions with deviations, to half as many without."""
+    tensors: dict[str, Floats] = {}
     for (layer, pooling), vectors in sorted(sample.vectors.items()):
-        stacked = np.stack(vectors).astype(np.float64)
-        mean = (weights * stacked).sum(0)
-        deviation = np.sqrt((weights * (stacked - mean) ** 2).sum(0))
+        stacked = np.stack(vectors)
+        kept = dim if pooling is Pooling.MEAN_STD else dim // 2
+        mean, scale, matrix = whiten(stacked, kept)
         path = f"{NAME}/layer{layer}/{pooling}"
-        tensors[f"{path}/mean"] = mean.astype(np.float32)
-        scale = 1 / np.maximum(deviation, LEAST_DEVIATION)
-        tensors[f"{path}/scale"] = scale.astype(np.float32)
+        tensors |= {f"{path}/mean": mean, f"{path}/scale": scale, f"{path}/matrix": matrix}
     return tensors
 
 
-def balance(languages: Sequence[str]) -> Doubles:
-    """Weights (n,) with sum 1 under which every language has the same share.
+def whiten(vectors: Floats, dim: int) -> tuple[Floats, Floats, Floats]:
+    """Mean (D,), scale (D,) and matrix (D, dim) that whiten vectors (n, D).
 
-    >>> balance(["ara", "heb", "heb"]).tolist()
-    [0.5, 0.25, 0.25]
+    Each dimension is standardized, then turned to the principal components of all and divided by
+    their deviations. These come from a covariance shrunk toward equal variances, in the spirit of
+    Ledoit and Wolf (2004, "A well-conditioned estimator for large-dimensional covariance
+    matrices"): few clips underestimate the small ones.
     """
-    counts = Counter(languages)
-    return np.array([1 / (len(counts) * counts[language]) for language in languages])
+    wide = vectors.astype(np.float64)
+    mean = wide.mean(axis=0)
+    scale = 1 / np.maximum(wide.std(axis=0), LEAST_DEVIATION)
+    standard = (wide - mean) * scale
+    variances, components = np.linalg.eigh(standard.T @ standard / len(standard))
+    shrunk = (1 - SHRINKAGE) * variances + SHRINKAGE * variances.mean()
+    matrix = (_signed(components) / np.sqrt(shrunk))[:, ::-1][:, :dim]
+    return _single(mean), _single(scale), _single(matrix)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fit, write the tensors, and report the clips of each language as JSON."""
-    parser = argparse.ArgumentParser(description="fit the projection `standard` of a model")
+    """Fit, write the tensors, and report the clips of each language and corpus as JSON."""
+    parser = argparse.ArgumentParser(description="fit the projection `whitened` of a model")
     parser.add_argument("indexes", nargs="+", type=Path, metavar="INDEX_TSV")
     parser.add_argument("--model", required=True)
     parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--dim", type=int, default=DIM, help="dimensions, half as many for means")
     parser.add_argument("--cap", type=int, default=CAP, help="clips per index and language")
     options = parser.parse_args(arguments)
-    clips = read_clips(options.indexes, options.cap)
-    sample = collect(Encoder.load(resolve(options.model)), clips)
-    if not sample.languages:
+    encoder = Encoder.load(resolve(options.model))
+    if not 2 <= options.dim <= 2 * encoder.dim:
+        parser.error(f"`--dim` must be from 2 to {2 * encoder.dim}, but is {options.dim}")
+    sample = collect(encoder, read_clips(options.indexes, options.cap))
+    if not sample.clips:
         parser.error("no clip of the indexes may be used or can be read")
-    save_file(fit(sample), options.output)
+    save_file(fit(sample, options.dim), options.output)
     report = {
-        "clips": len(sample.languages),
-        "languages": dict(sorted(Counter(sample.languages).items())),
-        "corpora": dict(sorted(Counter(clip.corpus for clip in clips).items())),
+        "clips": len(sample.clips),
+        "languages": dict(sorted(Counter(clip.language for clip in sample.clips).items())),
+        "corpora": dict(sorted(Counter(clip.corpus for clip in sample.clips).items())),
         "skipped": dict(sorted(sample.skipped.items())),
     }
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
@@ -162,6 +177,17 @@ def _add(sample: Sample, answer: Encoded) -> None:
     for layer, (moments,) in answer.moments.items():
         for pooling in POOLINGS:
             sample.vectors[layer, pooling].append(pool(moments, pooling))
+
+
+def _single(values: NDArray[np.float64]) -> Floats:
+    return np.ascontiguousarray(values, np.float32)
+
+
+def _signed(components: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Columns (D, D) with their largest value positive: their sign is otherwise left to chance."""
+    largest = np.abs(components).argmax(axis=0)
+    signed: NDArray[np.float64] = components * np.sign(components[largest, range(len(largest))])
+    return signed
 
 
 if __name__ == "__main__":

@@ -1,0 +1,340 @@
+"""What callers are told of bugs, and what becomes of calls that nobody waits for any more."""
+
+import asyncio
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.longrunning import operations_pb2
+
+from embedsvc import telemetry
+from embedsvc.batcher import Batcher
+from embedsvc.client.local import LocalServer
+from embedsvc.encoder import Encoder
+from embedsvc.service import backend
+from embedsvc.timing import frame_count
+from embedsvc.types import Floats
+from embedsvc.v1 import (
+    collection_pb2,
+    embedding_pb2,
+    probe_pb2,
+    search_pb2,
+    transcription_pb2,
+)
+from tests.service.calls import (
+    BOUND,
+    Refusal,
+    Stubs,
+    adding,
+    file_of,
+    item_refusal,
+    pcm,
+    pcm_format,
+    recording,
+    refused,
+    request,
+    s16,
+    speech,
+    upload,
+    vector,
+)
+
+POISON = 0.777
+"""Seconds of the utterance that some test lets the server stumble over."""
+
+Poisoned = Callable[[BaseException], None]
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Poisoned:
+    """Lets the encoder raise an error at utterances of POISON seconds."""
+    frames = frame_count(round(POISON * 16_000))
+    check = Encoder._check
+
+    def poison(error: BaseException) -> None:
+        def stumble(self: Encoder, utterances: Any, asks: Any) -> None:
+            if any(len(utterance) == frames for utterance in utterances):
+                raise error
+            check(self, utterances, asks)
+
+        monkeypatch.setattr(Encoder, "_check", stumble)
+
+    return poison
+
+
+def bad_calls(stubs: Stubs, collection: str) -> Iterator[Refusal]:
+    """The refusals of every way to embed the poison."""
+    audio = pcm(speech(POISON))
+    yield refused(stubs.embedding.Embed, request(audio))
+    config = embedding_pb2.EmbedUploadRequest.Config(pcm=audio.pcm.format)
+    messages = upload(embedding_pb2.EmbedUploadRequest, config, audio.pcm.samples)
+    yield refused(stubs.embedding.EmbedUpload, messages)
+    live = embedding_pb2.StreamEmbedRequest.Config(pcm=audio.pcm.format)
+    messages = upload(embedding_pb2.StreamEmbedRequest, live, audio.pcm.samples)
+    yield refused(stubs.embedding.StreamEmbed, messages)
+    yield refused(stubs.search.Search, search_pb2.SearchRequest(collection=collection, audio=audio))
+    stored = collection_pb2.UploadRecordingRequest.Config(
+        collection=collection, id="a", pcm=audio.pcm.format
+    )
+    messages = upload(collection_pb2.UploadRecordingRequest, stored, audio.pcm.samples)
+    yield refused(stubs.collections.UploadRecording, messages)
+    sent = adding(collection, recording("a", audio), recording("good"))
+    results = stubs.collections.AddRecordings(sent, timeout=30).results
+    assert not results[1].HasField("error")
+    yield item_refusal(results[0].error)
+    batch = embedding_pb2.BatchEmbedRequest(audios=[audio, pcm(speech())])
+    items = stubs.embedding.BatchEmbed(batch, timeout=30).items
+    assert items[1].HasField("embedding")
+    yield item_refusal(items[0].error)
+
+
+@pytest.mark.usefixtures("still_answers")
+def test_a_bug_says_nothing_but_internal_and_is_logged(
+    stubs: Stubs, collection: str, poisoned: Poisoned, caplog: pytest.LogCaptureFixture
+) -> None:
+    poisoned(RuntimeError("secret /path"))
+    for number, refusal in enumerate(bad_calls(stubs, collection), start=1):
+        assert (refusal.code, refusal.reason) == ("INTERNAL", "INTERNAL")
+        assert refusal.domain == "embedsvc.v1"
+        assert "secret" not in str(refusal)
+        traces = [record for record in caplog.records if record.message == "bug"]
+        assert len(traces) == number
+        assert "secret /path" in str(traces[-1].exc_info)
+    assert all(record.levelno == logging.ERROR for record in traces)
+
+
+@pytest.mark.usefixtures("still_answers")
+def test_a_cancellation_inside_is_a_bug_and_not_a_hang(
+    stubs: Stubs, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from embedsvc.pipeline import embedder
+
+    features = embedder.features
+
+    def stumble(samples: Floats) -> Any:
+        if len(samples) == round(POISON * 16_000):
+            raise asyncio.CancelledError
+        return features(samples)
+
+    monkeypatch.setattr(embedder, "features", stumble)
+    started = time.monotonic()
+    for refusal in bad_calls(stubs, collection):
+        assert refusal.code == "INTERNAL"
+    assert time.monotonic() - started < 20
+
+
+def test_others_in_the_batch_of_a_bug_get_their_answers(stubs: Stubs, poisoned: Poisoned) -> None:
+    seconds = [0.4, 0.9, POISON, 1.3, 0.6, POISON, 2.0]
+    alone = [
+        None if length == POISON else vector(stubs.embedding.Embed(request(pcm(speech(length)))).embedding)
+        for length in seconds
+    ]
+    poisoned(MemoryError("secret"))
+    calls = [stubs.embedding.Embed.future(request(pcm(speech(length)))) for length in seconds]
+    for call, expected in zip(calls, alone, strict=True):
+        if expected is None:
+            assert refused(call.result).code == "INTERNAL"
+        else:
+            np.testing.assert_allclose(vector(call.result().embedding), expected, atol=BOUND)
+
+
+def test_the_callers_request_id_comes_back_with_an_error_and_is_logged(
+    stubs: Stubs, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, telemetry.log.name)
+    metadata = (("x-request-id", "call-1"),)
+    assert refused(stubs.embedding.Embed, request(model="x"), metadata=metadata).trailers[
+        "x-request-id"
+    ] == "call-1"
+    (line,) = (record for record in caplog.records if record.message == "call")
+    fields = line.fields  # type: ignore[attr-defined]  # set by telemetry
+    assert fields["method"] == "EmbeddingService.Embed"
+    assert (fields["status"], fields["reason"]) == ("NOT_FOUND", "MODEL_NOT_FOUND")
+    assert fields["request_id"] == "call-1"
+    assert json.dumps(fields)
+
+
+@pytest.mark.parametrize("sent", ["x" * 65, "ż"])
+def test_a_request_id_that_cannot_be_logged_is_replaced(stubs: Stubs, sent: str) -> None:
+    pairs = (("x-request-id", sent),) if sent.isascii() else ()
+    refusal = refused(stubs.embedding.Embed, request(model="x"), metadata=pairs)
+    assert len(refusal.trailers["x-request-id"]) == 16
+
+
+LATER: dict[str, Callable[[Stubs], Refusal]] = {
+    "probes": lambda s: refused(s.probes.ClassifyAudio, probe_pb2.ClassifyAudioRequest()),
+    "transcription": lambda s: refused(
+        s.transcription.Transcribe, transcription_pb2.TranscribeRequest()
+    ),
+    "list": lambda s: refused(
+        s.operations.ListOperations, operations_pb2.ListOperationsRequest()
+    ),
+    "get": lambda s: refused(s.operations.GetOperation, operations_pb2.GetOperationRequest()),
+    "delete": lambda s: refused(
+        s.operations.DeleteOperation, operations_pb2.DeleteOperationRequest()
+    ),
+    "cancel": lambda s: refused(
+        s.operations.CancelOperation, operations_pb2.CancelOperationRequest()
+    ),
+    "wait": lambda s: refused(s.operations.WaitOperation, operations_pb2.WaitOperationRequest()),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_what_is_not_offered_yet_says_so(stubs: Stubs, name: str) -> None:
+    refusal = LATER[name](stubs)
+    assert (refusal.code, refusal.reason) == ("UNIMPLEMENTED", "UNIMPLEMENTED")
+    assert refusal.domain == "embedsvc.v1"
+
+
+class Watched:
+    """A server of its own, and a look at what goes on in it."""
+
+    def __init__(self, stubs: Stubs, server: LocalServer, batcher: Batcher) -> None:
+        self.stubs = stubs
+        self.batcher = batcher
+        self._loop = server._loop
+        time.sleep(0.3)  # the call that waited for the start is over, but not yet forgotten
+        self._idle = self.counts()
+
+    def counts(self) -> tuple[int, int, int]:
+        """Tasks, frames that wait, and temporary files that are open."""
+        tasks = asyncio.run_coroutine_threadsafe(self._count(), self._loop).result(5)
+        return tasks, self.batcher.waiting_frames, len(temporary_files())
+
+    def quiet(self, seconds: float = 5) -> bool:
+        """Whether all that was begun is over within `seconds`."""
+        until = time.monotonic() + seconds
+        while self.counts() != self._idle:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        return True
+
+    async def _count(self) -> int:
+        return len(asyncio.all_tasks())
+
+
+def temporary_files() -> list[str]:
+    """Deleted files that this process still has open."""
+    found = []
+    for place in os.scandir("/proc/self/fd"):
+        try:
+            path = os.readlink(place.path)
+        except OSError:
+            continue
+        if path.endswith("(deleted)") and path.startswith("/tmp/"):  # noqa: S108  # where they are
+            found.append(path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    made: list[Batcher] = []
+
+    class Seen(Batcher):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "Batcher", Seen)
+        server = LocalServer({"data": str(tmp_path_factory.mktemp("data"))})
+    try:
+        with Stubs(server.target) as stubs:
+            stubs.embedding.Embed(request(), wait_for_ready=True)
+            yield Watched(stubs, server, made[0])
+    finally:
+        server.stop()
+
+
+def test_a_deadline_ends_a_long_call_and_frees_the_server(watched: Watched) -> None:
+    long = request(pcm(speech(300)))
+    started = time.monotonic()
+    refusal = refused(watched.stubs.embedding.Embed, long, timeout=0.05)
+    assert refusal.code == "DEADLINE_EXCEEDED"
+    assert time.monotonic() - started < 2
+    assert watched.stubs.embedding.Embed(request(), timeout=3).embedding.outputs
+    assert watched.quiet()
+
+
+def test_a_deadline_ends_calls_that_wait_in_the_queue(watched: Watched) -> None:
+    long = request(pcm(speech(60)))
+    calls = [watched.stubs.embedding.Embed.future(long, timeout=0.4) for _ in range(8)]
+    codes = {call.exception().code() for call in calls if call.exception() is not None}
+    assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert watched.quiet()
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_a_caller_that_leaves_while_sending_leaves_nothing_behind(
+    watched: Watched, file: bool
+) -> None:
+    going = threading.Event()
+
+    def messages() -> Iterator[embedding_pb2.EmbedUploadRequest]:
+        form = None if file else pcm_format()
+        yield embedding_pb2.EmbedUploadRequest(config={"pcm": form})  # type: ignore[arg-type]  # a message as a dict
+        for _ in range(20):
+            yield embedding_pb2.EmbedUploadRequest(audio=bytes(50_000))
+        going.set()
+        threading.Event().wait(0.3)
+
+    call = watched.stubs.embedding.EmbedUpload.future(messages(), timeout=30)
+    assert going.wait(10)
+    call.cancel()
+    assert watched.quiet()
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_a_caller_that_leaves_while_waiting_leaves_nothing_behind(
+    watched: Watched, file: bool
+) -> None:
+    talk = np.tile(speech(20), 12)
+    config = embedding_pb2.EmbedUploadRequest.Config(pcm=None if file else pcm_format())
+    data = file_of(talk) if file else s16(talk)
+    messages = upload(embedding_pb2.EmbedUploadRequest, config, data)
+    call = watched.stubs.embedding.EmbedUpload.future(messages, timeout=30)
+    until = time.monotonic() + 10
+    while not watched.batcher.waiting_frames and time.monotonic() < until:
+        time.sleep(0.005)
+    call.cancel()
+    assert watched.quiet()
+
+
+def test_a_caller_that_leaves_a_stream_leaves_nothing_behind(watched: Watched) -> None:
+    ended = threading.Event()
+
+    def messages() -> Iterator[embedding_pb2.StreamEmbedRequest]:
+        config = embedding_pb2.StreamEmbedRequest.Config(pcm=pcm_format())
+        yield embedding_pb2.StreamEmbedRequest(config=config)
+        yield embedding_pb2.StreamEmbedRequest(audio=s16(np.tile(speech(20), 3)))
+        ended.wait(20)
+
+    call = watched.stubs.embedding.StreamEmbed(messages(), timeout=30)
+    assert next(call).embedding.outputs
+    call.cancel()
+    ended.set()
+    assert watched.quiet()
+
+
+def test_a_write_that_nobody_waits_for_is_stored_whole_or_not_at_all(watched: Watched) -> None:
+    collections = watched.stubs.collections
+    collections.CreateCollection(collection_pb2.CreateCollectionRequest(name="left"))
+    for turn in range(6):
+        sent = adding("left", *[recording(f"{turn}-{n}", pcm(speech(2, n))) for n in range(8)])
+        collections.AddRecordings.future(sent, timeout=0.02 + 0.05 * turn).exception()
+    # Once for the collection's reader connections, which stay.
+    asked = collection_pb2.ListRecordingsRequest(collection="left")
+    listed = collections.ListRecordings(asked).recordings
+    assert watched.quiet()
+    listed = collections.ListRecordings(asked).recordings
+    for turn in range(6):
+        assert sum(stored.id.startswith(f"{turn}-") for stored in listed) in {0, 8}
