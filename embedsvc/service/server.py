@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from google.longrunning import operations_pb2_grpc
 from google.longrunning.operations_pb2 import DESCRIPTOR as OPERATIONS
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from embedsvc import telemetry
@@ -22,6 +22,7 @@ from embedsvc.errors import Unavailable
 from embedsvc.service.backend import Backend, workers
 from embedsvc.service.collections import CollectionServicer
 from embedsvc.service.embedding import EmbeddingServicer
+from embedsvc.service.health import NOT_SERVING, SERVING, Health
 from embedsvc.service.info import ServerServicer
 from embedsvc.service.later import OperationsServicer, ProbeServicer, TranscriptionServicer
 from embedsvc.service.search import SearchServicer
@@ -41,9 +42,6 @@ from embedsvc.v1 import (
     transcription_pb2_grpc,
 )
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
 _OFFERED = tuple(
     name
     for module in (embedding_pb2, collection_pb2, search_pb2, server_pb2)
@@ -54,6 +52,7 @@ _LATER = tuple(
     for file in (probe_pb2.DESCRIPTOR, transcription_pb2.DESCRIPTOR, OPERATIONS)
     for service in file.services_by_name.values()
 )
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 class Server:
@@ -62,7 +61,7 @@ class Server:
     def __init__(self, settings: Settings, *, claim_data: bool = True) -> None:
         self._settings = settings
         self._backend = Backend(settings, claim_data=claim_data)
-        self._health = _Health()
+        self._health = Health()
         self._server = self._build(settings.server)
         self.port = 0
 
@@ -84,14 +83,14 @@ class Server:
             raise Unavailable(
                 f"`address` must be free to listen on, but {address} is not"
             ) from error
-        await self._set_health(NOT_SERVING)
-        await self._health.set("", SERVING)
+        self._set_health(NOT_SERVING)
+        self._health.set("", SERVING)
         await self._server.start()
 
     async def load(self) -> None:
         """Load the model; afterwards the server is ready."""
         await self._backend.start()
-        await self._set_health(SERVING)
+        self._set_health(SERVING)
 
     async def start(self) -> None:
         """Listen and load; lets go of everything when that fails."""
@@ -104,7 +103,7 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Tell callers to leave, let calls finish for `grace` seconds, then let go."""
-        await self._health.end()
+        self._health.end()
         await self._server.stop(grace)
         await self._backend.stop()
 
@@ -126,42 +125,15 @@ class Server:
         _add(transcription_pb2_grpc, TranscriptionServicer(), server)
         operations_pb2_grpc.add_OperationsServicer_to_server(OperationsServicer(), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (*_OFFERED, *_LATER, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (*_OFFERED, *_LATER, _HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         return server
 
-    async def _set_health(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
+    def _set_health(self, status: int) -> None:
         for name in _OFFERED:
-            await self._health.set(name, status)
+            self._health.set(name, status)
         for name in _LATER:
-            await self._health.set(name, NOT_SERVING)
-
-
-class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # untyped
-    """gRPC's own, but a watch ends with the server, which would wait for it as for any call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ended = asyncio.Event()
-
-    async def end(self) -> None:
-        """Say NOT_SERVING for good, and let watchers go."""
-        self._ended.set()
-        await self.enter_graceful_shutdown()
-
-    async def Watch(self, request: Any, context: Any) -> None:
-        """The health of a service, and again whenever it changes."""
-        tasks = {
-            asyncio.create_task(super().Watch(request, context)),
-            asyncio.create_task(self._ended.wait()),
-        }
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-        await context.write(health_pb2.HealthCheckResponse(status=NOT_SERVING))
+            self._health.set(name, NOT_SERVING)
 
 
 def _add(module: ModuleType, servicer: object, server: grpc.aio.Server) -> None:

@@ -121,7 +121,10 @@ def test_a_run_that_was_killed_is_simply_run_again(
         (folder / clip.path.name).symlink_to(clip.path)
     asked = ("index", "all", folder, "--data", tmp_path / "data", "--json")
     with subprocess.Popen(
-        command(*asked), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        command(*asked),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment | {"TMPDIR": str(tmp_path)},  # the dead leave their socket behind
     ) as running:
         assert running.stdout is not None
         assert json.loads(running.stdout.readline())["outcome"] == "stored"

@@ -151,9 +151,7 @@ def test_an_upload_to_nowhere_is_refused_before_its_audio(stubs: Stubs) -> None:
 
 
 def test_write_modes_of_the_future_are_refused(stubs: Stubs, collection: str) -> None:
-    refusal = refused(
-        stubs.collections.AddRecordings, adding(collection, recording("a"), mode=9)
-    )
+    refusal = refused(stubs.collections.AddRecordings, adding(collection, recording("a"), mode=9))
     assert (refusal.code, refusal.path) == ("INVALID_ARGUMENT", "mode")
     kind = collection_pb2.UploadRecordingRequest
     config = kind.Config(collection=collection, id="a", mode=9)  # type: ignore[arg-type]  # on purpose
@@ -295,9 +293,7 @@ BAD_SEARCHES: dict[str, tuple[search_pb2.SearchRequest, str, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_SEARCHES)
-def test_a_bad_search_is_refused(
-    stubs: Stubs, new_collection: NewCollection, case: str
-) -> None:
+def test_a_bad_search_is_refused(stubs: Stubs, new_collection: NewCollection, case: str) -> None:
     asked, reason, path = BAD_SEARCHES[case]
     asked.collection = new_collection(foreign_space=foreign())
     refusal = refused(stubs.search.Search, asked)
@@ -348,9 +344,7 @@ BAD_FILTERS: dict[str, tuple[collection_pb2.Filter, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_FILTERS)
-def test_a_bad_filter_is_refused_with_its_path(
-    stubs: Stubs, collection: str, case: str
-) -> None:
+def test_a_bad_filter_is_refused_with_its_path(stubs: Stubs, collection: str, case: str) -> None:
     bad, path = BAD_FILTERS[case]
     listing = collection_pb2.ListRecordingsRequest(collection=collection, filter=bad)
     counting = collection_pb2.CountRecordingsRequest(collection=collection, filter=bad)

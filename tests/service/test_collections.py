@@ -254,9 +254,7 @@ def test_deletes_and_uploads_may_be_repeated_too(stubs: Stubs, collection: str) 
     assert ids_of(stubs, collection) == ["a"]
 
 
-def test_a_space_of_the_callers_choice_is_kept(
-    stubs: Stubs, new_collection: NewCollection
-) -> None:
+def test_a_space_of_the_callers_choice_is_kept(stubs: Stubs, new_collection: NewCollection) -> None:
     spec = embedding_pb2.OutputSpec(layer=2, pooling=types_pb2.POOLING_MAX, projection="")
     name = new_collection(vectors=spec)
     stubs.collections.AddRecordings(adding(name, recording("a", pcm(speech(2)))))

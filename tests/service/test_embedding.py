@@ -89,9 +89,7 @@ def test_pooled_outputs_are_the_pools_of_their_own_frames(stubs: Stubs, long: Fl
     specs = [pooled(types_pb2.POOLING_MEAN), pooled(types_pb2.POOLING_MEAN_STD)]
     specs += [pooled(types_pb2.POOLING_MAX), Spec(layer=3)]
     specs[3].pooling, specs[3].dtype = types_pb2.POOLING_NONE, types_pb2.DTYPE_FLOAT32
-    mean, both, peak, frames = arrays(
-        stubs.embedding.Embed(request(pcm(long), *specs)).embedding
-    )
+    mean, both, peak, frames = arrays(stubs.embedding.Embed(request(pcm(long), *specs)).embedding)
     np.testing.assert_allclose(mean, frames.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(both, np.r_[frames.mean(axis=0), frames.std(axis=0)], atol=1e-5)
     np.testing.assert_allclose(peak, frames.max(axis=0), atol=1e-6)
@@ -152,7 +150,9 @@ def test_equal_samples_give_equal_digests_and_vectors_in_any_container(
     assert uploaded(stubs, audio.encoded).digest == plain.digest
 
 
-@pytest.mark.parametrize(("container", "codec"), [("OGG", "OPUS"), ("OGG", "VORBIS"), ("MP3", None)])
+@pytest.mark.parametrize(
+    ("container", "codec"), [("OGG", "OPUS"), ("OGG", "VORBIS"), ("MP3", None)]
+)
 def test_lossy_files_come_close(stubs: Stubs, container: str, codec: str | None) -> None:
     plain = vector(stubs.embedding.Embed(request(pcm(speech(3)))).embedding)
     data = file_of(speech(3), container, codec)

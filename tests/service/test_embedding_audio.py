@@ -31,9 +31,7 @@ def spoiled(number: float) -> types_pb2.Audio:
 
 
 def of_format(data: bytes, *, rate: int = 16_000, channels: int = 1) -> types_pb2.Audio:
-    return types_pb2.Audio(
-        pcm=types_pb2.PcmAudio(format=pcm_format(rate, channels), samples=data)
-    )
+    return types_pb2.Audio(pcm=types_pb2.PcmAudio(format=pcm_format(rate, channels), samples=data))
 
 
 def encoded(data: bytes, *, strict: bool = False) -> types_pb2.Audio:

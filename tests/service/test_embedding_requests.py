@@ -91,15 +91,11 @@ def sent(stubs: Stubs, method: str, bad: embedding_pb2.EmbedOptions) -> Refusal:
 BAD_AUDIOS: dict[str, tuple[types_pb2.Audio, str]] = {
     "a channel policy of the future": (pcm(speech(), channel_policy=9), "channel_policy"),
     "a sample format of the future": (
-        types_pb2.Audio(
-            pcm=types_pb2.PcmAudio(format=pcm_format(layout=9), samples=s16(speech()))
-        ),
+        types_pb2.Audio(pcm=types_pb2.PcmAudio(format=pcm_format(layout=9), samples=s16(speech()))),
         "pcm.format.format",
     ),
     "no sample format": (
-        types_pb2.Audio(
-            pcm=types_pb2.PcmAudio(format=pcm_format(layout=0), samples=s16(speech()))
-        ),
+        types_pb2.Audio(pcm=types_pb2.PcmAudio(format=pcm_format(layout=0), samples=s16(speech()))),
         "pcm.format.format",
     ),
 }
@@ -122,9 +118,7 @@ def test_unknown_numbers_of_an_item_are_its_own_error(stubs: Stubs, case: str) -
 
 
 @pytest.mark.parametrize("method", ["EmbedUpload", "StreamEmbed"])
-def test_unknown_numbers_of_a_config_are_refused_with_their_path(
-    stubs: Stubs, method: str
-) -> None:
+def test_unknown_numbers_of_a_config_are_refused_with_their_path(stubs: Stubs, method: str) -> None:
     kind: Any = getattr(embedding_pb2, f"{method}Request")
     for config, path in (
         (kind.Config(pcm=pcm_format(), channel_policy=9), "config.channel_policy"),

@@ -32,9 +32,7 @@ FLAGS = {
     "audio": {"max_unary_seconds": 10, "max_upload_seconds": 30, "max_upload_bytes": 1_000_000},
     "batcher": {"queue_frames": 300, "max_batch_frames": 100, "max_batch_items": 100},
 }
-FRAMES = embedding_pb2.OutputSpec(
-    pooling=types_pb2.POOLING_NONE, dtype=types_pb2.DTYPE_FLOAT32
-)
+FRAMES = embedding_pb2.OutputSpec(pooling=types_pb2.POOLING_NONE, dtype=types_pb2.DTYPE_FLOAT32)
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +102,7 @@ def test_stored_recordings_that_would_not_fit_the_answer_are_refused(small: Stub
         sent = ready(f"r{number}", np.ones((1, 2_000)), "t", note="n" * 4_000)
         small.collections.AddRecordings(adding("wide", sent))
     ids = [f"r{number}" for number in range(40)]
-    getting = collection_pb2.GetRecordingsRequest(
-        collection="wide", ids=ids, include_vectors=True
-    )
+    getting = collection_pb2.GetRecordingsRequest(collection="wide", ids=ids, include_vectors=True)
     listing = collection_pb2.ListRecordingsRequest(collection="wide")
     searching = search_pb2.SearchRequest(collection="wide", recording_id="r0", top_k=50)
     for call, asked in (

@@ -143,20 +143,6 @@ def test_the_life_of_a_server(tmp_path: Path) -> None:
         assert "Traceback" not in log
 
 
-def test_a_watcher_does_not_hold_the_end_up(tmp_path: Path) -> None:
-    address = f"unix:{tmp_path}/socket"
-    with Server(tmp_path / "data", address) as server, Stubs(address) as stubs:
-        server.address()
-        watcher = Watcher(stubs, "")
-        watcher.wait(SERVING)
-        started = time.monotonic()
-        server.signal(signal.SIGINT)
-        assert server.end()[0] == 0
-        assert time.monotonic() - started < 10
-        watcher.wait(NOT_SERVING)
-        watcher.end()
-
-
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/socket"
     with Server(tmp_path / "data", address) as server, Stubs(address) as stubs:

@@ -133,7 +133,9 @@ def test_a_cancellation_inside_is_a_bug_and_not_a_hang(
 def test_others_in_the_batch_of_a_bug_get_their_answers(stubs: Stubs, poisoned: Poisoned) -> None:
     seconds = [0.4, 0.9, POISON, 1.3, 0.6, POISON, 2.0]
     alone = [
-        None if length == POISON else vector(stubs.embedding.Embed(request(pcm(speech(length)))).embedding)
+        None
+        if length == POISON
+        else vector(stubs.embedding.Embed(request(pcm(speech(length)))).embedding)
         for length in seconds
     ]
     poisoned(MemoryError("secret"))
@@ -150,9 +152,12 @@ def test_the_callers_request_id_comes_back_with_an_error_and_is_logged(
 ) -> None:
     caplog.set_level(logging.INFO, telemetry.log.name)
     metadata = (("x-request-id", "call-1"),)
-    assert refused(stubs.embedding.Embed, request(model="x"), metadata=metadata).trailers[
-        "x-request-id"
-    ] == "call-1"
+    assert (
+        refused(stubs.embedding.Embed, request(model="x"), metadata=metadata).trailers[
+            "x-request-id"
+        ]
+        == "call-1"
+    )
     (line,) = (record for record in caplog.records if record.message == "call")
     fields = line.fields  # type: ignore[attr-defined]  # set by telemetry
     assert fields["method"] == "EmbeddingService.Embed"
@@ -173,9 +178,7 @@ LATER: dict[str, Callable[[Stubs], Refusal]] = {
     "transcription": lambda s: refused(
         s.transcription.Transcribe, transcription_pb2.TranscribeRequest()
     ),
-    "list": lambda s: refused(
-        s.operations.ListOperations, operations_pb2.ListOperationsRequest()
-    ),
+    "list": lambda s: refused(s.operations.ListOperations, operations_pb2.ListOperationsRequest()),
     "get": lambda s: refused(s.operations.GetOperation, operations_pb2.GetOperationRequest()),
     "delete": lambda s: refused(
         s.operations.DeleteOperation, operations_pb2.DeleteOperationRequest()

@@ -104,9 +104,7 @@ def test_any_chunks_give_the_same_windows(
 def test_the_frames_of_a_stream_are_those_of_the_whole_recording(
     stubs: Stubs, talk: Floats
 ) -> None:
-    spec = embedding_pb2.OutputSpec(
-        pooling=types_pb2.POOLING_NONE, dtype=types_pb2.DTYPE_FLOAT32
-    )
+    spec = embedding_pb2.OutputSpec(pooling=types_pb2.POOLING_NONE, dtype=types_pb2.DTYPE_FLOAT32)
     whole = stubs.embedding.Embed(request(pcm(talk), spec, windowing=windows_of())).embedding
     parts = [arrays(answer.embedding)[0] for answer in streamed(stubs, talk, 3_200, spec)]
     np.testing.assert_allclose(np.concatenate(parts), vector(whole), atol=BOUND)
