@@ -93,6 +93,9 @@ class ModelSettings(_Section):
     threads: Count | None = None
     """Threads of the encoder; None for one for each core."""
 
+    device: str = "cpu"
+    """Where the encoder runs: `cpu`, `cuda` or `cuda:N`."""
+
 
 class Settings(_Section):
     """Everything an operator may choose."""

@@ -19,6 +19,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.add_argument("--data", metavar="DIR", type=Path, help="where collections are kept")
     parser.add_argument("--model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu (the default), cuda or cuda:N")
     parser.add_argument("--threads", metavar="N", type=int, help="threads of the encoder")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
     parser.add_argument("--json", action="store_true", help="announce the address as JSON")
@@ -33,7 +34,7 @@ def run(chosen: argparse.Namespace) -> int:
     flags: dict[str, Any] = {
         "data": chosen.data,
         "server": {"address": chosen.address},
-        "model": {"name": chosen.model, "threads": chosen.threads},
+        "model": {"name": chosen.model, "threads": chosen.threads, "device": chosen.device},
     }
     loaded = settings.load(flags)
     from embedsvc.service.server import serve  # slow: it brings torch

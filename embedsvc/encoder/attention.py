@@ -78,7 +78,8 @@ class Rotary(Plain):
 
     def turn(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
         """Each half of each head turned by an angle that grows with the frame's position."""
-        positions = torch.cat([torch.arange(length) for length in lengths])
+        device = states.device
+        positions = torch.cat([torch.arange(length, device=device) for length in lengths])
         angles = positions[:, None] * self.rates
         angles = torch.cat((angles, angles), dim=-1)[:, None]  # (N, 1, D)
         heads = states.view(len(states), self.heads, -1)
@@ -131,7 +132,7 @@ class Relative(Plain):
     def biases(self, queries: Tensor) -> Biases:
         """Scores of every query with the projected sinusoid of each distance it has."""
         heads, length, size = queries.shape
-        waves = self.projection(sinusoids(length, heads * size))  # (2T - 1, C)
+        waves = self.projection(sinusoids(length, heads * size, queries.device))  # (2T - 1, C)
         keys = waves.view(2 * length - 1, heads, size).permute(1, 2, 0)
         return _Sinusoidal(queries + self.content[:, None], queries + self.position[:, None], keys)
 
@@ -161,10 +162,11 @@ def skew(band: Tensor, length: int) -> Tensor:
     return band.as_strided((heads, rows, length), strides, band.storage_offset() + rows - 1)
 
 
-def sinusoids(length: int, size: int) -> Tensor:
+def sinusoids(length: int, size: int, device: torch.device | None = None) -> Tensor:
     """Sines and cosines (2 length - 1, size) of the distances length - 1 down to 1 - length."""
-    rates = torch.exp(torch.arange(0, size, 2).float() * -(math.log(10_000.0) / size))
-    angles = torch.arange(length - 1, -length, -1).float()[:, None] * rates
+    even = torch.arange(0, size, 2, device=device).float()
+    rates = torch.exp(even * -(math.log(10_000.0) / size))
+    angles = torch.arange(length - 1, -length, -1, device=device).float()[:, None] * rates
     return torch.stack((angles.sin(), angles.cos()), dim=-1).view(2 * length - 1, size)
 
 

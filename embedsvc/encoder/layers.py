@@ -211,8 +211,9 @@ def _positions(weights: Weights, config: EncoderConfig) -> Positions:
                 position=weights["pos_bias_v"],
             )
         case "rotary":
-            powers = torch.arange(0, config.head_size, 2).float() / config.head_size
-            rates = 1.0 / (config.rotary_embedding_base**powers)
+            device = weights["linear_q.weight"].device
+            powers = torch.arange(0, config.head_size, 2, device=device).float()
+            rates = 1.0 / (config.rotary_embedding_base ** (powers / config.head_size))
             return Rotary(rates=rates, heads=config.num_attention_heads)
         case _:
             return Plain()

@@ -21,7 +21,7 @@ from embedsvc.encoder.projections import (
 )
 from embedsvc.encoder.spaces import Identity, Recipe, space_of
 from embedsvc.encoder.tensors import read_tensors
-from embedsvc.errors import InvalidArgument
+from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.types import (
     Ask,
     Encoded,
@@ -60,25 +60,32 @@ class Encoder:
     dim: int
     layers: int
     parameters: int
+    device: torch.device
     defaults: Defaults
     projections: Projections
     network: Network
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, threads: int | None = None) -> Self:
-        """Model of a checkpoint, in float32; `threads` sets torch's for the whole process."""
+    def load(cls, checkpoint: Checkpoint, threads: int | None = None, device: str = "cpu") -> Self:
+        """Model of a checkpoint, in float32 on a torch `device` such as `cuda` or `cuda:1`.
+
+        `threads` sets torch's for the whole process.
+        """
         if threads is not None:
             torch.set_num_threads(threads)
+        place = _device(device)
         config = checkpoint.config
         layers = config.num_hidden_layers
         projections = read_projections(checkpoint.directory, config.hidden_size, layers)
-        tensors = read_tensors(checkpoint.directory, checkpoint.files, config)
+        read = read_tensors(checkpoint.directory, checkpoint.files, config)
+        tensors = {name: tensor.to(place) for name, tensor in read.items()}
         return cls(
             name=checkpoint.name,
             weights=checkpoint.weights,
             dim=config.hidden_size,
             layers=layers,
             parameters=sum(tensor.numel() for tensor in tensors.values()),
+            device=place,
             defaults=read_defaults(checkpoint.directory, layers, projections),
             projections=projections,
             network=network(tensors, config),
@@ -135,7 +142,8 @@ class Encoder:
         deepest = max((layer for ask in asks for layer in ask.layers), default=0)
         with torch.inference_mode():
             packed = np.concatenate([each.features for each in utterances], dtype=np.float32)
-            states = self.network.projection(self.network.norm(torch.from_numpy(packed)))
+            inputs = torch.from_numpy(packed).to(self.device)
+            states = self.network.projection(self.network.norm(inputs))
             for layer in range(deepest + 1):
                 if layer:
                     states = self.network.blocks[layer - 1](states, lengths)
@@ -175,6 +183,24 @@ class Encoder:
                     raise ValueError(f"`layers` must be from 0 to {self.layers}, not {layer}")
 
 
+def _device(name: str) -> torch.device:
+    """A device that is there; full precision on it, as on the processor."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidArgument(
+            f"`device` must be cpu, cuda or cuda:N, but is {name!r}", field="device"
+        ) from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise FailedPrecondition(
+                f"`device` {name!r} needs a GPU and a CUDA build of torch", field="device"
+            )
+        # Its 10-bit mantissa would cost three digits in the depthwise convolutions.
+        torch.backends.cudnn.allow_tf32 = False
+    return device
+
+
 def _extended(answer: Encoded, ask: Ask, layer: int, states: Tensor) -> Encoded:
     """Answer with what `ask` wants of this layer's states (T, D)."""
     if layer not in ask.layers:
@@ -185,7 +211,7 @@ def _extended(answer: Encoded, ask: Ask, layer: int, states: Tensor) -> Encoded:
         return answer
     begin, end = ask.keep
     # A copy, since a view would keep the states of the whole batch alive.
-    kept: Floats = states[begin:end].numpy().copy()
+    kept: Floats = states[begin:end].cpu().numpy().copy()
     return replace(answer, frames={**answer.frames, layer: kept})
 
 
@@ -194,7 +220,7 @@ def _moments(states: Tensor) -> Moments:
     variance, mean = torch.var_mean(states.double(), dim=0, correction=0)
     return Moments(
         count=len(states),
-        mean=mean.float().numpy(),
-        squares=(variance * len(states)).float().numpy(),
-        peak=states.amax(dim=0).numpy(),
+        mean=mean.float().cpu().numpy(),
+        squares=(variance * len(states)).float().cpu().numpy(),
+        peak=states.amax(dim=0).cpu().numpy(),
     )

@@ -54,11 +54,22 @@ def speak(text: str, language: str, voice: Voice) -> NDArray[np.float32]:
         capture_output=True,
         check=True,
     )  # fmt: skip
-    samples, rate = soundfile.read(io.BytesIO(spoken.stdout), dtype="float32")
-    resampled: NDArray[np.float32] = soxr.resample(samples, rate, SAMPLE_RATE)
+    resampled = _waveform(spoken.stdout)
     peak = np.abs(resampled).max(initial=0)
     if not peak:
-        raise AudioEmpty(f"`text` must be something {language}+{voice.variant} says, but is {text}")
-    scaled = resampled * np.float32(PEAK / peak)
+        raise AudioEmpty(
+            f"`text` must be something {language}+{voice.variant} says, but is {text!r}",
+            field="text",
+        )
+    scaled: NDArray[np.float32] = resampled * np.float32(PEAK / peak)
     loud = np.flatnonzero(np.abs(scaled) > AUDIBLE)
     return scaled[max(loud[0] - MARGIN, 0) : loud[-1] + MARGIN]
+
+
+def _waveform(data: bytes) -> NDArray[np.float32]:
+    """Samples (N,) at 16 kHz of a sound file; nothing at all is written for an empty text."""
+    if not data:
+        return np.empty(0, np.float32)
+    samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+    resampled: NDArray[np.float32] = soxr.resample(samples, rate, SAMPLE_RATE)
+    return resampled

@@ -10,7 +10,7 @@ from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
 from embedsvc.pipeline.embedder import Embedder
 from embedsvc.pipeline.library import Library
-from embedsvc.settings import Settings
+from embedsvc.settings import ModelSettings, Settings
 
 
 class Backend:
@@ -48,7 +48,7 @@ class Backend:
     async def start(self) -> None:
         """Load the model and run it once."""
         settings = self.settings
-        encoder = await asyncio.to_thread(_load, settings.model.name, settings.model.threads)
+        encoder = await asyncio.to_thread(_load, settings.model)
         self._batcher = Batcher(
             encoder.encode,
             max_batch_frames=settings.batcher.max_batch_frames,
@@ -78,8 +78,8 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=16, thread_name_prefix="embedsvc")
 
 
-def _load(name: str, threads: int | None) -> Encoder:
-    encoder = Encoder.load(resolve(name), threads)
+def _load(model: ModelSettings) -> Encoder:
+    encoder = Encoder.load(resolve(model.name), model.threads, model.device)
     encoder.warm_up()
     return encoder
 

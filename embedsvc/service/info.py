@@ -52,7 +52,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             dim=encoder.dim,
             frame_rate_hz=FRAME_RATE,
             parameter_count=encoder.parameters,
-            device="cpu",
+            device=str(encoder.device),
             default_layer=encoder.defaults.layer,
             default_pooling=encoder.defaults.pooling,
             default_projection=encoder.defaults.projection,

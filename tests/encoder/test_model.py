@@ -203,21 +203,22 @@ def test_frames_are_normalized_only_when_asked(encoder: Encoder) -> None:
 
 def test_frames_have_no_projection(encoder: Encoder) -> None:
     with pytest.raises(InvalidArgument, match="without pooling") as caught:
-        encoder.plan(OutputSpec(pooling=Pooling.NONE, projection="standard"), Windowing())
+        encoder.plan(OutputSpec(pooling=Pooling.NONE, projection="whitened"), Windowing())
     assert caught.value.field == "projection"
 
 
-def test_the_bundled_model_gives_standardized_unit_vectors() -> None:
+def test_the_bundled_model_gives_whitened_unit_vectors() -> None:
     mini = Encoder.load(resolve("mini"))
     mini.warm_up()
     plan = mini.plan(OutputSpec(), Windowing())
-    assert (plan.layer, plan.pooling) == (4, Pooling.MEAN_STD)
-    assert plan.space.projection.startswith("standard:")
-    moments = mini.encode([utterance(80)], [Ask((4,), runs=((0, 80),))])[0].moments[4][0]
+    assert (plan.layer, plan.pooling) == (5, Pooling.MEAN_STD)
+    assert plan.space.projection.startswith("whitened:")
+    moments = mini.encode([utterance(80)], [Ask((5,), runs=((0, 80),))])[0].moments[5][0]
     vector = mini.finish(plan, moments)
-    assert vector.shape == (plan.space.dim,) == (384,)
+    assert vector.shape == (plan.space.dim,) == (256,)
     np.testing.assert_allclose(np.linalg.norm(vector), 1, rtol=1e-6)
     plain = mini.finish(mini.plan(OutputSpec(projection="", normalize=False), Windowing()), moments)
+    assert plain.shape == (384,)
     assert plan.projection is not None
     np.testing.assert_allclose(
         plan.projection(plain) / np.linalg.norm(plan.projection(plain)), vector, atol=1e-6
@@ -227,7 +228,10 @@ def test_the_bundled_model_gives_standardized_unit_vectors() -> None:
 def test_the_default_projection_gives_way_where_it_does_not_fit() -> None:
     mini = Encoder.load(resolve("mini"))
     assert mini.plan(OutputSpec(pooling=Pooling.NONE), Windowing()).projection is None
-    with pytest.raises(InvalidArgument, match="there are: `standard`"):
+    assert mini.plan(OutputSpec(pooling=Pooling.MAX), Windowing()).space.dim == 192
+    assert mini.plan(OutputSpec(layer=2), Windowing()).projection is None
+    assert mini.plan(OutputSpec(pooling=Pooling.MEAN), Windowing()).space.dim == 128
+    with pytest.raises(InvalidArgument, match="there are: `whitened`"):
         mini.plan(OutputSpec(projection="other"), Windowing())
 
 

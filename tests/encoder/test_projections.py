@@ -17,6 +17,8 @@ Load = Callable[..., Encoder]
 MEAN = np.linspace(-1, 1, 48, dtype=np.float32)
 SCALE = np.linspace(1, 3, 48, dtype=np.float32)
 TENSORS = {"near/layer1/mean/mean": MEAN, "near/layer1/mean/scale": SCALE}
+MATRIX = np.random.default_rng(0).standard_normal((48, 5)).astype(np.float32)
+NARROW = TENSORS | {"near/layer1/mean/matrix": MATRIX}
 CHOICE = {"layer": 1, "pooling": "mean", "projection": "near"}
 
 
@@ -41,6 +43,43 @@ def test_a_projection_moves_and_stretches(load: Load) -> None:
     plan = encoder.plan(OutputSpec(normalize=False), Windowing())
     vector = encoder.finish(plan, Moments(2, ones, ones, ones))
     np.testing.assert_allclose(vector, (1 - MEAN) * SCALE, rtol=1e-6)
+
+
+def test_a_matrix_takes_what_was_moved_and_stretched_to_fewer_dimensions(load: Load) -> None:
+    encoder = load(NARROW, CHOICE)
+    ones = np.ones(48, np.float32)
+    plan = encoder.plan(OutputSpec(normalize=False), Windowing())
+    vector = encoder.finish(plan, Moments(2, ones, ones, ones))
+    assert vector.dtype == np.float32
+    assert vector.shape == (plan.space.dim,) == (5,)
+    np.testing.assert_allclose(vector, ((1 - MEAN) * SCALE) @ MATRIX, rtol=1e-4, atol=1e-5)
+    unit = encoder.finish(encoder.plan(OutputSpec(), Windowing()), Moments(2, ones, ones, ones))
+    np.testing.assert_allclose(unit, vector / np.linalg.norm(vector), rtol=1e-5)
+
+
+def test_a_matrix_in_half_precision_is_read_in_single(load: Load) -> None:
+    half = {name: tensor.astype(np.float16) for name, tensor in NARROW.items()}
+    matrix = load(half, CHOICE).projections.find("near", 1, Pooling.MEAN).matrix
+    assert matrix is not None
+    assert matrix.dtype == np.float32
+    np.testing.assert_allclose(matrix, MATRIX, rtol=1e-3)
+
+
+def test_a_space_has_the_dimensions_of_its_projection_only(load: Load) -> None:
+    encoder = load(NARROW, CHOICE)
+    assert encoder.plan(OutputSpec(projection="near"), Windowing()).space.dim == 5
+    assert encoder.plan(OutputSpec(projection=""), Windowing()).space.dim == 48
+    assert encoder.plan(OutputSpec(pooling=Pooling.MEAN_STD), Windowing()).space.dim == 96
+
+
+@pytest.mark.parametrize("part", ["mean", "scale", "matrix"])
+def test_every_tensor_of_a_projection_is_in_its_tag(load: Load, part: str) -> None:
+    changed = NARROW | {f"near/layer1/mean/{part}": NARROW[f"near/layer1/mean/{part}"] + 1}
+    tags = {
+        load(tensors, CHOICE).projections.find("near", 1, Pooling.MEAN).tag
+        for tensors in (TENSORS, NARROW, changed)
+    }
+    assert len(tags) == 3
 
 
 def test_a_space_names_the_projection_and_its_values(load: Load) -> None:
@@ -82,6 +121,14 @@ def test_an_unknown_projection_lists_those_there_are(load: Load, spec: OutputSpe
         {"near/layer1/none/mean": MEAN, "near/layer1/none/scale": SCALE},
         {"near/layer1/mean_std/mean": MEAN, "near/layer1/mean_std/scale": SCALE},
         TENSORS | {"note": MEAN},
+        {"near/layer1/mean/matrix": MATRIX},
+        {"near/layer1/mean/mean": MEAN, "near/layer1/mean/matrix": MATRIX},
+        TENSORS | {"near/layer1/mean/matrix": MEAN},
+        TENSORS | {"near/layer1/mean/matrix": MATRIX.T.copy()},
+        TENSORS | {"near/layer1/mean/matrix": MATRIX[:, :0]},
+        TENSORS | {"near/layer1/mean/matrix": np.ones((48, 49), np.float32)},
+        TENSORS | {"near/layer1/mean/matrix": MATRIX * np.float32(np.inf)},
+        TENSORS | {"near/layer1/max/matrix": MATRIX},
     ],
 )
 def test_a_projection_that_does_not_fit_is_refused(load: Load, tensors: Any) -> None:

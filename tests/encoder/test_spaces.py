@@ -23,6 +23,7 @@ def test_a_fingerprint_is_stable_across_versions() -> None:
         (IDENTITY, dataclasses.replace(RECIPE, pooling=Pooling.MAX), Windowing()),
         (IDENTITY, dataclasses.replace(RECIPE, projection=""), Windowing()),
         (IDENTITY, dataclasses.replace(RECIPE, normalized=False), Windowing()),
+        (IDENTITY, dataclasses.replace(RECIPE, dim=128), Windowing()),
         (IDENTITY, RECIPE, Windowing(length=160_000)),
         (IDENTITY, RECIPE, Windowing(context=8_000)),
     ],
@@ -44,3 +45,10 @@ def test_mean_and_deviation_double_the_dimensions() -> None:
     recipe = dataclasses.replace(RECIPE, pooling=Pooling.MEAN_STD)
     assert space_of(IDENTITY, recipe, Windowing()).dim == 384
     assert space_of(IDENTITY, RECIPE, Windowing()).dim == 192
+
+
+def test_a_projection_decides_the_dimensions_of_its_space() -> None:
+    narrow = dataclasses.replace(RECIPE, pooling=Pooling.MEAN_STD, dim=256)
+    assert space_of(IDENTITY, narrow, Windowing()).dim == 256
+    same = dataclasses.replace(RECIPE, dim=192)
+    assert space_of(IDENTITY, same, Windowing()) == space_of(IDENTITY, RECIPE, Windowing())
