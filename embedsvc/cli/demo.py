@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from embedsvc.types import Floats, Hit, Metadata, Span
 COLLECTION = "demo"
 BROADCAST = "broadcast"
 PAUSE = np.zeros(to_samples(0.4), np.float32)
-SHOWN_HITS = 4
+SHOWN_HITS = 3
+SHOWN_QUERIES = 3
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -138,25 +139,29 @@ class Demo:
         return edges
 
     def _search(self, collection: Collection) -> None:
-        rows: list[dict[str, object]] = []
-        first = 0
-        for query in self._queries:
-            found = collection.search(query.data(), top_k=SHOWN_HITS, where='kind = "clip"')
-            first += found[0].metadata["group"] == query.group
-            rows += [_row(query, hit) for hit in found]
-        self._show("Nearest clips, for the first two queries", rows, shown=2 * SHOWN_HITS)
+        first = self._nearest(collection, "Nearest clips", lambda _: 'kind = "clip"')
         say(f"  the same sentence was found first by {first} of {len(self._queries)} queries")
 
     def _cross(self, collection: Collection) -> None:
+        first = self._nearest(
+            collection,
+            "Nearest clips in other languages",
+            lambda query: f'kind = "clip" and language != "{query.name}"',
+        )
+        say(f"  the same content was found first by {first} of {len(self._queries)} queries")
+
+    def _nearest(self, collection: Collection, title: str, where: Callable[[Clip], str]) -> int:
+        """Search with every query, show some; how many found what they say first."""
         rows: list[dict[str, object]] = []
+        shown = {query.language: query for query in self._queries}
         first = 0
         for query in self._queries:
-            where = f'kind = "clip" and language != "{query.name}"'
-            found = collection.search(query.data(), top_k=SHOWN_HITS, where=where)
+            found = collection.search(query.data(), top_k=SHOWN_HITS, where=where(query))
             first += found[0].metadata["group"] == query.group
-            rows += [_row(query, hit) for hit in found]
-        self._show("Nearest clips in other languages", rows, shown=2 * SHOWN_HITS)
-        say(f"  in another language, by {first} of {len(self._queries)} queries")
+            if self._as_json or query in list(shown.values())[:SHOWN_QUERIES]:
+                rows += [_row(query, hit) for hit in found]
+        self._show(f"{title}, for {SHOWN_QUERIES} of the queries", rows)
+        return first
 
     def _locate(self, collection: Collection, edges: dict[str, Span]) -> None:
         rows: list[dict[str, object]] = []
@@ -174,12 +179,12 @@ class Demo:
             )
         self._show("The moment that matched, in a long recording", rows)
 
-    def _show(self, title: str, rows: Sequence[dict[str, object]], shown: int = 100) -> None:
+    def _show(self, title: str, rows: Sequence[dict[str, object]]) -> None:
         if self._as_json:
             for row in rows:
                 emit({"stage": title, **{name.rstrip(">"): value for name, value in row.items()}})
         else:
-            table(title, tuple(rows[0]), [tuple(row.values()) for row in rows[:shown]])
+            table(title, tuple(rows[0]), [tuple(row.values()) for row in rows])
 
 
 def broadcast(parts: Sequence[Clip]) -> tuple[dict[str, Span], Floats]:

@@ -42,6 +42,8 @@ class Server:
         environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith("EMBEDSVC")},
             "PYTHONPATH": str(ROOT),
+            # Otherwise glibc keeps what was freed, and nobody sees what is in use.
+            "MALLOC_MMAP_THRESHOLD_": "131072",
             **{f"EMBEDSVC_{name}": text for name, text in settings.items()},
         }
         flags = ["--address", address, "--data", str(data), "--json", "--threads", "1"]
