@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -53,7 +53,7 @@ class Stubs:
         self.operations: Any = operations_pb2_grpc.OperationsStub(self.channel)
         self.health: Any = health_pb2_grpc.HealthStub(self.channel)
 
-    def __enter__(self) -> "Stubs":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -212,7 +212,7 @@ def recording(
 
 def ready(
     id: str,  # the field's name
-    vectors: Floats,
+    vectors: Any,
     fingerprint: str,
     **labels: Any,
 ) -> collection_pb2.Recording:
@@ -238,6 +238,12 @@ def adding(
     return collection_pb2.AddRecordingsRequest(
         collection=collection, recordings=recordings, **fields
     )
+
+
+def code_of(call: Any) -> grpc.StatusCode:
+    """How a call ended that was begun as a future."""
+    found: grpc.StatusCode = call.code()
+    return found
 
 
 def upload(kind: Any, config: Any, data: bytes, chunk: int = 65_536) -> Iterator[Any]:

@@ -8,8 +8,9 @@ import pytest
 
 from embedsvc.testing import serving
 from embedsvc.types import Floats
-from embedsvc.v1 import collection_pb2
+from embedsvc.v1 import collection_pb2, server_pb2
 from tests.service.calls import BOUND, Stubs, request, vector
+from tests.service.processes import Server
 
 NewCollection = Callable[..., str]
 
@@ -29,9 +30,22 @@ def stubs(target: str) -> Iterator[Stubs]:
 
 
 @pytest.fixture(scope="session")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in a process of its own, which is to survive every test."""
+    with Server(tmp_path_factory.mktemp("process") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def usual(stubs: Stubs) -> Floats:
     """The vector of the usual second of speech."""
     return vector(stubs.embedding.Embed(request()).embedding)
+
+
+@pytest.fixture(scope="session")
+def model(stubs: Stubs) -> server_pb2.ModelInfo:
+    """What the server says of its model."""
+    return stubs.server.GetServerInfo(server_pb2.GetServerInfoRequest()).model
 
 
 @pytest.fixture

@@ -47,6 +47,8 @@ class Server:
             **{f"EMBEDSVC_{name}": text for name, text in settings.items()},
         }
         flags = ["--address", address, "--data", str(data), "--json", "--threads", "1"]
+        self.data = data
+        self._address = ""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "embedsvc", "serve", *flags],
             env=environment,
@@ -70,11 +72,13 @@ class Server:
 
     def address(self) -> str:
         """Where it serves; waits until it does."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.process.communicate()
-        announced: dict[str, Any] = json.loads(line)
-        return str(announced["address"])
+        if not self._address:
+            assert self.process.stdout is not None
+            line = self.process.stdout.readline()
+            assert line, self.process.communicate()
+            announced: dict[str, Any] = json.loads(line)
+            self._address = str(announced["address"])
+        return self._address
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""

@@ -34,6 +34,10 @@ def of_format(data: bytes, *, rate: int = 16_000, channels: int = 1) -> types_pb
     return types_pb2.Audio(pcm=types_pb2.PcmAudio(format=pcm_format(rate, channels), samples=data))
 
 
+def cut(samples: int) -> types_pb2.Audio:
+    return pcm(speech()[:samples])
+
+
 def encoded(data: bytes, *, strict: bool = False) -> types_pb2.Audio:
     return types_pb2.Audio(encoded=data, strict=strict)
 
@@ -104,7 +108,7 @@ for hertz in (0, 16, 3_999, 192_001, 2**32 - 1):
 # One mel frame, from 400 to 559 samples, is half an encoder frame.
 for count in (1, 399, 400, 559):
     CASES[f"{count} samples"] = (
-        lambda count=count: pcm(speech()[:count]),
+        partial(cut, count),
         "AUDIO_TOO_SHORT",
         "audio",
         {"minimum_seconds": "0.035", "seconds": str(count / 16_000)},
@@ -128,12 +132,10 @@ def test_bad_audio_is_refused_with_its_reason_field_and_facts(stubs: Stubs, case
     assert refusal.retry_seconds is None
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", sorted(CASES.keys() - {"no source", "more than the limit"}))
 def test_an_upload_refuses_what_a_single_message_refuses(stubs: Stubs, case: str) -> None:
     make, reason, _, _ = CASES[case]
     audio = make()
-    if audio.WhichOneof("source") is None or case == "more than the limit":
-        pytest.skip("an upload has no such case")
     config = embedding_pb2.EmbedUploadRequest.Config(
         channel_policy=audio.channel_policy,
         strict=audio.strict,
@@ -175,7 +177,7 @@ def test_a_header_that_claims_hours_costs_nothing(stubs: Stubs) -> None:
     assert types_pb2.WARNING_CODE_TRUNCATED in {warning.code for warning in answer.warnings}
 
 
-@pytest.mark.parametrize("kind", ["FLAC", "FLAC without its length", "Opus"])
+@pytest.mark.parametrize("kind", ["FLAC", "FLAC without its length"])
 def test_hours_of_silence_in_a_small_file_are_refused_at_once(stubs: Stubs, kind: str) -> None:
     data = bomb(kind)
     assert len(data) < 500_000
@@ -187,10 +189,8 @@ def test_hours_of_silence_in_a_small_file_are_refused_at_once(stubs: Stubs, kind
 
 
 def bomb(kind: str) -> bytes:
-    """Two hours of silence; of Opus, which is slow to make, as much as is too much."""
-    if kind == "Opus":
-        return file_of(np.zeros(8_000 * 605, np.int16), "OGG", "OPUS", 8_000)  # type: ignore[arg-type]  # integers too
-    flac = bytearray(file_of(np.zeros(8_000 * 7_200, np.int16), "FLAC", None, 8_000))  # type: ignore[arg-type]
+    """Two hours of silence."""
+    flac = bytearray(file_of(np.zeros(8_000 * 7_200, np.int16), "FLAC", None, 8_000))
     if kind != "FLAC":
         # 36 bits for the number of samples, where 0 means unknown (RFC 9639, section 8.2).
         flac[21] &= 0xF0

@@ -166,8 +166,11 @@ def test_audio_and_its_own_vector_find_the_same(stubs: Stubs, collection: str) -
         vector=tensors.tensor_message(vector(output)),
     )
     one, other = (
-        stubs.search.Search(search_pb2.SearchRequest(collection=collection, **fields)).hits
-        for fields in ({"audio": audio}, {"vector": query})  # type: ignore[misc]  # two types
+        stubs.search.Search(asked).hits
+        for asked in (
+            search_pb2.SearchRequest(collection=collection, audio=audio),
+            search_pb2.SearchRequest(collection=collection, vector=query),
+        )
     )
     assert [hit.recording_id for hit in one] == [hit.recording_id for hit in other]
 

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -86,7 +87,7 @@ def test_windows_tile_the_stream(
     assert len(found) >= 3
     assert found[0][0] == 0
     assert found[-1][1] == pytest.approx(len(talk) / 16_000)
-    assert all(before[1] == after[0] for before, after in zip(found, found[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(found))
     assert sum(a.embedding.usage.frames for a in usual_windows) == frame_count(len(talk))
 
 
