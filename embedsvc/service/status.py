@@ -13,12 +13,13 @@ from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from embedsvc import telemetry
-from embedsvc.errors import EmbedsvcError, Exhausted, Internal
+from embedsvc.errors import EmbedsvcError, Exhausted, Internal, InvalidArgument
 from embedsvc.wire.errors import code_of, status_of
 
 Servicer = TypeVar("Servicer")
@@ -107,6 +108,8 @@ class _Call:
             raise error
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
+        if isinstance(error, DecodeError):
+            error = InvalidArgument("each message must be one of this method, but one is not")
         if not isinstance(error, EmbedsvcError):
             # A CancelledError of an inner task ends here too: passed on, the caller would hang.
             telemetry.bug(self._method, self._request_id, error)

@@ -171,6 +171,22 @@ def test_a_request_id_that_cannot_be_logged_is_replaced(stubs: Stubs, sent: str)
     assert len(refusal.trailers["x-request-id"]) == 16
 
 
+@pytest.mark.usefixtures("still_answers")
+def test_bytes_that_are_no_message_are_refused(
+    stubs: Stubs, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = "/embedsvc.v1.EmbeddingService"
+    for name in ("EmbedUpload", "StreamEmbed"):
+        stream: Any = stubs.channel.stream_stream(f"{service}/{name}")
+        assert refused(stream, iter([b"\xff" * 50])).code == "INVALID_ARGUMENT"
+    assert not [record for record in caplog.records if record.message == "bug"]
+    # gRPC itself reads the only message of a call, before any code of ours.
+    unary: Any = stubs.channel.unary_unary(f"{service}/Embed")
+    assert refused(unary, b"\xff" * 50).code in {"UNKNOWN", "INTERNAL"}
+    nothing: Any = stubs.channel.unary_unary(f"{service}/Nothing")
+    assert refused(nothing, b"").code == "UNIMPLEMENTED"
+
+
 LATER: dict[str, Callable[[Stubs], Refusal]] = {
     "probes": lambda s: refused(s.probes.ClassifyAudio, probe_pb2.ClassifyAudioRequest()),
     "transcription": lambda s: refused(
