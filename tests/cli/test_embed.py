@@ -39,7 +39,7 @@ def test_people_get_a_table(main: Program, target: str, folder: Path) -> None:
     ended = main("embed", folder / "a.wav", "--target", target)
     assert ended.returncode == 0
     assert "a.wav" in ended.stdout
-    assert "384" in ended.stdout
+    assert "256" in ended.stdout
     assert ended.stderr.startswith("space ")
 
 
@@ -70,7 +70,7 @@ def test_vectors_go_to_a_file_as_one_matrix(
     assert ended.returncode == 0
     assert f"wrote 2 to {output}" in ended.stderr
     with np.load(output, allow_pickle=False) as stored:
-        assert stored["vectors"].shape == (2, 384)
+        assert stored["vectors"].shape == (2, 256)
 
 
 def test_bad_files_are_named_and_the_others_done(
