@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from embedsvc.errors import InvalidArgument
-from embedsvc.timing import FRAME, SAMPLE_RATE, frame_count
+from embedsvc.timing import FRAME, SAMPLE_RATE, frame_count, to_seconds
 from embedsvc.types import Floats, Span, Window, Windowing
 
 if TYPE_CHECKING:
@@ -102,20 +102,17 @@ def _quietest(samples: Floats, length: int) -> int:
 
 
 def _check(windowing: Windowing) -> None:
-    length, context = windowing.length, windowing.context
-    if not MIN_LENGTH <= length <= MAX_LENGTH:
+    _within("windowing.length", windowing.length, MIN_LENGTH, MAX_LENGTH)
+    _within("windowing.context", windowing.context, MIN_CONTEXT, windowing.length)
+
+
+def _within(field: str, samples: int, least: int, most: int) -> None:
+    if not least <= samples <= most:
         raise InvalidArgument(
-            f"`windowing.length` must be {MIN_LENGTH} to {MAX_LENGTH} samples, but is {length}",
-            field="windowing.length",
-            minimum_samples=MIN_LENGTH,
-            maximum_samples=MAX_LENGTH,
-            samples=length,
-        )
-    if not MIN_CONTEXT <= context <= length:
-        raise InvalidArgument(
-            f"`windowing.context` must be {MIN_CONTEXT} to {length} samples, but is {context}",
-            field="windowing.context",
-            minimum_samples=MIN_CONTEXT,
-            maximum_samples=length,
-            samples=context,
+            f"`{field}` must be {to_seconds(least):g} s to {to_seconds(most):g} s, "
+            f"but is {to_seconds(samples):g} s",
+            field=field,
+            minimum_seconds=to_seconds(least),
+            maximum_seconds=to_seconds(most),
+            seconds=to_seconds(samples),
         )
