@@ -219,4 +219,6 @@ class Catalog:
 
 
 def _missing(name: str) -> CollectionNotFound:
-    return CollectionNotFound(f"`collection` {name[:80]!r} does not exist", field="collection")
+    return CollectionNotFound(
+        f"`collection` {name[:80]!r} does not exist", field="collection", name=name[:80]
+    )

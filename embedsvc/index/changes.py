@@ -55,7 +55,9 @@ class Changes:
         if rid is not None and mode is WriteMode.INSERT:
             raise AlreadyExists(f"`id` must be new, but {recording.id!r} is there", field="id")
         if rid is None and mode is WriteMode.UPDATE:
-            raise RecordingNotFound(f"`id` must exist, but {recording.id!r} does not", field="id")
+            raise RecordingNotFound(
+                f"`id` must exist, but {recording.id!r} does not", field="id", name=recording.id
+            )
         if rid is not None:
             self.remove((rid,))
         self._insert(recording)

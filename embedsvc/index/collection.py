@@ -192,7 +192,9 @@ class Collection:
         with self._reading() as (_, connection):
             rows = reads.vectors_of(connection, name)
         if not rows:
-            raise RecordingNotFound(f"`id` must exist, but {name!r} does not", field="id")
+            raise RecordingNotFound(
+                f"`id` must exist, but {name!r} does not", field="id", name=name
+            )
         return [Segment(span, vector) for span, vector in rows]
 
     def page(self, condition: Filter | None = None, *, after: int = 0, limit: int = 100) -> Page:

@@ -115,6 +115,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
                 f"`{field}.model` must be empty or {embedder.encoder.name!r}, the model of this "
                 f"server, but is {options.model!r}",
                 field=f"{field}.model",
+                name=options.model,
             )
         windowing = spaces.windowing(options.windowing, f"{field}.windowing")
         specs = convert.specs(options, field)

@@ -64,7 +64,11 @@ def _details(error: EmbedsvcError) -> Iterator[Any]:
         yield details.RetryInfo(retry_delay=duration(error.retry_after_seconds))
     if isinstance(error, errors.NotFound):
         missing = type(error).__name__.removesuffix("NotFound").lower() or "resource"
-        yield details.ResourceInfo(resource_type=missing, description=error.message)
+        yield details.ResourceInfo(
+            resource_type=missing,
+            resource_name=error.facts.get("name", ""),
+            description=error.message,
+        )
     for kind, text in _HELP.items():
         if isinstance(error, kind):
             yield details.Help(links=[details.Help.Link(description=text)])

@@ -135,8 +135,11 @@ def test_the_details_are_those_of_the_guide() -> None:
     assert (retry.retry_delay.seconds, retry.retry_delay.nanos) == (1, 500_000_000)
     assert detail(full, details.BadRequest) is None
 
-    missing = detail(status_of(errors.CollectionNotFound("none")), details.ResourceInfo)
+    missing = detail(
+        status_of(errors.CollectionNotFound("none", name="talks")), details.ResourceInfo
+    )
     assert isinstance(missing, details.ResourceInfo)
+    assert missing.resource_name == "talks"
     assert missing.resource_type == "collection"
 
     long = status_of(errors.AudioTooLong("long", field="audios[2]"))
