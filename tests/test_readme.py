@@ -133,7 +133,8 @@ def test_the_request_for_grpcurl_is_understood(folder: Path, target: str) -> Non
     request.audio.encoded = (folder / path).read_bytes()
     with grpc.insecure_channel(target) as channel:
         reply = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed(request)
-    assert len(reply.embedding.outputs[0].tensor.floats) == 192
+    (output,) = reply.embedding.outputs
+    assert len(output.tensor.floats) == output.space.dim > 0
 
 
 def settings(model: Any, prefix: str = "") -> Iterator[str]:

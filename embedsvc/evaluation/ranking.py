@@ -41,8 +41,8 @@ def mean_reciprocal_rank(
 def chance_at(k: int, candidates: int, relevant: int) -> float:
     """Probability that `k` of `candidates` drawn at random hold one of `relevant`.
 
-    >>> chance_at(1, 10, 2), chance_at(9, 10, 2)
-    (0.2, 1.0)
+    >>> chance_at(1, 4, 1), chance_at(9, 10, 2)
+    (0.25, 1.0)
     """
     k = min(k, candidates)
     return 1 - comb(candidates - relevant, k) / comb(candidates, k)
