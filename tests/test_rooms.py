@@ -22,9 +22,9 @@ FILES = sorted(
 FLOORS = (
     ("errors", "timing", "version", "v1"),
     ("types", "filters", "samples", "models"),
-    ("audio", "encoder", "index", "evaluation"),
-    ("settings", "telemetry", "wire", "training"),
-    ("batcher", "pipeline"),
+    ("audio", "encoder", "index"),
+    ("settings", "telemetry", "wire", "evaluation"),
+    ("batcher", "pipeline", "training"),
     ("service",),
     ("client",),
     ("cli", "testing", "__main__", "__init__"),

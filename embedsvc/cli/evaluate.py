@@ -1,8 +1,9 @@
-"""`embedsvc evaluate`: measure the service on labeled speech, through its own front door.
+"""`embedsvc evaluate`: measure the service, or a model, on labeled speech.
 
-`retrieval` indexes a set whose rows name language, speaker and group (equal groups say the same),
-asks for each recording what says the same in another language or by another speaker, and puts
-chance and mean cepstra beside what the model finds.
+`encoder` is in `evaluate_encoder`. `retrieval` goes through the front door of the service: it
+indexes a set whose rows name language, speaker and group (equal groups say the same), asks for
+each recording what says the same in another language or by another speaker, and puts chance and
+mean cepstra beside what the model finds.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from embedsvc import filters
-from embedsvc.cli import connection
+from embedsvc.cli import connection, evaluate_encoder
 from embedsvc.cli.index import Item, results, select
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.cli.search import condition
@@ -37,7 +38,7 @@ LANGUAGE_CODE = 3
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command and its flags."""
-    parser = commands.add_parser("evaluate", help="measure the service on labeled speech")
+    parser = commands.add_parser("evaluate", help="measure the service, or a model")
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     retrieval = what.add_parser("retrieval", help="is what says the same found?")
     retrieval.add_argument("index", type=Path, metavar="INDEX.tsv", help="beside its sound files")
@@ -52,7 +53,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     retrieval.add_argument("--pooling", choices=["mean", "mean_std", "max"])
     retrieval.add_argument("--projection", help="default: the model's choice; empty for none")
     connection.add_flags(retrieval)
-    parser.set_defaults(run=run)
+    retrieval.set_defaults(run=run)
+    evaluate_encoder.add(what)
 
 
 @dataclass(frozen=True)

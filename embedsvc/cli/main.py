@@ -15,12 +15,13 @@ from embedsvc.cli import (
     models,
     search,
     serve,
+    train,
 )
 from embedsvc.cli.output import say
 from embedsvc.errors import DataDirectoryInUse, EmbedsvcError
 from embedsvc.version import version
 
-COMMANDS = (serve, demo, embed, index, search, collections, models, evaluate, doctor, later)
+COMMANDS = (serve, demo, embed, index, search, collections, models, train, evaluate, doctor, later)
 
 
 def parser() -> argparse.ArgumentParser:

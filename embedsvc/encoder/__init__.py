@@ -2,6 +2,7 @@
 
 from embedsvc.encoder.checkpoints import Checkpoint, bundled, resolve
 from embedsvc.encoder.config import EncoderConfig
+from embedsvc.encoder.heads import PhoneHead, load_phone_head
 from embedsvc.encoder.model import Encoder, Plan
 from embedsvc.encoder.pooling import merge, normalize, pool
 from embedsvc.encoder.projections import Defaults, Projection, Projections
@@ -14,11 +15,13 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "Identity",
+    "PhoneHead",
     "Plan",
     "Projection",
     "Projections",
     "Recipe",
     "bundled",
+    "load_phone_head",
     "merge",
     "normalize",
     "pool",

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from embedsvc.encoder import resolve
 from tests.cli.program import Program, objects
 
 
@@ -29,7 +30,8 @@ def test_a_server_is_checked_from_outside(program: Program, target: str) -> None
     ended = program("doctor", "--target", target)
     assert ended.returncode == 0
     assert f"{target} is serving" in ended.stdout
-    assert "mini, 8 layers of 192" in ended.stdout
+    config = resolve("mini").config
+    assert f"mini, {config.num_hidden_layers} layers of {config.hidden_size}" in ended.stdout
 
 
 def test_a_server_that_is_not_there_is_a_fault(main: Program) -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embedsvc.encoder import Encoder, resolve
 from embedsvc.timing import frame_count
+from embedsvc.types import OutputSpec, Windowing
 from tests.cli.program import Program, objects
 
 
@@ -35,11 +37,16 @@ def test_without_a_server_the_service_runs_here(
     assert not list(temporary.iterdir())
 
 
+def default_dim() -> int:
+    """Dimensions of a vector when nothing else is asked for."""
+    return Encoder.load(resolve("mini")).plan(OutputSpec(), Windowing()).space.dim
+
+
 def test_people_get_a_table(main: Program, target: str, folder: Path) -> None:
     ended = main("embed", folder / "a.wav", "--target", target)
     assert ended.returncode == 0
     assert "a.wav" in ended.stdout
-    assert "256" in ended.stdout
+    assert str(default_dim()) in ended.stdout
     assert ended.stderr.startswith("space ")
 
 
@@ -70,7 +77,7 @@ def test_vectors_go_to_a_file_as_one_matrix(
     assert ended.returncode == 0
     assert f"wrote 2 to {output}" in ended.stderr
     with np.load(output, allow_pickle=False) as stored:
-        assert stored["vectors"].shape == (2, 256)
+        assert stored["vectors"].shape == (2, default_dim())
 
 
 def test_bad_files_are_named_and_the_others_done(

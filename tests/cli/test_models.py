@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from embedsvc.encoder import Encoder, resolve
 from tests.cli.program import Program, objects
 
 
@@ -7,14 +8,16 @@ def test_bundled_models_are_listed(main: Program) -> None:
     listed = main("models", "--json", "list")
     (mini,) = objects(listed)
     assert listed.stderr == ""
-    assert (mini["name"], mini["layers"], mini["dim"]) == ("mini", 8, 192)
+    config = resolve("mini").config
+    assert mini["name"] == "mini"
+    assert (mini["layers"], mini["dim"]) == (config.num_hidden_layers, config.hidden_size)
     assert len(mini["weights"]) == 64
 
 
 def test_a_model_is_shown_to_people(main: Program) -> None:
     shown = main("models", "show", "mini")
     assert shown.returncode == 0
-    assert "6,929,792" in shown.stdout
+    assert f"{Encoder.load(resolve('mini')).parameters:,}" in shown.stdout
 
 
 def test_a_model_has_its_card(main: Program) -> None:

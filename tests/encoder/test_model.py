@@ -207,18 +207,20 @@ def test_frames_have_no_projection(encoder: Encoder) -> None:
     assert caught.value.field == "projection"
 
 
-def test_the_bundled_model_gives_whitened_unit_vectors() -> None:
+def test_the_bundled_model_gives_projected_unit_vectors() -> None:
     mini = Encoder.load(resolve("mini"))
     mini.warm_up()
     plan = mini.plan(OutputSpec(), Windowing())
-    assert (plan.layer, plan.pooling) == (5, Pooling.MEAN_STD)
-    assert plan.space.projection.startswith("whitened:")
-    moments = mini.encode([utterance(80)], [Ask((5,), runs=((0, 80),))])[0].moments[5][0]
+    layer = mini.defaults.layer
+    assert (plan.layer, plan.pooling) == (layer, Pooling.MEAN_STD)
+    assert plan.space.projection.startswith(f"{mini.defaults.projection}:")
+    moments = mini.encode([utterance(80)], [Ask((layer,), runs=((0, 80),))])[0].moments[layer][0]
     vector = mini.finish(plan, moments)
-    assert vector.shape == (plan.space.dim,) == (256,)
+    assert vector.shape == (plan.space.dim,)
+    assert len(vector) < 2 * mini.dim
     np.testing.assert_allclose(np.linalg.norm(vector), 1, rtol=1e-6)
     plain = mini.finish(mini.plan(OutputSpec(projection="", normalize=False), Windowing()), moments)
-    assert plain.shape == (384,)
+    assert plain.shape == (2 * mini.dim,)
     assert plan.projection is not None
     np.testing.assert_allclose(
         plan.projection(plain) / np.linalg.norm(plan.projection(plain)), vector, atol=1e-6
@@ -228,10 +230,10 @@ def test_the_bundled_model_gives_whitened_unit_vectors() -> None:
 def test_the_default_projection_gives_way_where_it_does_not_fit() -> None:
     mini = Encoder.load(resolve("mini"))
     assert mini.plan(OutputSpec(pooling=Pooling.NONE), Windowing()).projection is None
-    assert mini.plan(OutputSpec(pooling=Pooling.MAX), Windowing()).space.dim == 192
-    assert mini.plan(OutputSpec(layer=2), Windowing()).projection is None
-    assert mini.plan(OutputSpec(pooling=Pooling.MEAN), Windowing()).space.dim == 128
-    with pytest.raises(InvalidArgument, match="there are: `whitened`"):
+    assert mini.plan(OutputSpec(pooling=Pooling.MAX), Windowing()).space.dim == mini.dim
+    assert mini.plan(OutputSpec(layer=1), Windowing()).projection is None
+    assert mini.plan(OutputSpec(pooling=Pooling.MEAN), Windowing()).projection is not None
+    with pytest.raises(InvalidArgument, match=f"there are: .*`{mini.defaults.projection}`"):
         mini.plan(OutputSpec(projection="other"), Windowing())
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedsvc.evaluation import mfcc_vector
+from embedsvc.evaluation import mfcc_delta_vector, mfcc_vector
 from embedsvc.types import Floats
 
 
@@ -46,3 +46,14 @@ def test_loudness_changes_the_first_coefficient_only() -> None:
     mel = log_mel(60)
     change = mfcc_vector(mel + np.float32(2)) - mfcc_vector(mel)
     np.testing.assert_allclose(change, [2 * np.sqrt(80), *[0] * 39], atol=1e-4)
+
+
+def test_changes_follow_the_mean_and_deviation() -> None:
+    log_mel = np.random.default_rng(0).standard_normal((30, 80)).astype(np.float32)
+    vector = mfcc_delta_vector(log_mel)
+    assert vector.shape == (80,)
+    assert vector.dtype == np.float32
+    np.testing.assert_array_equal(vector[:40], mfcc_vector(log_mel))
+    steady = mfcc_delta_vector(np.repeat(log_mel[:1], 5, axis=0))
+    np.testing.assert_allclose(steady[20:], 0, atol=1e-6)
+    assert mfcc_delta_vector(log_mel[:1]).shape == (80,)
