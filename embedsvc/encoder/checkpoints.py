@@ -20,6 +20,7 @@ HUB_FILES = (
     "*.safetensors.index.json",
     "preprocessor_config.json",
     "embedsvc.json",
+    "heads.json",
 )
 
 

@@ -78,7 +78,7 @@ def _shared(
 ) -> tuple[Places, Places]:
     """Places of the clips of either language whose sentence the other has too."""
     first, second = (np.flatnonzero(languages == language) for language in pair)
-    both = set(groups[first]) & set(groups[second])
+    both = set(groups[first]) & set(groups[second]) - {""}
     keep = np.array([group in both for group in groups], dtype=bool)
     return first[keep[first]], second[keep[second]]
 

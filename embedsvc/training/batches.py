@@ -85,8 +85,9 @@ class Sampler:
         if shelf.real:
             wanted = min(random.binomial(count, self._mix.real), count - len(chosen))
             chosen.extend(shelf.real.draw(random) for _ in range(wanted))
-        if shelf.synthetic:
-            chosen.extend(shelf.synthetic.draw(random) for _ in range(count - len(chosen)))
+        rest = shelf.synthetic or shelf.real
+        assert rest is not None
+        chosen.extend(rest.draw(random) for _ in range(count - len(chosen)))
         return shelf.width, np.array(chosen[:count], np.int64)
 
 

@@ -35,6 +35,8 @@ def build(run: Run, corpus: Corpus, output: Output, directory: Path) -> None:
         "projection": output.projection,
     }
     (directory / "embedsvc.json").write_text(json.dumps(defaults) + "\n", encoding="utf-8")
+    for path in directory.glob("*.safetensors"):
+        path.chmod(0o644)  # they are written for their owner alone
     found = record(run, corpus)
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     (directory / RECORD).write_text(text, encoding="utf-8")

@@ -66,8 +66,26 @@ def _silent(record: Mapping[str, Any]) -> None:
 def _work(
     corpus_path: Path, out: Path, recipe: Recipe, limits: Limits, report: Report, team: Team
 ) -> None:
-    torch.set_num_threads(limits.threads)
+    with _arithmetic(limits.threads):
+        _train(corpus_path, out, recipe, limits, report, team)
+
+
+@contextmanager
+def _arithmetic(threads: int) -> Iterator[None]:
+    """So many threads, and numbers too small to matter taken as 0, which is much faster."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
+
+
+def _train(
+    corpus_path: Path, out: Path, recipe: Recipe, limits: Limits, report: Report, team: Team
+) -> None:
     corpus = Corpus.open(corpus_path)
     learnt = [clip for clip in corpus.clips if not is_kept(clip)]
     inventory = Inventory.of(clip.phones for clip in learnt)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +49,12 @@ def test_both_directions_count_alike() -> None:
     assert one.name == other.name == "eng-deu"
     for kind, value in one.values.items():
         assert other.values[kind] == pytest.approx(value)
+
+
+def test_clips_of_no_group_are_not_taken_for_the_same_sentence() -> None:
+    rows = [*rows_of("spa", 6), *rows_of("por", 6)]
+    rows += [replace(row, group="") for row in rows]
+    random = np.random.default_rng(0).standard_normal((24, 5)).astype(np.float32)
+    pair, _ = translations.measure(clips_of(rows, random))
+    assert pair.counts["queries"] == 12
+    assert pair.chance == pytest.approx(1 / 6)

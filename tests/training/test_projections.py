@@ -1,27 +1,29 @@
 """What pooled vectors go through before they are compared."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from embedsvc.training.projections import SHRINKAGE, discriminate, whiten
 from embedsvc.types import Floats
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def vectors(seed: int, count: int = 400, size: int = 12) -> Floats:
     random = np.random.default_rng(seed)
     mixing: NDArray[np.float64] = random.normal(size=(size, size))
     mixed: NDArray[np.float64] = random.normal(size=(count, size)) @ mixing + 5
-    values: Floats = mixed.astype(np.float32)
-    return values
+    return np.asarray(mixed, np.float32)
 
 
 def applied(parts: tuple[Floats, Floats, Floats], values: Floats) -> Floats:
     mean, scale, matrix = parts
-    result: Floats = ((values - mean) * scale) @ matrix
-    return result
+    return np.asarray(((values - mean) * scale) @ matrix, np.float32)
 
 
 @given(st.integers(0, 500), st.integers(2, 12))
