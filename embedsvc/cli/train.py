@@ -52,13 +52,15 @@ def _mini(chosen: argparse.Namespace) -> int:
     from embedsvc.training.trainer import Limits, train
 
     recipe = read_recipe(chosen.config or shipped("mini"), _changes(chosen.set))
+    cores = len(os.sched_getaffinity(0))
+    processes = chosen.processes
+    if processes is None:
+        processes = cores if chosen.device == "cpu" else 1
+    limits = Limits(chosen.device, processes, max(1, cores // max(1, processes)), chosen.minutes)
     corpus, run = chosen.out / "corpus", Run(chosen.out / "run")
     if not (corpus / "manifest.json").exists():
         _prepare(chosen, corpus)
     if not run.is_finished(recipe.schedule.steps):
-        cores = len(os.sched_getaffinity(0))
-        processes = chosen.processes or (cores if chosen.device == "cpu" else 1)
-        limits = Limits(chosen.device, processes, max(1, cores // processes), chosen.minutes)
         train(corpus, run.folder, recipe, limits, _as_json if chosen.json else _as_text)
         if not run.is_finished(recipe.schedule.steps):
             say("stopped and kept; call it again to go on")

@@ -73,7 +73,7 @@ class Encoder:
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        place = _device(device)
+        place = usable_device(device)
         config = checkpoint.config
         layers = config.num_hidden_layers
         projections = read_projections(checkpoint.directory, config.hidden_size, layers)
@@ -183,8 +183,11 @@ class Encoder:
                     raise ValueError(f"`layers` must be from 0 to {self.layers}, not {layer}")
 
 
-def _device(name: str) -> torch.device:
-    """A device that is there; full precision on it, as on the processor."""
+def usable_device(name: str) -> torch.device:
+    """A device that is there; full precision on it, as on the processor.
+
+    Raises `InvalidArgument` for a name that means none, `FailedPrecondition` without a GPU.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -6,6 +6,7 @@ holds follows from the seed, its number and the rank of the process alone: a run
 goes on as if it had not been.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ KNOT = 40
 UNKNOWN = -1
 """Label of a frame whose phone is not known."""
 
+MANNERS = 3
+"""Numbers that tell how a clip is said (see `Clip.manner`)."""
+
 
 @dataclass(frozen=True)
 class Mix:
@@ -51,7 +55,8 @@ class Mix:
 class Batch:
     """Clips of one width: mel (B, 2T, 80), labels (B, T), and a number of each clip otherwise.
 
-    `groups` is equal for clips of the same text; `phones` lists the labels of those clips whose
+    `groups` is equal for clips of the same text, `voices` for those of the same speaker; `manners`
+    (B, 3) are not numbers where nothing is known. `phones` lists the labels of those clips whose
     phones are known without their times, and is empty for the others.
     """
 
@@ -59,6 +64,8 @@ class Batch:
     labels: Tensor
     languages: Tensor
     groups: Tensor
+    voices: Tensor
+    manners: Tensor
     real: Tensor
     phones: tuple[tuple[int, ...], ...]
 
@@ -101,6 +108,8 @@ class Material:
     lengths: Tensor
     languages: Tensor
     groups: Tensor
+    voices: Tensor
+    manners: Tensor  # (clips, 3)
     real: Tensor
     phones: tuple[tuple[int, ...], ...]
 
@@ -110,24 +119,24 @@ class Material:
     ) -> "Material":
         """Material of a corpus; features stay on disk, mapped, when the device is the CPU."""
         clips = corpus.clips
-        number = {language: index for index, language in enumerate(languages)}
-        groups: dict[str, int] = {}
-        for clip in clips:
-            groups.setdefault(clip.group or f"#{clip.begin}", len(groups))
         mel = torch.from_numpy(corpus.features)
+        unknown = (math.nan,) * MANNERS
+        on_device = {
+            "labels": torch.from_numpy(frame_labels(clips, inventory, len(mel))),
+            "begins": torch.tensor([clip.begin for clip in clips]),
+            "lengths": torch.tensor([clip.frames for clip in clips]),
+            "languages": torch.tensor([languages.index(clip.language) for clip in clips]),
+            "groups": _numbered(clip.group or f"#{clip.begin}" for clip in clips),
+            "voices": _numbered(map(speaker_of, clips)),
+            "manners": torch.tensor([clip.manner or unknown for clip in clips]),
+            "real": torch.tensor([not clip.synthesizer for clip in clips]),
+        }
         return cls(
             mel=mel if device.type == "cpu" else mel.to(device),
-            labels=torch.from_numpy(frame_labels(clips, inventory, len(mel))).to(device),
-            begins=torch.tensor([clip.begin for clip in clips]).to(device),
-            lengths=torch.tensor([clip.frames for clip in clips]).to(device),
-            languages=torch.tensor([number[clip.language] for clip in clips]).to(device),
-            groups=torch.tensor([groups[clip.group or f"#{clip.begin}"] for clip in clips]).to(
-                device
-            ),
-            real=torch.tensor([not clip.synthesizer for clip in clips]).to(device),
             phones=tuple(
                 () if clip.times else tuple(inventory.encode(clip.phones)) for clip in clips
             ),
+            **{name: each.to(device) for name, each in on_device.items()},
         )
 
     def batch(self, width: int, chosen: Numbers, random: torch.Generator) -> Batch:
@@ -146,6 +155,8 @@ class Material:
             labels=labels,
             languages=self.languages[which],
             groups=self.groups[which],
+            voices=self.voices[which],
+            manners=self.manners[which],
             real=self.real[which],
             phones=tuple(
                 self.phones[clip] if known else ()
@@ -169,6 +180,14 @@ class Material:
         return offsets.double()[:, None] + steps.double() * (spans - 1).double()[:, None]
 
 
+def speaker_of(clip: Clip) -> str:
+    """Who speaks; a variant of a synthesizer's voices is the same speaker in all languages."""
+    _, variant, name = clip.voice.partition("+")
+    if clip.synthesizer and not variant and "/" in clip.voice:
+        name = "plain"
+    return f"{clip.synthesizer or clip.corpus}/{name or clip.voice}"
+
+
 def frame_labels(clips: Iterable[Clip], inventory: Inventory, frames: int) -> NDArray[np.int16]:
     """Phone label of each mel frame (N,): 0 for silence, `UNKNOWN` where no times are known."""
     labels = np.full(frames, UNKNOWN, np.int16)
@@ -181,6 +200,12 @@ def frame_labels(clips: Iterable[Clip], inventory: Inventory, frames: int) -> ND
             for label in inventory.encode((phone,)) if phone else ():
                 here[begin:end] = label
     return labels
+
+
+def _numbered(names: Iterable[str]) -> Tensor:
+    """A number for each name, equal for equal ones, in the order they come."""
+    numbers: dict[str, int] = {}
+    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
 
 
 @dataclass(frozen=True)

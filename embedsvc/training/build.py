@@ -1,6 +1,7 @@
 """The model directory of a run: checkpoint, heads, projections, defaults, and a record."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.numpy import save_file
@@ -38,6 +39,7 @@ def build(run: Run, corpus: Corpus, output: Output, directory: Path) -> None:
     for path in directory.glob("*.safetensors"):
         path.chmod(0o644)  # they are written for their owner alone
     found = record(run, corpus)
+    found["recipe"] = {**found["recipe"], "output": asdict(output)}
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     (directory / RECORD).write_text(text, encoding="utf-8")
     (directory / CURVES).write_text(curves(found), encoding="utf-8")

@@ -21,6 +21,7 @@ FEATURES, CLIPS, MANIFEST = "features.f16", "clips.jsonl", "manifest.json"
 BINS = 80
 FRAME_BYTES = BINS * 2
 _BLOCK = 1 << 24
+_SEQUENCES = ("phones", "times", "manner")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Clip:
     `corpus` is "synthetic" or the name of a set of real speech, `synthesizer` is "" for a person,
     `language` an ISO 639-3 code without region, and clips of one `group` say the same. `times` are
     frames from `begin` where each phone begins, then where the last ends; a pause is a phone "".
-    Both are empty when unknown; `phones` may be known without times.
+    Both are empty when unknown; `phones` may be known without times. `manner` is how fast, high and
+    lively a synthesizer was told to speak, each from 0 to 1; empty when it was not.
     """
 
     corpus: str
@@ -43,6 +45,7 @@ class Clip:
     frames: int
     phones: tuple[str, ...] = ()
     times: tuple[int, ...] = ()
+    manner: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def read_clips(path: Path) -> Iterator[Clip]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            yield Clip(**{**row, "phones": tuple(row["phones"]), "times": tuple(row["times"])})
+            yield Clip(**row | {name: tuple(row.get(name, ())) for name in _SEQUENCES})
 
 
 def line_of(clip: Clip) -> str:

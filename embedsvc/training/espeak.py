@@ -46,6 +46,11 @@ class Voice:
         """What espeak-ng calls the voice with its variant."""
         return f"{self.name}+{self.variant}" if self.variant else self.name
 
+    @property
+    def manner(self) -> tuple[float, float, float]:
+        """How fast, high and lively it speaks, each about from 0 to 1."""
+        return round(self.rate / 300, 3), round(self.pitch / 100, 3), round(self.range / 100, 3)
+
 
 @dataclass(frozen=True)
 class Spoken:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from embedsvc.encoder.config import MODEL_TYPE, EncoderConfig
 from embedsvc.errors import FailedPrecondition
+from embedsvc.training.objectives import Layers
 from embedsvc.training.recipe import Shape
 from embedsvc.training.state import Run
 
@@ -54,7 +55,7 @@ def export(run: Run, directory: Path) -> None:
     if saved is None:
         raise FailedPrecondition(f"`RUN` must have kept a state: {run.folder}")
     plan = run.plan()
-    shape = Shape(**plan.recipe["model"])
+    shape, taught = Shape(**plan.recipe["model"]), Layers(**plan.recipe["layers"])
     directory.mkdir(parents=True, exist_ok=True)
     _json(directory / "config.json", config_json(shape.config()))
     _json(directory / "preprocessor_config.json", _PREPROCESSOR)
@@ -63,7 +64,7 @@ def export(run: Run, directory: Path) -> None:
     )
     heads = {f"phones.{name}": each for name, each in _part(saved.model, _PHONES).items()}
     save_file(heads, directory / "heads.safetensors", metadata={"format": "pt"})
-    labels = {"layer": shape.phone_layer, "labels": list(plan.phones)}
+    labels = {"layer": taught.phones, "labels": list(plan.phones)}
     _json(directory / "heads.json", {"phones": labels})
 
 

@@ -40,7 +40,7 @@ from embedsvc.training.utterances import (
     random_voice,
 )
 
-PROBE_CLIPS = 40
+PROBE_CLIPS = 160
 DEV_CLIPS = 14
 PARALLEL_LANGUAGES = (
     "eng", "deu", "nld", "spa", "por", "ita", "fra", "rus", "ukr", "ces", "slk", "hin", "urd",

@@ -2,8 +2,9 @@
 
 - phones: which phone each frame is in, where their times are known; and, by connectionist temporal
   classification (Graves et al. 2006), which phones a clip has where only these are known.
-- language: of a clip, from the mean and deviation of a middle layer.
+- language: of a clip, from the mean and deviation of a layer.
 - content: clips of the same text closer than others (van den Oord et al. 2018, InfoNCE).
+- voice: who speaks, and how fast, high and lively; what the other objectives would forget.
 - codes: what was hidden, as the nearest of random code vectors (Chiu et al. 2022, BEST-RQ).
 """
 
@@ -13,10 +14,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the usual name
 from torch import Tensor, nn
 
-from embedsvc.training.batches import UNKNOWN, Batch
+from embedsvc.training.batches import MANNERS, UNKNOWN, Batch
 
 TEMPERATURE = 0.07
 CODE_SIZE = 16
+MANNER_DEVIATION = 0.2
+"""About that of what synthesizers are told (see `Clip.manner`)."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +27,53 @@ class Weights:
     """How much each objective counts; nothing is computed for one that does not."""
 
     phones: float = 1.0
-    early_phones: float = 0.0
     ctc: float = 0.05
     language: float = 0.1
     content: float = 0.1
+    voice: float = 0.05
     codes: float = 0.1
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which layer each objective teaches, from 1; codes are those of the last."""
+
+    phones: int = 6
+    language: int = 4
+    content: int = 4
+    voice: int = 3
 
 
 @dataclass(frozen=True)
 class Layout:
     """Layers that are taught, and sizes of what is told apart."""
 
-    phone_layer: int
-    early_layer: int
-    pooled_layer: int
+    layers: Layers
     phones: int
     languages: int
+    voices: int
     content: int = 128
     codebooks: int = 4
     codes: int = 512
+
+
+class PooledHead(nn.Module):
+    """A map of the mean and deviation over time of a layer's states."""
+
+    def __init__(self, hidden_size: int, layer: int, outputs: int) -> None:
+        super().__init__()
+        self.layer = layer
+        # Batch normalization: after layer normalization a large part stays the same for all
+        # clips, and a language was found half as often.
+        self.norm = nn.BatchNorm1d(2 * hidden_size)
+        self.linear = nn.Linear(2 * hidden_size, outputs)
+
+    def forward(self, layers: list[Tensor]) -> Tensor:
+        """Outputs (B, N) of hidden states (B, T, C)."""
+        states = layers[self.layer].float()
+        spread = (states.var(dim=1, unbiased=False) + 1e-5).sqrt()
+        mapped: Tensor = self.linear(self.norm(torch.cat((states.mean(dim=1), spread), dim=-1)))
+        return mapped
 
 
 class Heads(nn.Module):
@@ -51,21 +82,18 @@ class Heads(nn.Module):
     def __init__(self, hidden_size: int, layout: Layout) -> None:
         super().__init__()
         self.layout = layout
+        layers = layout.layers
         self.phones = nn.Linear(hidden_size, layout.phones)
-        self.early_phones = nn.Linear(hidden_size, layout.phones)
-        # Batch normalization: after layer normalization a large part stays the same for all
-        # clips, and a language was found half as often.
-        self.pooled_norm = nn.BatchNorm1d(2 * hidden_size)
-        self.language = nn.Linear(2 * hidden_size, layout.languages)
-        self.content = nn.Linear(2 * hidden_size, layout.content)
+        self.language = PooledHead(hidden_size, layers.language, layout.languages)
+        self.content = PooledHead(hidden_size, layers.content, layout.content)
+        self.voice = PooledHead(hidden_size, layers.voice, layout.voices)
+        self.manner = PooledHead(hidden_size, layers.voice, MANNERS)
         self.codes = nn.Linear(hidden_size, layout.codebooks * layout.codes)
 
-    def pooled(self, states: Tensor) -> Tensor:
-        """Mean and deviation over time, normalized over the batch: (B, 2C) of states (B, T, C)."""
-        states = states.float()
-        spread = (states.var(dim=1, unbiased=False) + 1e-5).sqrt()
-        normal: Tensor = self.pooled_norm(torch.cat((states.mean(dim=1), spread), dim=-1))
-        return normal
+    def phone_scores(self, layers: list[Tensor]) -> Tensor:
+        """Scores (B, T, phones) before the softmax."""
+        scores: Tensor = self.phones(layers[self.layout.layers.phones]).float()
+        return scores
 
 
 class Quantizer(nn.Module):
@@ -92,24 +120,21 @@ class Quantizer(nn.Module):
 def losses(layers: list[Tensor], heads: Heads, batch: Batch, weights: Weights) -> dict[str, Tensor]:
     """Loss of each objective that counts and has something to learn from in this batch."""
     found: dict[str, Tensor] = {}
-    states = layers[heads.layout.phone_layer]
-    scores = heads.phones(states).float()
+    scores = heads.phone_scores(layers)
     known = batch.labels != UNKNOWN
     if known.any():
         found["phones"] = F.cross_entropy(scores[known], batch.labels[known])
-        if weights.early_phones:
-            early = heads.early_phones(layers[heads.layout.early_layer]).float()
-            found["early_phones"] = F.cross_entropy(early[known], batch.labels[known])
     if weights.ctc and any(batch.phones):
         found["ctc"] = _ctc(scores, batch)
-    if weights.language or weights.content:
-        pooled = heads.pooled(layers[heads.layout.pooled_layer])
-        if weights.language:
-            found["language"] = F.cross_entropy(heads.language(pooled), batch.languages)
-        if weights.content:
-            content = _content(F.normalize(heads.content(pooled), dim=-1), batch.groups)
-            if content is not None:
-                found["content"] = content
+    if weights.language:
+        found["language"] = F.cross_entropy(heads.language(layers), batch.languages)
+    if weights.content:
+        content = _content(F.normalize(heads.content(layers), dim=-1), batch.groups)
+        if content is not None:
+            found["content"] = content
+    if weights.voice:
+        found["voice"] = F.cross_entropy(heads.voice(layers), batch.voices)
+        found["voice"] = found["voice"] + _manner(heads.manner(layers), batch.manners)
     return found
 
 
@@ -134,6 +159,14 @@ def _ctc(scores: Tensor, batch: Batch) -> Tensor:
     targets = targets.to(scores.device)
     total = F.ctc_loss(likely, targets, times, lengths, reduction="sum", zero_infinity=True)
     return total / int(lengths.sum())
+
+
+def _manner(found: Tensor, told: Tensor) -> Tensor:
+    """Squared error of what a synthesizer was told, in units of the usual deviation."""
+    known = told.isfinite().all(dim=1)
+    if not known.any():
+        return found.sum() * 0.0
+    return F.mse_loss(found[known], told[known] / MANNER_DEVIATION)
 
 
 def _content(vectors: Tensor, groups: Tensor) -> Tensor | None:

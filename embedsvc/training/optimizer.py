@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from embedsvc.training.arithmetic import fast_dtype
 from embedsvc.training.recipe import Schedule
 from embedsvc.training.team import Team
 
@@ -171,15 +172,15 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """Nearly the nearest matrix whose singular values are 1 (they come out at 0.7 to 1.2).
 
     Five Newton-Schulz steps with the coefficients of Jordan et al. 2024, chosen to be fast, not
-    exact.
+    exact; they bear bfloat16.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     turned: Tensor = matrix.T if tall else matrix
-    turned = turned / (turned.norm() + 1e-7)
+    turned = (turned / (turned.norm() + 1e-7)).to(fast_dtype(matrix.device))
     for _ in range(5):
         square = turned @ turned.T
         turned = 3.4445 * turned + (-4.7750 * square + 2.0315 * square @ square) @ turned
-    return turned.T if tall else turned
+    return (turned.T if tall else turned).to(matrix.dtype)
 
 
 def _adamw(parameters: Mapping[str, nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:

@@ -9,6 +9,7 @@ that was stopped goes on where it was.
 
 import argparse
 import json
+import math
 import shutil
 import sys
 from collections import Counter
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from embedsvc.errors import FailedPrecondition
+from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.training import corpus, espeak, recordings, speakers, synthetic, texts
 from embedsvc.training.languages import PIVOT, languages
 from embedsvc.training.shards import Made, Progress, Task, make_all
@@ -31,7 +32,7 @@ PIVOT_WEIGHT = 4.0
 FEW_WEIGHT = 0.6
 """Share of a language with few lines beside one with many: it repeats itself."""
 
-OTHER_SHARE = 0.1
+OTHER_SHARE = 0.128
 """Part of the hours that is left to other synthesizers, shared evenly by their voices."""
 
 SECONDS_A_CLIP = 2.6
@@ -40,13 +41,20 @@ SHARDS = "shards"
 
 @dataclass(frozen=True)
 class Plan:
-    """Where texts and recordings lie, and how much to make of them."""
+    """Where texts and recordings lie, and how much to make of them.
+
+    Raises `InvalidArgument` for hours that cannot be made.
+    """
 
     texts: Path
     speech: Path
     hours: float = 60.0
     workers: int = 2
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hours < math.inf:
+            raise InvalidArgument(f"`--hours` must be positive and finite, but is {self.hours}")
 
 
 def prepare(plan: Plan, out: Path, progress: Progress) -> dict[str, Any]:
@@ -68,8 +76,10 @@ def prepare(plan: Plan, out: Path, progress: Progress) -> dict[str, Any]:
     corpus.join([each.path for each in made if each.path], out)
     manifest = _manifest(plan, out, made, version)
     text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    whole = out / f".{corpus.MANIFEST}.new"
+    whole.write_text(text, encoding="utf-8")
+    whole.rename(out / corpus.MANIFEST)  # at once: a corpus with a manifest is complete
     shutil.rmtree(out / SHARDS)
-    (out / corpus.MANIFEST).write_text(text, encoding="utf-8")
     return manifest
 
 

@@ -11,7 +11,7 @@ from embedsvc.encoder.config import INPUT_SIZE, EncoderConfig
 from embedsvc.errors import InvalidArgument
 from embedsvc.training.augmentation import Chances
 from embedsvc.training.batches import Mix
-from embedsvc.training.objectives import Weights
+from embedsvc.training.objectives import Layers, Weights
 
 OPTIMIZERS = ("muon", "adamw")
 PROJECTIONS = ("whitened", "content")
@@ -21,7 +21,7 @@ Section = TypeVar("Section")
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of the encoder, and the layers that are taught."""
+    """Sizes of the encoder."""
 
     hidden_size: int = 192
     layers: int = 6
@@ -30,9 +30,6 @@ class Shape:
     convolution: int = 31
     left: int = 64
     right: int = 8
-    phone_layer: int = 6
-    early_layer: int = 3
-    pooled_layer: int = 4
 
     def config(self) -> EncoderConfig:
         """As the checkpoint will say it."""
@@ -97,6 +94,7 @@ class Recipe:
     """All that a model depends on but the corpus."""
 
     model: Shape = field(default_factory=Shape)
+    layers: Layers = field(default_factory=Layers)
     mix: Mix = field(default_factory=Mix)
     augmentation: Chances = field(default_factory=Chances)
     hiding: Hiding = field(default_factory=Hiding)
@@ -161,8 +159,7 @@ def _check(recipe: Recipe) -> None:
             f"`model.hidden_size` must be a multiple of {shape.heads} heads, "
             f"but is {shape.hidden_size}"
         )
-    taught = ("phone_layer", "early_layer", "pooled_layer")
-    layers = {f"model.{name}": getattr(shape, name) for name in taught}
+    layers = {f"layers.{name}": layer for name, layer in asdict(recipe.layers).items()}
     for name, layer in (layers | {"output.layer": recipe.output.layer}).items():
         if not 1 <= layer <= shape.layers:
             raise InvalidArgument(f"`{name}` must be from 1 to {shape.layers}, but is {layer}")

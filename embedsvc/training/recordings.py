@@ -11,17 +11,15 @@ from embedsvc.audio import Door, decode, log_mel
 from embedsvc.errors import EmbedsvcError, FailedPrecondition
 from embedsvc.timing import SAMPLE_RATE
 from embedsvc.training.corpus import Clip
-from embedsvc.training.espeak import Espeak, Voice, is_switched
-from embedsvc.training.languages import VOWELLESS, language_of
-from embedsvc.training.phones import timed
+from embedsvc.training.espeak import Espeak
+from embedsvc.training.languages import VOWELLESS
+from embedsvc.training.reading import read
 from embedsvc.training.shards import Job, ShardWriter
 
 LICENSE_CLASSES = frozenset({"permissive", "cc-by-sa"})
 INDEX = "index.tsv"
 MOST_SAMPLES = 12 * SAMPLE_RATE
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-TOKI_PONA = Voice("art/eo")
-"""Toki Pona is written with letters that sound as in Esperanto."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def make(job: Job, order: Order) -> None:
                 shard.counts["unreadable"] += 1
                 continue
             text = said(order.folder.name, row)
-            clip = _clip(order.folder.name, row, text, _phones(espeak, row["language"], text))
+            clip = _clip(order.folder.name, row, text, read(espeak, row["language"], text))
             shard.add(clip, log_mel(audio.samples[:MOST_SAMPLES]).astype(np.float16))
 
 
@@ -89,19 +87,6 @@ def said(name: str, row: dict[str, str]) -> str:
     if name == "ftm_letters_words":
         return transcript if row["label"] == "word" else ""
     return transcript
-
-
-def _phones(espeak: Espeak, language: str, text: str) -> tuple[str, ...]:
-    """Phones that espeak-ng would say, () when it does not speak the language."""
-    known = language_of(language)
-    voice = TOKI_PONA if language == "tok" else Voice(known.voices[0]) if known else None
-    if not text or voice is None:
-        return ()
-    spoken = espeak.speak(text, voice)
-    if is_switched(spoken):
-        return ()
-    bare = language.partition("-")[0]
-    return tuple(phone for phone in timed(spoken.phones, len(spoken.samples), bare).phones if phone)
 
 
 def _clip(name: str, row: dict[str, str], text: str, phones: tuple[str, ...]) -> Clip:

@@ -1,7 +1,8 @@
 """Voices of other synthesizers, so that a model does not learn the sound of one.
 
 Each is used when it is installed: Festival and Flite by their commands, Open JTalk as the module
-`pyopenjtalk`. Their output is free to use.
+`pyopenjtalk`, RHVoice as a library. Their output is free to use: of RHVoice, only voices are here
+whose makers say so.
 """
 
 # ruff: noqa: RUF001  # typographic punctuation looks like other letters, and must
@@ -20,14 +21,24 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
-from embedsvc.training.espeak import Spoken
+from embedsvc.training import rhvoice
+from embedsvc.training.espeak import Espeak, Spoken
+from embedsvc.training.reading import read
+from embedsvc.training.rendering import AUDIBLE
 from embedsvc.training.utterances import Utterance, tidy
 
-FESTIVAL, FLITE, OPEN_JTALK = "festival", "flite", "open-jtalk"
+FESTIVAL, FLITE, OPEN_JTALK, RHVOICE = "festival", "flite", "open-jtalk", "rhvoice"
+UNTIMED = frozenset({OPEN_JTALK, RHVOICE})
+"""Programs that do not tell when a phone begins: those of an utterance are only in order."""
+
 MODULE = "pyopenjtalk"
 VOICES = Path("/usr/share/festival/voices")
 """Where Debian puts the voices of Festival, in a folder for each language."""
+
+READERS = {"Slt": "gmw/en-US", "Letícia-F123": "roa/pt-BR"}
+"""Voices of espeak-ng with the accent of a voice of RHVoice, where it is not the first."""
 
 USUAL_RATE = 190
 """Words a minute that stand for the voice's own speed."""
@@ -66,6 +77,9 @@ def version(speaker: Speaker) -> str:
     """Version of the program, "" when it or the voice is not installed."""
     if speaker.program == OPEN_JTALK:
         return _module_version()
+    if speaker.program == RHVOICE:
+        engine = rhvoice.engine()
+        return engine.version if engine and speaker.name in engine.voices else ""
     if shutil.which(speaker.program) is None:
         return ""
     if speaker.program == FLITE:
@@ -81,9 +95,10 @@ def speak(speaker: Speaker, utterances: Sequence[Utterance]) -> Iterator[Spoken 
     Rate and pitch of the utterance's voice make it faster or slower, and higher or lower.
     """
     texts = [_sayable(utterance.text, speaker.encoding) for utterance in utterances]
-    if speaker.program == OPEN_JTALK:
+    if speaker.program in UNTIMED:
+        one = _by_open_jtalk if speaker.program == OPEN_JTALK else _by_rhvoice
         for text, utterance in zip(texts, utterances, strict=True):
-            yield _by_open_jtalk(speaker, text, utterance) if text else None
+            yield one(speaker, text, utterance) if text else None
         return
     with TemporaryDirectory() as folder:
         by = _by_festival if speaker.program == FESTIVAL else _by_flite
@@ -173,11 +188,31 @@ def _by_open_jtalk(speaker: Speaker, text: str, utterance: Utterance) -> Spoken 
     module = importlib.import_module(MODULE)
     wave, rate = module.tts(text, speed=1 / _stretch(utterance))
     samples = np.clip(wave, -(2**15), 2**15 - 1).astype(np.int16)
-    names = module.g2p(text).split()
-    # When each begins is not told: they are only kept in order.
-    order = [(len(samples) * number // len(names), name) for number, name in enumerate(names)]
-    phones = _in_ipa(speaker, order)
+    phones = _in_ipa(speaker, _in_order(samples, module.g2p(text).split()))
     return Spoken(samples, round(rate * _pitch_factor(utterance)), phones)
+
+
+def _by_rhvoice(speaker: Speaker, text: str, utterance: Utterance) -> Spoken | None:
+    engine = rhvoice.engine()
+    if engine is None or speaker.name not in engine.voices:
+        return None
+    speed, pitch = 1 / _stretch(utterance), _pitch_factor(utterance)
+    samples, rate = engine.speak(text, speaker.name, speed, pitch)
+    if not len(samples):
+        return None
+    phones = read(Espeak(), speaker.language, text, READERS.get(speaker.name, ""))
+    return Spoken(samples, rate, _in_order(samples, phones))
+
+
+def _in_order(samples: NDArray[np.int16], names: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """Names evenly over what is heard: one that began in silence would be cut away with it."""
+    loud = np.flatnonzero(np.abs(samples.astype(np.float32)) > AUDIBLE * 2**15)
+    if not len(loud):
+        return ()
+    first, last = int(loud[0]), int(loud[-1])
+    return tuple(
+        (first + (last - first) * number // len(names), name) for number, name in enumerate(names)
+    )
 
 
 def _run(command: Sequence[str], folder: Path) -> str:

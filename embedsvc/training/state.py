@@ -81,7 +81,8 @@ class Run:
         final = self.folder / f"step-{progress.step:06}"
         folder = self.folder / f".{final.name}"
         if team.rank == 0:
-            shutil.rmtree(folder, ignore_errors=True)
+            for half in self.folder.glob(".step-*"):
+                shutil.rmtree(half)
             folder.mkdir()
             save_file(_own(model), folder / "model.safetensors")
             _write(folder / "state.json", json.dumps(asdict(progress)))

@@ -7,7 +7,7 @@ from embedsvc.training.corpus import Clip
 from embedsvc.training.espeak import Espeak, Spoken
 from embedsvc.training.rendering import Fault, Sound, render
 from embedsvc.training.shards import Job, ShardWriter
-from embedsvc.training.speakers import OPEN_JTALK, Speaker, speak
+from embedsvc.training.speakers import UNTIMED, Speaker, speak
 from embedsvc.training.utterances import Pool, Utterance, plan
 
 CORPUS = "synthetic"
@@ -76,7 +76,8 @@ def make_other(job: Job, order: OtherOrder) -> None:
             if job.is_left_out(number):
                 continue
             for utterance, spoken in zip(batch, speak(order.speaker, batch), strict=True):
-                _add_other(shard, order, utterance, spoken)
+                if shard.seconds < order.seconds:
+                    _add_other(shard, order, utterance, spoken)
 
 
 def _add_other(
@@ -86,7 +87,7 @@ def _add_other(
     if isinstance(sound, Fault):
         shard.counts[sound] += 1
         return
-    untimed = order.speaker.program == OPEN_JTALK
+    untimed = order.speaker.program in UNTIMED
     phones = tuple(phone for phone in sound.phones.phones if phone or not untimed)
     clip = Clip(
         corpus=CORPUS,
@@ -115,4 +116,5 @@ def _clip(utterance: Utterance, order: Order, sound: Sound) -> Clip:
         frames=0,
         phones=sound.phones.phones,
         times=sound.phones.times,
+        manner=utterance.voice.manner,
     )

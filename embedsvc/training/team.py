@@ -13,8 +13,13 @@ from pathlib import Path
 import torch.distributed as dist
 from torch import Tensor
 
+from embedsvc.errors import Unavailable
+
 _TRIM, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 """Numbers of mallopt(3)."""
+
+_NOTICE = 1.0
+"""Seconds after which the end of a process whose line closed is known."""
 
 _GRACE = 10.0
 """Seconds that the others have to end after the first has."""
@@ -73,6 +78,15 @@ def together(size: int, meeting: Path, lead: Work, others: Work) -> None:
         process.start()
     try:
         _enter(Team(0, size), meeting, lead)
+    except RuntimeError as error:
+        # All that is heard of another process that was killed is that its line is closed.
+        for process in processes:
+            process.join(timeout=_NOTICE)
+        if any((process.exitcode or 0) < 0 for process in processes):
+            raise Unavailable(
+                "a process of the training was killed; what was last kept is there to go on from"
+            ) from error
+        raise
     finally:
         for process in processes:
             # One that is not done when we are waits for us in vain.

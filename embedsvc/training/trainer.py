@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from embedsvc.errors import FailedPrecondition
+from embedsvc.encoder.model import usable_device
+from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.timing import to_seconds
+from embedsvc.training.arithmetic import autocast, on_threads
 from embedsvc.training.augmentation import augment, mask_bins, normalize, spans
 from embedsvc.training.batches import Batch, Material, Sampler
 from embedsvc.training.corpus import Corpus
@@ -39,12 +41,22 @@ Report = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """Where and for how long a part of a run may go on."""
+    """Where and for how long a part of a run may go on.
+
+    Raises `InvalidArgument` or `FailedPrecondition` for what cannot be.
+    """
 
     device: str = "cpu"
     processes: int = 1
     threads: int = 1
     minutes: float = math.inf
+
+    def __post_init__(self) -> None:
+        usable_device(self.device)
+        if self.processes < 1:
+            raise InvalidArgument(f"`--processes` must be at least 1, but is {self.processes}")
+        if not self.minutes >= 0:
+            raise InvalidArgument(f"`--minutes` must not be negative, but is {self.minutes}")
 
 
 def train(corpus: Path, out: Path, recipe: Recipe, limits: Limits, report: Report) -> None:
@@ -66,21 +78,8 @@ def _silent(record: Mapping[str, Any]) -> None:
 def _work(
     corpus_path: Path, out: Path, recipe: Recipe, limits: Limits, report: Report, team: Team
 ) -> None:
-    with _arithmetic(limits.threads):
+    with on_threads(limits.threads):
         _train(corpus_path, out, recipe, limits, report, team)
-
-
-@contextmanager
-def _arithmetic(threads: int) -> Iterator[None]:
-    """So many threads, and numbers too small to matter taken as 0, which is much faster."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(before)
 
 
 def _train(
@@ -91,13 +90,18 @@ def _train(
     inventory = Inventory.of(clip.phones for clip in learnt)
     languages = sorted({clip.language for clip in corpus.clips})
     run = Run(out)
-    plan = Plan(recipe.as_dict(), corpus.digest, inventory.labels, languages, team.size)
+    # What is fitted on the encoder afterwards may change without training it again.
+    taught = {name: part for name, part in recipe.as_dict().items() if name != "output"}
+    plan = Plan(taught, corpus.digest, inventory.labels, languages, team.size)
     if team.rank == 0:
         run.claim(plan)
     team.wait()
     device = torch.device(limits.device)
     material = Material.of(corpus, inventory, languages, device)
-    trainer = Trainer(recipe, material, corpus, (len(inventory.labels), len(languages)), team)
+    layout = Layout(
+        recipe.layers, len(inventory.labels), len(languages), int(material.voices.max()) + 1
+    )
+    trainer = Trainer(recipe, material, corpus, layout, team)
     trainer.run(run, limits.minutes, report)
 
 
@@ -105,14 +109,13 @@ class Trainer:
     """One process of a training."""
 
     def __init__(
-        self, recipe: Recipe, material: Material, corpus: Corpus, sizes: tuple[int, int], team: Team
+        self, recipe: Recipe, material: Material, corpus: Corpus, layout: Layout, team: Team
     ) -> None:
         self._recipe, self._material, self._team = recipe, material, team
         self._device = material.begins.device
         shape, seed = recipe.model, recipe.schedule.seed
         torch.manual_seed(seed)
         self.encoder = TrainableEncoder(shape.config())
-        layout = Layout(shape.phone_layer, shape.early_layer, shape.pooled_layer, *sizes)
         self.heads = Heads(shape.hidden_size, layout)
         self._quantizer = Quantizer(shape.config().feature_projection_input_dim, layout, seed)
         self._whole = nn.ModuleDict({"encoder": self.encoder, "heads": self.heads})
@@ -187,6 +190,7 @@ class Trainer:
             ctc=part * weights.ctc,
             language=part * weights.language,
             content=part * weights.content,
+            voice=part * weights.voice,
             codes=part * weights.codes,
         )
 
@@ -197,7 +201,7 @@ class Trainer:
         shape = (features.shape[0], features.shape[1])
         hidden = spans(shape, hiding.share, hiding.longest, random, self._device)
         shown = mask_bins(features, self._recipe.augmentation, random)
-        with self._autocast():
+        with autocast(self._device):
             layers = self.encoder(shown, hidden)
             found = losses(layers, self.heads, batch, weights)
             if weights.codes and hidden.any():
@@ -206,13 +210,8 @@ class Trainer:
         total = torch.stack([getattr(weights, name) * loss for name, loss in found.items()]).sum()
         return total, {name: float(loss.detach()) for name, loss in found.items()}
 
-    def _autocast(self) -> torch.autocast:
-        """bfloat16 where the machine computes with it; elsewhere it is only slower."""
-        enabled = self._device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
-
     def _validate(self, run: Run, report: Report, progress: Progress) -> None:
-        figures = self._validator.measure(self.encoder, self.heads, self._autocast)
+        figures = self._validator.measure(self.encoder, self.heads)
         self._tell(run, report, {"kind": "validation", "step": progress.step, **asdict(figures)})
 
     def _tell(self, run: Run, report: Report, record: Mapping[str, Any]) -> None:
@@ -247,7 +246,8 @@ class Window:
         """Add those of a step."""
         self._audio += audio_seconds
         for name, value in found.items():
-            self._values.setdefault(name, []).append(value)
+            if math.isfinite(value):  # such a step moved nothing
+                self._values.setdefault(name, []).append(value)
 
     def record(self, progress: Progress, steps: int) -> dict[str, Any]:
         """A line of the log."""

@@ -1,7 +1,7 @@
 """Figures of a training as it goes, on clips whose texts it never hears."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812  the usual name
 from torch import Tensor
 
 from embedsvc.evaluation.phones import distance
+from embedsvc.training.arithmetic import autocast
 from embedsvc.training.augmentation import normalize
 from embedsvc.training.batches import UNKNOWN, Material
 from embedsvc.training.corpus import Clip
@@ -62,9 +63,7 @@ class Validator:
         self._mine = self._all[team.rank :: team.size]
 
     @torch.inference_mode()
-    def measure(
-        self, encoder: TrainableEncoder, heads: Heads, autocast: Callable[[], torch.autocast]
-    ) -> Figures:
+    def measure(self, encoder: TrainableEncoder, heads: Heads) -> Figures:
         """Figures now; all processes call it."""
         encoder.eval()
         heads.eval()
@@ -74,15 +73,14 @@ class Validator:
         for place, clip in zip(range(self._team.rank, len(self._all), self._team.size), self._mine,
                                strict=True):  # fmt: skip
             features, labels = self._clip(clip)
-            with autocast():
+            with autocast(device):
                 layers = encoder(features)
-                scores = heads.phones(layers[heads.layout.phone_layer]).float()[0]
-                pooled = heads.pooled(layers[heads.layout.pooled_layer])
+                scores = heads.phone_scores(layers)[0]
             found = scores.argmax(dim=-1)
             counts += _counts(found, labels, device)
-            language = heads.language(pooled).argmax(dim=-1)[0]
+            language = heads.language(layers).argmax(dim=-1)[0]
             counts[4] += language == material.languages[clip]
-            vectors[place] = F.normalize(heads.content(pooled), dim=-1)[0]
+            vectors[place] = F.normalize(heads.content(layers), dim=-1)[0]
         encoder.train()
         heads.train()
         errors, phones, right, frames, languages = self._team.total(counts).tolist()

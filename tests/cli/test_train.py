@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.program import Program, objects
 from tests.training.toy import SMALL, write_sounds
@@ -52,6 +53,12 @@ def test_every_core_trains_and_a_second_call_goes_on(program: Program, out: Path
         (("--set", "schedule.stepz=1"), "stepz"),
         (("--config", "nowhere.toml"), "readable TOML"),
         (("--texts", "nowhere"), "`--speech` must be given"),
+        (("--processes", "0"), "`--processes` must be at least 1, but is 0"),
+        (("--processes", "-1"), "`--processes` must be at least 1, but is -1"),
+        (("--minutes", "-1"), "`--minutes` must not be negative"),
+        (("--texts", ".", "--speech", ".", "--hours", "0"), "`--hours` must be positive"),
+        (("--texts", ".", "--speech", ".", "--hours", "nan"), "`--hours` must be positive"),
+        (("--device", "toaster"), "`device` must be cpu, cuda or cuda:N"),
     ],
 )
 def test_a_wrong_flag_is_told_what_is_wrong(
@@ -60,3 +67,13 @@ def test_a_wrong_flag_is_told_what_is_wrong(
     ended = main("train", "mini", "--out", tmp_path / "new", *words)
     assert ended.returncode == 1
     assert said in ended.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_made(
+    main: Program, tmp_path: Path
+) -> None:
+    ended = main("train", "mini", "--out", tmp_path / "new", "--device", "cuda")
+    assert ended.returncode == 1
+    assert "needs a GPU" in ended.stderr
+    assert not (tmp_path / "new").exists()

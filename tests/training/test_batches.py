@@ -18,6 +18,7 @@ from embedsvc.training.batches import (
     Mix,
     Sampler,
     frame_labels,
+    speaker_of,
 )
 from embedsvc.training.corpus import Clip, Corpus
 from embedsvc.training.phones import Inventory
@@ -109,6 +110,32 @@ def test_phones_of_a_clip_without_times_are_those_of_the_whole_clip() -> None:
     batch = material(made).batch(64, np.array([0, 1, 2]), torch.Generator().manual_seed(1))
     assert batch.phones == ((), (1, 2, 3), ())  # too long, as it is, and with its times
     assert batch.labels[1].tolist() == [UNKNOWN] * 64
+
+
+@pytest.mark.parametrize(
+    ("synthesizer", "corpus", "voice", "speaker"),
+    [
+        ("espeak-ng", "synthetic", "gmw/de+m3", "espeak-ng/m3"),
+        ("espeak-ng", "synthetic", "roa/fr+m3", "espeak-ng/m3"),
+        ("espeak-ng", "synthetic", "gmw/de", "espeak-ng/plain"),
+        ("festival", "synthetic", "czech_dita", "festival/czech_dita"),
+        ("", "yesno_hebrew", "1", "yesno_hebrew/1"),
+    ],
+)
+def test_a_variant_is_one_speaker_in_all_languages(
+    synthesizer: str, corpus: str, voice: str, speaker: str
+) -> None:
+    assert speaker_of(Clip(corpus, synthesizer, "deu", voice, "", "", 0, 9)) == speaker
+
+
+def test_a_batch_tells_who_speaks_and_how() -> None:
+    made = clips([120, 140, 160])
+    made[1] = replace(made[1], voice="gmw/de+m3", manner=(0.5, 0.25, 0.75))
+    made[2] = replace(made[2], voice="roa/fr+m3")
+    batch = material(made).batch(64, np.array([0, 1, 2]), torch.Generator().manual_seed(1))
+    assert batch.voices[1] == batch.voices[2] != batch.voices[0]
+    assert batch.manners[1].tolist() == [0.5, 0.25, 0.75]
+    assert batch.manners[[0, 2]].isnan().all()
 
 
 @pytest.mark.parametrize("frames", [1, 50])

@@ -20,6 +20,7 @@ def clip(text: str, frames: int, begin: int = 0) -> Clip:
         frames=frames,
         phones=("a", "tʰ", ""),
         times=(0, 1, 2, frames),
+        manner=(0.5, 0.25, 0.75),
     )
 
 

@@ -11,7 +11,6 @@ from embedsvc.training.recipe import Shape
 
 SHAPE = Shape(
     hidden_size=32, layers=3, heads=4, intermediate_size=64, convolution=7, left=5, right=2,
-    phone_layer=3, pooled_layer=2,
 )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def test_the_recipe_of_mini_can_be_read() -> None:
         ('[schedule]\nsteps = "many"\n', "`schedule.steps` must be of type int"),
         ("[schedule]\nsteps = 0\n", "must be positive"),
         ("[model]\nheads = 5\n", "multiple of 5 heads"),
-        ("[model]\nphone_layer = 9\n", "`model.phone_layer` must be from 1 to 6"),
+        ("[layers]\nphones = 9\n", "`layers.phones` must be from 1 to 6"),
         ('[schedule]\noptimizer = "sgd"\n', "must be one of muon, adamw"),
         ("not toml", "readable TOML"),
     ],

@@ -13,8 +13,9 @@ from embedsvc.training.recipe import Recipe, read_recipe, shipped
 PHONES = ("a", "s", "m", "i")
 SMALL = {
     "model.hidden_size": "32", "model.intermediate_size": "64", "model.layers": "2",
-    "model.convolution": "7", "model.phone_layer": "2", "model.early_layer": "1",
-    "model.pooled_layer": "1", "output.layer": "1", "output.dim": "16", "output.clips": "60",
+    "model.convolution": "7", "layers.phones": "2", "layers.language": "1",
+    "layers.content": "1", "layers.voice": "1",
+    "output.layer": "1", "output.dim": "16", "output.clips": "60",
     "mix.frames": "128", "schedule.warmup": "2",
     "schedule.save_every": "3", "schedule.validate_every": "3",
 }  # fmt: skip
@@ -53,6 +54,7 @@ def write_sounds(folder: Path) -> None:
             frames=frames,
             phones=tuple(PHONES[phone] for phone in spoken),
             times=() if person else tuple(times.tolist()),
+            manner=() if person else (number % 3 / 3, 0.5, 0.2),
         )
         clips.append(clip)
         features.append(mel.astype("<f2"))
