@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from embedsvc.errors import EmbedsvcError
+from embedsvc.types import Precision
 
 PREFIX = "EMBEDSVC_"
 MEBIBYTE = 1024 * 1024
@@ -95,6 +96,9 @@ class ModelSettings(_Section):
 
     device: str = "cpu"
     """Where the encoder runs: `cpu`, `cuda` or `cuda:N`."""
+
+    precision: Precision = Precision.FP32
+    """`fp32` is exact; `bf16` is served if it changes next to nothing; `auto` is the faster one."""
 
 
 class Settings(_Section):

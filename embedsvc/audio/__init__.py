@@ -9,7 +9,7 @@ from embedsvc.audio.decode import (
     digest,
 )
 from embedsvc.audio.door import Door
-from embedsvc.audio.features import features, log_mel
+from embedsvc.audio.features import features, log_mel, long_enough, stacked
 from embedsvc.audio.sandbox import DecodePool, SandboxStream
 from embedsvc.audio.speech import active, active_share
 from embedsvc.audio.windows import Windower, core_frames, windows
@@ -30,5 +30,7 @@ __all__ = [
     "digest",
     "features",
     "log_mel",
+    "long_enough",
+    "stacked",
     "windows",
 ]

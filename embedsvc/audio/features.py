@@ -44,11 +44,12 @@ costs thirty times the product when the cores are busy.
 
 
 def features(samples: Floats) -> Frames:
-    """Features (T, 160) of an utterance (N,), each mel bin with mean 0 and variance 1 over it.
+    """Features (T, 160) of an utterance (N,); raises AudioTooShort for less than one frame."""
+    return stacked(log_mel(long_enough(samples)))
 
-    An odd mel frame counts for the mean and variance, and is then dropped. Raises AudioTooShort
-    for less than one frame.
-    """
+
+def long_enough(samples: Floats) -> Floats:
+    """`samples` (N,) as they are; raises AudioTooShort for less than one frame."""
     if len(samples) < MIN_SAMPLES:
         raise AudioTooShort(
             f"`audio` must be at least {to_seconds(MIN_SAMPLES):g} s, "
@@ -57,7 +58,15 @@ def features(samples: Floats) -> Frames:
             minimum_seconds=to_seconds(MIN_SAMPLES),
             seconds=to_seconds(len(samples)),
         )
-    mel = log_mel(samples)
+    return samples
+
+
+def stacked(mel: Floats) -> Frames:
+    """Features (T, 160) of at least two mel frames (T_mel, 80) by twos, each bin normalized.
+
+    A bin has mean 0 and variance 1 over the utterance. An odd mel frame counts for these, and is
+    then dropped.
+    """
     mean = mel.mean(axis=0, dtype=np.float64)
     spread = np.sqrt(mel.var(axis=0, ddof=1, dtype=np.float64) + _EPSILON)
     count = len(mel) // STRIDE

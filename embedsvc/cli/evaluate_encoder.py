@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from embedsvc.cli import evaluate_texts
 from embedsvc.cli.output import progress, say, table
 from embedsvc.errors import InvalidArgument
+from embedsvc.types import Precision
 from embedsvc.version import version
 
 if TYPE_CHECKING:
@@ -49,20 +50,25 @@ def add(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument("--card", type=Path, metavar="FILE", help="write a section of Markdown")
     parser.add_argument("--figure", type=Path, metavar="FILE.svg", help="draw figures by layer")
     parser.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
+    parser.add_argument(
+        "--precision", choices=list(Precision), default="fp32", help="default: fp32, which is exact"
+    )
     parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Read, pass through the encoder, measure, show and write."""
     # Imported here: only this command needs an encoder and probes, and both are slow to import.
-    from embedsvc.encoder import Encoder, load_phone_head, resolve
+    from embedsvc.encoder import load_phone_head, resolve
     from embedsvc.evaluation import report
     from embedsvc.evaluation.embedding import Subject
     from embedsvc.evaluation.encoder_tasks import evaluate
+    from embedsvc.pipeline import loading
 
     rows = _rows(chosen)
     checkpoint = resolve(chosen.model)
-    encoder = Encoder.load(checkpoint, chosen.threads)
+    precision = Precision(chosen.precision)
+    encoder = loading.load(chosen.model, chosen.threads, wanted=precision)
     layers = tuple(range(encoder.layers + 1))
     subject = Subject(encoder, layers, load_phone_head(checkpoint), chosen.threads)
     with _telling() as tell:
@@ -138,6 +144,8 @@ def _about(
         "default_pooling": plan.pooling.value,
         "default_projection": plan.space.projection,
         "parameters": encoder.parameters,
+        "precision": encoder.precision,
+        "precision_reason": encoder.why,
         "share": chosen.share,
         "threads": chosen.threads,
         "versions": _versions(),

@@ -20,6 +20,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--data", metavar="DIR", type=Path, help="where collections are kept")
     parser.add_argument("--model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
     parser.add_argument("--device", metavar="DEVICE", help="cpu (the default), cuda or cuda:N")
+    parser.add_argument(
+        "--precision", metavar="PRECISION", help="fp32 (the default), bf16, or auto: the faster"
+    )
     parser.add_argument("--threads", metavar="N", type=int, help="threads of the encoder")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
     parser.add_argument("--json", action="store_true", help="announce the address as JSON")
@@ -34,7 +37,12 @@ def run(chosen: argparse.Namespace) -> int:
     flags: dict[str, Any] = {
         "data": chosen.data,
         "server": {"address": chosen.address},
-        "model": {"name": chosen.model, "threads": chosen.threads, "device": chosen.device},
+        "model": {
+            "name": chosen.model,
+            "threads": chosen.threads,
+            "device": chosen.device,
+            "precision": chosen.precision,
+        },
     }
     loaded = settings.load(flags)
     from embedsvc.service.server import serve  # slow: it brings torch

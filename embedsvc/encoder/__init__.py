@@ -5,6 +5,7 @@ from embedsvc.encoder.config import EncoderConfig
 from embedsvc.encoder.heads import PhoneHead, load_phone_head
 from embedsvc.encoder.model import Encoder, Plan
 from embedsvc.encoder.pooling import merge, normalize, pool
+from embedsvc.encoder.precision import Fidelity, fidelity, in_precision
 from embedsvc.encoder.projections import Defaults, Projection, Projections
 from embedsvc.encoder.spaces import FEATURES_VERSION, Identity, Recipe, space_of
 
@@ -14,6 +15,7 @@ __all__ = [
     "Defaults",
     "Encoder",
     "EncoderConfig",
+    "Fidelity",
     "Identity",
     "PhoneHead",
     "Plan",
@@ -21,6 +23,8 @@ __all__ = [
     "Projections",
     "Recipe",
     "bundled",
+    "fidelity",
+    "in_precision",
     "load_phone_head",
     "merge",
     "normalize",

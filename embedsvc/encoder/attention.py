@@ -6,27 +6,17 @@ one block, C hidden size, H heads, D head size, P distances in a relative-key ta
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the usual name
 from torch import Tensor
 
+from embedsvc.encoder.linear import Linear
+
 ROWS = 256
 """Query rows in one block: bounds the memory for position scores to H x B x (T + B)."""
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Affine map of the last dimension: weight (out, in), bias (out,) or none."""
-
-    weight: Tensor
-    bias: Tensor | None = None
-
-    def __call__(self, states: Tensor) -> Tensor:
-        """Map states (..., in) to (..., out)."""
-        return F.linear(states, self.weight, self.bias)
 
 
 class Positions(Protocol):
@@ -179,6 +169,10 @@ class Attention:
     positions: Positions
     heads: int
 
+    def at(self, dtype: torch.dtype) -> "Attention":
+        """The same with products in other numbers."""
+        return replace(self, joint=self.joint.at(dtype), output=self.output.at(dtype))
+
     def __call__(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
         """States (N, C) of utterances of `lengths` frames, one after the other."""
         joint = self._project(states, lengths).view(len(states), 3, self.heads, -1)
@@ -192,14 +186,12 @@ class Attention:
         return self.output(mixed)
 
     def _project(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Queries, keys and values (N, 3C); scores are float32 however these were multiplied."""
         turned = self.positions.turn(states, lengths)
         if turned is states:
-            return self.joint(states)
-        size, bias = 2 * states.shape[-1], self.joint.bias
-        assert bias is not None
-        paired = F.linear(turned, self.joint.weight[:size], bias[:size])
-        values = F.linear(states, self.joint.weight[size:], bias[size:])
-        return torch.cat((paired, values), dim=-1)
+            return self.joint(states).float()
+        paired, values = self.joint.split(2 * states.shape[-1])
+        return torch.cat((paired(turned), values(states)), dim=-1).float()
 
     def _attend(self, joint: Tensor, out: Tensor) -> None:
         """One utterance: joint (T, 3, H, D) into out (T, C)."""

@@ -4,7 +4,7 @@ States are (N, C): the frames of all utterances one after the other, without pad
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from embedsvc.encoder.attention import (
     Attention,
-    Linear,
     Plain,
     Positions,
     Relative,
@@ -21,6 +20,7 @@ from embedsvc.encoder.attention import (
     Rotary,
 )
 from embedsvc.encoder.config import EncoderConfig
+from embedsvc.encoder.linear import Linear
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -81,6 +81,10 @@ class FeedForward:
     outer: Linear
     activation: Activation
 
+    def at(self, dtype: torch.dtype) -> "FeedForward":
+        """The same with products in other numbers."""
+        return replace(self, inner=self.inner.at(dtype), outer=self.outer.at(dtype))
+
     def __call__(self, states: Tensor) -> Tensor:
         """States (N, C) to add to the given ones."""
         return self.outer(self.activation(self.inner(self.norm(states))))
@@ -88,7 +92,10 @@ class FeedForward:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Gated depthwise convolution that looks only back; kernel is (C, 1, 1, K)."""
+    """Gated depthwise convolution that looks only back; kernel is (C, 1, 1, K).
+
+    The kernel stays in float32: it is little work, and slower in smaller numbers.
+    """
 
     norm: Norm
     gate: Linear
@@ -97,9 +104,13 @@ class Convolution:
     outer: Linear
     activation: Activation
 
+    def at(self, dtype: torch.dtype) -> "Convolution":
+        """The same with products in other numbers."""
+        return replace(self, gate=self.gate.at(dtype), outer=self.outer.at(dtype))
+
     def __call__(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
         """States (N, C) of utterances of `lengths` frames, one after the other."""
-        gated = F.glu(self.gate(self.norm(states)), dim=-1)
+        gated = F.glu(self.gate(self.norm(states)), dim=-1).to(self.kernel.dtype)
         return self.outer(self.activation(self.inner_norm(self._convolve(gated, lengths))))
 
     def _convolve(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -133,6 +144,16 @@ class Block:
     second: FeedForward
     norm: Norm
 
+    def at(self, dtype: torch.dtype) -> "Block":
+        """The same with products in other numbers."""
+        return replace(
+            self,
+            first=self.first.at(dtype),
+            attention=self.attention.at(dtype),
+            convolution=self.convolution.at(dtype),
+            second=self.second.at(dtype),
+        )
+
     def __call__(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
         """States (N, C) of the next layer; the given ones stay as they are."""
         states = torch.add(states, self.first(states), alpha=0.5)
@@ -149,6 +170,10 @@ class Network:
     norm: Norm
     projection: Linear
     blocks: tuple[Block, ...]
+
+    def at(self, dtype: torch.dtype) -> "Network":
+        """The same with products in other numbers; states, norms and scores stay float32."""
+        return replace(self, blocks=tuple(block.at(dtype) for block in self.blocks))
 
 
 def network(tensors: Mapping[str, Tensor], config: EncoderConfig) -> Network:

@@ -30,6 +30,7 @@ from embedsvc.types import (
     Moments,
     OutputSpec,
     Pooling,
+    Precision,
     Space,
     Windowing,
 )
@@ -51,6 +52,7 @@ class Encoder:
     """A loaded model; `layers` blocks give hidden states 0 (the input) to `layers`, each `dim`.
 
     `parameters` counts the values that hidden states depend on: neither heads nor training masks.
+    `precision` says in which numbers it multiplies, and `why` these were chosen.
     Utterances of one call are packed without padding, so that what a frame becomes depends on
     its own utterance alone: to the last bits of rounding, at most 2e-5 in any dimension.
     """
@@ -64,6 +66,8 @@ class Encoder:
     defaults: Defaults
     projections: Projections
     network: Network
+    precision: Precision = Precision.FP32
+    why: str = "exact"
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, threads: int | None = None, device: str = "cpu") -> Self:
@@ -90,6 +94,13 @@ class Encoder:
             projections=projections,
             network=network(tensors, config),
         )
+
+    def in_bfloat16(self) -> Self:
+        """The same model with products in bfloat16: half as large, on many machines faster.
+
+        Whether its vectors are still good is for `in_precision` to tell.
+        """
+        return replace(self, network=self.network.at(torch.bfloat16), precision=Precision.BF16)
 
     def warm_up(self) -> None:
         """One short pass, so that the first caller does not wait for lazy set-up."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from embedsvc.audio import Door, decode, features, log_mel
+from embedsvc.audio import Door, decode, log_mel, long_enough, stacked
 from embedsvc.encoder import Encoder, PhoneHead, Plan, pool
 from embedsvc.errors import EmbedsvcError
 from embedsvc.evaluation.baseline import mfcc_delta_vector
@@ -142,7 +142,8 @@ def _read(row: Row, change: Change | None) -> Read:
         samples = samples_of(row)
         if change is not None:
             samples = change(row, samples)
-        return Read(row, features(samples), mfcc_delta_vector(log_mel(samples)))
+        mel = log_mel(long_enough(samples))
+        return Read(row, stacked(mel), mfcc_delta_vector(mel))
     except (EmbedsvcError, OSError) as error:
         return Read(row, error=str(error))
 

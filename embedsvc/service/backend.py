@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from embedsvc.audio import DecodePool
 from embedsvc.batcher import Batcher
-from embedsvc.encoder import Encoder, resolve
+from embedsvc.encoder import Encoder
 from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
+from embedsvc.pipeline import loading
 from embedsvc.pipeline.embedder import Embedder
 from embedsvc.pipeline.library import Library
 from embedsvc.settings import ModelSettings, Settings
@@ -79,7 +80,7 @@ def workers() -> ThreadPoolExecutor:
 
 
 def _load(model: ModelSettings) -> Encoder:
-    encoder = Encoder.load(resolve(model.name), model.threads, model.device)
+    encoder = loading.load(model.name, model.threads, model.device, model.precision)
     encoder.warm_up()
     return encoder
 

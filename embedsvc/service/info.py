@@ -56,5 +56,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             default_layer=encoder.defaults.layer,
             default_pooling=encoder.defaults.pooling,
             default_projection=encoder.defaults.projection,
+            precision=encoder.precision,
+            precision_reason=encoder.why,
             projections=sorted({name for name, _, _ in encoder.projections.each}),
         )

@@ -86,6 +86,8 @@ class ModelInfo(google.protobuf.message.Message):
     DEFAULT_POOLING_FIELD_NUMBER: builtins.int
     DEFAULT_PROJECTION_FIELD_NUMBER: builtins.int
     PROJECTIONS_FIELD_NUMBER: builtins.int
+    PRECISION_FIELD_NUMBER: builtins.int
+    PRECISION_REASON_FIELD_NUMBER: builtins.int
     name: builtins.str
     weights: builtins.str
     """SHA-256 over its tensors."""
@@ -98,6 +100,10 @@ class ModelInfo(google.protobuf.message.Message):
     """The choices it makes when a request leaves them open."""
     default_pooling: builtins.str
     default_projection: builtins.str
+    precision: builtins.str
+    """In which numbers it multiplies: "fp32" or "bf16"."""
+    precision_reason: builtins.str
+    """Why these: what was asked for, and what was measured when the model was loaded."""
     @property
     def projections(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Names of the transforms it has."""
@@ -116,8 +122,10 @@ class ModelInfo(google.protobuf.message.Message):
         default_pooling: builtins.str = ...,
         default_projection: builtins.str = ...,
         projections: collections.abc.Iterable[builtins.str] | None = ...,
+        precision: builtins.str = ...,
+        precision_reason: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["default_layer", b"default_layer", "default_pooling", b"default_pooling", "default_projection", b"default_projection", "device", b"device", "dim", b"dim", "frame_rate_hz", b"frame_rate_hz", "layer_count", b"layer_count", "name", b"name", "parameter_count", b"parameter_count", "projections", b"projections", "weights", b"weights"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["default_layer", b"default_layer", "default_pooling", b"default_pooling", "default_projection", b"default_projection", "device", b"device", "dim", b"dim", "frame_rate_hz", b"frame_rate_hz", "layer_count", b"layer_count", "name", b"name", "parameter_count", b"parameter_count", "precision", b"precision", "precision_reason", b"precision_reason", "projections", b"projections", "weights", b"weights"]) -> None: ...
 
 global___ModelInfo = ModelInfo
 

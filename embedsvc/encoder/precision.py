@@ -1,0 +1,111 @@
+"""Smaller numbers, where an encoder is faster with them and gives nearly the same vectors.
+
+A reduced precision serves only after it was compared with float32 on speech, by the very weights
+that were loaded: what rounding does to a model depends on its outliers.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import numpy as np
+
+from embedsvc.encoder.model import Encoder
+from embedsvc.errors import FailedPrecondition
+from embedsvc.types import Ask, Floats, Frames, OutputSpec, Precision, Windowing
+
+ROUNDS = 3
+LEAST_GAIN = 1.1
+"""A precision that gains less is not worth any difference."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How near vectors come to those of float32, in cosines: 1 is the same direction."""
+
+    least_frame: float
+    mean_frame: float
+    least_pooled: float
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether to serve with it."""
+        return (
+            self.least_frame >= ENOUGH.least_frame
+            and self.mean_frame >= ENOUGH.mean_frame
+            and self.least_pooled >= ENOUGH.least_pooled
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"cosines to fp32: frames at least {self.least_frame:.5f}, on average "
+            f"{self.mean_frame:.5f}, pooled at least {self.least_pooled:.5f}"
+        )
+
+
+ENOUGH = Fidelity(least_frame=0.99, mean_frame=0.999, least_pooled=0.9995)
+"""What `mini` passes with room to spare while its figures stay the same (see its card)."""
+
+
+def in_precision(encoder: Encoder, precision: Precision, probe: Sequence[Frames]) -> Encoder:
+    """The float32 `encoder` in a precision, tried on the utterances of `probe`.
+
+    Raises `FailedPrecondition` for one that was asked for by name and is not near enough.
+    """
+    if precision is Precision.FP32:
+        return replace(encoder, why="asked for")
+    reduced = encoder.in_bfloat16()
+    found = fidelity(encoder, reduced, probe)
+    if precision is Precision.BF16:
+        if not found.is_enough:
+            raise FailedPrecondition(
+                f"`precision` bf16 changes the vectors of {encoder.name} too much: {found}",
+                field="precision",
+            )
+        return replace(reduced, why=f"asked for; {found}")
+    if not found.is_enough:
+        return replace(encoder, why=f"bf16 changes too much: {found}")
+    gain = _gain(encoder, reduced, probe)
+    if gain < LEAST_GAIN:
+        return replace(encoder, why=f"bf16 is {gain:.1f} times as fast here")
+    return replace(reduced, why=f"{gain:.1f} times as fast as fp32 here; {found}")
+
+
+def fidelity(exact: Encoder, reduced: Encoder, probe: Sequence[Frames]) -> Fidelity:
+    """How near `reduced` comes to `exact`, at the last layer and in default vectors."""
+    expected, found = _outputs(exact, probe), _outputs(reduced, probe)
+    frames = np.concatenate([_cosines(*pair) for pair in zip(expected[0], found[0], strict=True)])
+    pooled = _cosines(np.stack(expected[1]), np.stack(found[1]))
+    return Fidelity(float(frames.min()), float(frames.mean()), float(pooled.min()))
+
+
+def _outputs(encoder: Encoder, probe: Sequence[Frames]) -> tuple[list[Floats], list[Floats]]:
+    """Last states (T, D) and default vector (D,) of each utterance."""
+    plan = encoder.plan(OutputSpec(), Windowing())
+    layers = tuple({plan.layer, encoder.layers})
+    wholes = [(0, len(frames)) for frames in probe]
+    answers = encoder.encode(probe, [Ask(layers, whole, (whole,)) for whole in wholes])
+    return (
+        [answer.frames[encoder.layers] for answer in answers],
+        [encoder.finish(plan, answer.moments[plan.layer][0]) for answer in answers],
+    )
+
+
+def _cosines(first: Floats, second: Floats) -> Floats:
+    """Of the rows (N, D): (N,)."""
+    lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    cosines: Floats = (first * second).sum(axis=-1) / np.maximum(lengths, 1e-9)
+    return cosines
+
+
+def _gain(exact: Encoder, reduced: Encoder, probe: Sequence[Frames]) -> float:
+    """How many times as fast `reduced` is, by turns."""
+    asks = [Ask((exact.layers,), None, ((0, len(frames)),)) for frames in probe]
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(ROUNDS):
+        for encoder, taken in zip((exact, reduced), times, strict=True):
+            started = time.perf_counter()
+            encoder.encode(probe, asks)
+            taken.append(time.perf_counter() - started)
+    return median(times[0]) / median(times[1])

@@ -1,0 +1,121 @@
+"""Smaller numbers serve where they change next to nothing, and nowhere else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from embedsvc.encoder import Encoder, Fidelity, fidelity, in_precision
+from embedsvc.encoder.layers import Block
+from embedsvc.encoder.linear import Linear
+from embedsvc.encoder.precision import ENOUGH, LEAST_GAIN
+from embedsvc.errors import FailedPrecondition
+from embedsvc.pipeline import loading
+from embedsvc.types import Ask, Frames, Precision
+
+
+OUTLIER = 1_000.0
+
+
+@pytest.fixture(scope="module")
+def mini() -> Encoder:
+    return loading.load("mini")
+
+
+@pytest.fixture(scope="module")
+def probe() -> list[Frames]:
+    return loading.probe()
+
+
+def with_outliers(encoder: Encoder) -> Encoder:
+    """An encoder whose values ride on large ones that cancel: bfloat16 sees only these."""
+
+    def shifted(block: Block) -> Block:
+        inner, outer = block.first.inner, block.first.outer
+        assert inner.bias is not None
+        assert outer.bias is not None
+        inner = Linear(inner.weight, inner.bias + OUTLIER)
+        outer = Linear(outer.weight, outer.bias - OUTLIER * outer.weight.sum(dim=1))
+        return replace(block, first=replace(block.first, inner=inner, outer=outer))
+
+    blocks = tuple(shifted(block) for block in encoder.network.blocks)
+    return replace(encoder, network=replace(encoder.network, blocks=blocks))
+
+
+def test_mini_is_nearly_the_same_in_bfloat16(mini: Encoder, probe: list[Frames]) -> None:
+    reduced = in_precision(mini, Precision.BF16, probe)
+    assert (reduced.precision, mini.precision) == (Precision.BF16, Precision.FP32)
+    found = fidelity(mini, reduced, probe)
+    assert found.is_enough
+    assert 0.999 < found.least_frame <= found.mean_frame < 1.0
+    assert reduced.why == f"asked for; {found}"
+
+
+def test_an_encoder_is_the_same_as_itself(mini: Encoder, probe: list[Frames]) -> None:
+    found = fidelity(mini, mini, probe)
+    for cosine in (found.least_frame, found.mean_frame, found.least_pooled):
+        assert cosine == pytest.approx(1.0, abs=1e-5)
+
+
+def test_bfloat16_is_half_as_large_and_answers_in_float32(
+    mini: Encoder, probe: list[Frames]
+) -> None:
+    reduced = mini.in_bfloat16()
+    for block in reduced.network.blocks:
+        for linear in (block.first.inner, block.attention.joint, block.convolution.gate):
+            assert linear.weight.dtype == torch.bfloat16
+        assert block.convolution.kernel.dtype == block.norm.weight.dtype == torch.float32
+    (answer,) = reduced.encode(probe[:1], [Ask((0, reduced.layers), (0, 5))])
+    assert {states.dtype for states in answer.frames.values()} == {np.dtype(np.float32)}
+
+
+def test_batch_mates_do_not_matter_in_bfloat16(mini: Encoder, probe: list[Frames]) -> None:
+    reduced = mini.in_bfloat16()
+    asks = [Ask((reduced.layers,), (0, len(frames))) for frames in probe]
+    together = reduced.encode(probe, asks)
+    for frames, ask, joint in zip(probe, asks, together, strict=True):
+        (alone,) = reduced.encode([frames], [ask])
+        first, second = alone.frames[reduced.layers], joint.frames[reduced.layers]
+        cosines = (first * second).sum(1) / np.linalg.norm(first, axis=1)
+        assert (cosines / np.linalg.norm(second, axis=1)).min() > 0.9995
+
+
+def test_a_model_that_changes_too_much_is_not_served(mini: Encoder, probe: list[Frames]) -> None:
+    hurt = with_outliers(mini)
+    with pytest.raises(FailedPrecondition, match="bf16 changes the vectors of mini too much"):
+        in_precision(hurt, Precision.BF16, probe)
+    chosen = in_precision(hurt, Precision.AUTO, probe)
+    assert chosen.precision is Precision.FP32
+    assert chosen.why.startswith("bf16 changes too much: cosines to fp32")
+
+
+def test_auto_takes_what_is_faster_and_says_so(mini: Encoder, probe: list[Frames]) -> None:
+    chosen = in_precision(mini, Precision.AUTO, probe)
+    gain = float(chosen.why.split("times as fast")[0].split()[-1])
+    if chosen.precision is Precision.BF16:
+        assert gain >= LEAST_GAIN
+    else:
+        assert gain <= LEAST_GAIN
+
+
+@pytest.mark.parametrize("name", ["least_frame", "mean_frame", "least_pooled"])
+def test_each_cosine_must_be_enough(name: str) -> None:
+    best = Fidelity(1.0, 1.0, 1.0)
+    assert best.is_enough
+    assert ENOUGH.is_enough
+    assert not replace(best, **{name: getattr(ENOUGH, name) - 1e-4}).is_enough
+
+
+def test_a_vector_that_is_not_a_number_is_not_enough() -> None:
+    assert not Fidelity(float("nan"), 1.0, 1.0).is_enough
+
+
+def test_a_split_map_is_the_same_map() -> None:
+    random = torch.Generator().manual_seed(1)
+    whole = Linear(torch.randn((6, 4), generator=random), torch.randn(6, generator=random))
+    states = torch.randn((5, 4), generator=random)
+    first, second = whole.split(2)
+    torch.testing.assert_close(torch.cat((first(states), second(states)), -1), whole(states))
+    bare = Linear(whole.weight)
+    assert bare.split(2)[1].bias is None
