@@ -135,6 +135,7 @@ def _server(target: str) -> dict[str, Check]:
     def model() -> str:
         with Client(target, timeout=10.0) as client:
             info = client.info()
-        return f"embedsvc {info.version}, {info.model}, {info.layers} layers of {info.dim}"
+        model = f"{info.model}, {info.layers} layers of {info.dim}, {info.precision}"
+        return f"embedsvc {info.version}, {model}"
 
     return {"health": serving, "info": model}

@@ -93,6 +93,8 @@ class ServerInfo:
     layers: int
     dim: int
     parameters: int
+    precision: str
+    precision_reason: str
     default_layer: int
     default_pooling: str
     default_projection: str
@@ -113,6 +115,8 @@ def server_info(message: server_pb2.GetServerInfoResponse) -> ServerInfo:
         layers=model.layer_count,
         dim=model.dim,
         parameters=model.parameter_count,
+        precision=model.precision,
+        precision_reason=model.precision_reason,
         default_layer=model.default_layer,
         default_pooling=model.default_pooling,
         default_projection=model.default_projection,

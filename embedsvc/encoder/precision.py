@@ -54,7 +54,7 @@ def in_precision(encoder: Encoder, precision: Precision, probe: Sequence[Frames]
     Raises `FailedPrecondition` for one that was asked for by name and is not near enough.
     """
     if precision is Precision.FP32:
-        return replace(encoder, why="asked for")
+        return encoder
     reduced = encoder.in_bfloat16()
     found = fidelity(encoder, reduced, probe)
     if precision is Precision.BF16:

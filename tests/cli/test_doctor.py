@@ -31,7 +31,7 @@ def test_a_server_is_checked_from_outside(program: Program, target: str) -> None
     assert ended.returncode == 0
     assert f"{target} is serving" in ended.stdout
     config = resolve("mini").config
-    assert f"mini, {config.num_hidden_layers} layers of {config.hidden_size}" in ended.stdout
+    assert f"mini, {config.num_hidden_layers} layers of {config.hidden_size}, fp32" in ended.stdout
 
 
 def test_a_server_that_is_not_there_is_a_fault(main: Program) -> None:

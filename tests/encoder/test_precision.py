@@ -14,7 +14,6 @@ from embedsvc.errors import FailedPrecondition
 from embedsvc.pipeline import loading
 from embedsvc.types import Ask, Frames, Precision
 
-
 OUTLIER = 1_000.0
 
 

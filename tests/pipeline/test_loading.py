@@ -15,7 +15,7 @@ def test_a_probe_is_speech_of_a_dozen_languages() -> None:
 
 def test_an_encoder_is_exact_unless_asked_otherwise() -> None:
     encoder = loading.load("mini")
-    assert (encoder.precision, encoder.why) == (Precision.FP32, "asked for")
+    assert (encoder.precision, encoder.why) == (Precision.FP32, "exact")
     assert loading.load("mini", wanted=Precision.BF16).precision is Precision.BF16
 
 

@@ -15,8 +15,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from embedsvc.v1 import collection_pb2, embedding_pb2
-from tests.service.calls import Stubs, code_of, pcm_format, refused, request, s16, speech
+from embedsvc.testing import serving
+from embedsvc.types import Floats
+from embedsvc.v1 import collection_pb2, embedding_pb2, server_pb2
+from tests.service.calls import Stubs, code_of, pcm_format, refused, request, s16, speech, vector
 from tests.service.processes import Server, SlowModel
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -200,3 +202,16 @@ def test_a_folder_that_is_in_use_is_said_and_left_alone(process: Server) -> None
     with Stubs(address) as stubs:
         made = collection_pb2.CreateCollectionRequest(name="still-here")
         assert stubs.collections.CreateCollection(made).collection.name == "still-here"
+
+
+def test_numbers_are_exact_unless_asked_otherwise(model: server_pb2.ModelInfo) -> None:
+    assert (model.precision, model.precision_reason) == ("fp32", "exact")
+
+
+def test_a_server_in_bfloat16_says_so_and_gives_nearly_the_same_vectors(usual: Floats) -> None:
+    with serving({"model": {"precision": "bf16"}}) as target, Stubs(target) as stubs:
+        info = stubs.server.GetServerInfo(server_pb2.GetServerInfoRequest()).model
+        assert info.precision == "bf16"
+        assert info.precision_reason.startswith("asked for; cosines to fp32: frames at least 0.99")
+        answer = stubs.embedding.Embed(request()).embedding
+        assert usual @ vector(answer) > 0.999
