@@ -162,16 +162,21 @@ def sinusoids(length: int, size: int, device: torch.device | None = None) -> Ten
 
 @dataclass(frozen=True)
 class Attention:
-    """Multi-head attention in which a frame sees its own utterance and no other."""
+    """Multi-head attention in which a frame sees its own utterance and no other.
 
-    joint: Linear  # queries, keys and values: (3C, C)
+    `parts` is one map to queries, keys and values (3C, C) or, where positions turn the states of
+    the first two, one to these (2C, C) and one to the values (C, C).
+    """
+
+    parts: tuple[Linear, ...]
     output: Linear
     positions: Positions
     heads: int
 
     def at(self, dtype: torch.dtype) -> "Attention":
         """The same with products in other numbers."""
-        return replace(self, joint=self.joint.at(dtype), output=self.output.at(dtype))
+        parts = tuple(part.at(dtype) for part in self.parts)
+        return replace(self, parts=parts, output=self.output.at(dtype))
 
     def __call__(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
         """States (N, C) of utterances of `lengths` frames, one after the other."""
@@ -187,11 +192,9 @@ class Attention:
 
     def _project(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
         """Queries, keys and values (N, 3C); scores are float32 however these were multiplied."""
-        turned = self.positions.turn(states, lengths)
-        if turned is states:
-            return self.joint(states).float()
-        paired, values = self.joint.split(2 * states.shape[-1])
-        return torch.cat((paired(turned), values(states)), dim=-1).float()
+        first, *rest = self.parts
+        mapped = [first(self.positions.turn(states, lengths)), *(part(states) for part in rest)]
+        return (torch.cat(mapped, dim=-1) if rest else mapped[0]).float()
 
     def _attend(self, joint: Tensor, out: Tensor) -> None:
         """One utterance: joint (T, 3, H, D) into out (T, C)."""

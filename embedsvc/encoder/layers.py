@@ -3,7 +3,7 @@
 States are (N, C): the frames of all utterances one after the other, without padding.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -34,13 +34,13 @@ _ACTIVATIONS: dict[str, Activation] = {
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors whose names share a prefix."""
+    """Tensors whose names share a prefix; each is taken out once, so that none is kept twice."""
 
-    tensors: Mapping[str, Tensor]
+    tensors: MutableMapping[str, Tensor]
     prefix: str = ""
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.tensors[self.prefix + name]
+        return self.tensors.pop(self.prefix + name)
 
     def under(self, name: str) -> "Weights":
         """Tensors one level down."""
@@ -176,16 +176,20 @@ class Network:
         return replace(self, blocks=tuple(block.at(dtype) for block in self.blocks))
 
 
-def network(tensors: Mapping[str, Tensor], config: EncoderConfig) -> Network:
-    """Network of a checkpoint's tensors, whose names and shapes are known to be right."""
+def network(tensors: MutableMapping[str, Tensor], config: EncoderConfig) -> Network:
+    """Network in float32 of a checkpoint's tensors, whose names and shapes are known to be right.
+
+    It takes the tensors out of `tensors` as it lays them out.
+    """
     weights, epsilon = Weights(tensors), config.layer_norm_eps
     projection = weights.under("feature_projection")
     layers = weights.under("encoder").under("layers")
     return Network(
         norm=projection.norm("layer_norm", epsilon),
-        projection=projection.linear("projection"),
+        projection=projection.linear("projection").at(torch.float32),
         blocks=tuple(
-            _block(layers.under(str(layer)), config) for layer in range(config.num_hidden_layers)
+            _block(layers.under(str(layer)), config).at(torch.float32)
+            for layer in range(config.num_hidden_layers)
         ),
     )
 
@@ -212,19 +216,25 @@ def _feed_forward(weights: Weights, name: str, config: EncoderConfig) -> FeedFor
 
 
 def _attention(weights: Weights, config: EncoderConfig) -> Attention:
-    parts = [weights.linear(f"linear_{part}") for part in "qkv"]
+    queries, keys, values = (weights.linear(f"linear_{part}") for part in "qkv")
+    turns = config.position_embeddings_type == "rotary"
     return Attention(
-        joint=Linear(
-            torch.cat([part.weight for part in parts]),
-            torch.cat([part.bias for part in parts if part.bias is not None]),
-        ),
+        parts=(_joined(queries, keys), values) if turns else (_joined(queries, keys, values),),
         output=weights.linear("linear_out"),
-        positions=_positions(weights, config),
+        positions=_positions(weights, config, queries.weight.device),
         heads=config.num_attention_heads,
     )
 
 
-def _positions(weights: Weights, config: EncoderConfig) -> Positions:
+def _joined(*parts: Linear) -> Linear:
+    """One map to what all give, one after the other."""
+    return Linear(
+        torch.cat([part.weight for part in parts]),
+        torch.cat([part.bias for part in parts if part.bias is not None]),
+    )
+
+
+def _positions(weights: Weights, config: EncoderConfig, device: torch.device) -> Positions:
     match config.position_embeddings_type:
         case "relative_key":
             table = weights["distance_embedding.weight"]
@@ -236,7 +246,6 @@ def _positions(weights: Weights, config: EncoderConfig) -> Positions:
                 position=weights["pos_bias_v"],
             )
         case "rotary":
-            device = weights["linear_q.weight"].device
             powers = torch.arange(0, config.head_size, 2, device=device).float()
             rates = 1.0 / (config.rotary_embedding_base ** (powers / config.head_size))
             return Rotary(rates=rates, heads=config.num_attention_heads)

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the usual name
 from torch import Tensor
 
+_ROWS = 1024
+"""Frames of a batch that weights are laid out for; others are as right, and nearly as fast."""
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -19,16 +22,30 @@ class Linear:
 
     def __call__(self, states: Tensor) -> Tensor:
         """Map states (..., in) to (..., out)."""
-        return F.linear(states.to(self.weight.dtype), self.weight, self.bias)
+        states = states.to(self.weight.dtype)
+        if not self.weight.is_mkldnn:
+            return F.linear(states, self.weight, self.bias)
+        mapped: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001  no public way
+            states, self.weight, self.bias, "none", [], ""
+        )
+        return mapped
 
     def at(self, dtype: torch.dtype) -> "Linear":
-        """The same map in other numbers."""
-        return Linear(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
+        """The same map in other numbers, laid out for the device.
 
-    def split(self, outputs: int) -> tuple["Linear", "Linear"]:
-        """The map to the first so many outputs, and that to the others."""
-        biases = (None, None) if self.bias is None else (self.bias[:outputs], self.bias[outputs:])
-        return (
-            Linear(self.weight[:outputs], biases[0]),
-            Linear(self.weight[outputs:], biases[1]),
-        )
+        On processors oneDNN can have its weights in the order in which it reads them, and is then
+        up to twice as fast as with rows; where it can not, they stay rows.
+        """
+        rows = self.weight.to_dense() if self.weight.is_mkldnn else self.weight
+        weight = rows.to(dtype)
+        if weight.device.type == "cpu" and _can_lay_out():
+            weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)  # noqa: SLF001
+        return Linear(weight, None if self.bias is None else self.bias.to(dtype))
+
+
+def _can_lay_out() -> bool:
+    """Whether this torch has the operators; it promises neither, so that they may go."""
+    names = ("_linear_pointwise", "_reorder_linear_weight")
+    return torch.backends.mkldnn.is_available() and all(  # type: ignore[no-untyped-call]
+        hasattr(torch.ops.mkldnn, name) for name in names
+    )

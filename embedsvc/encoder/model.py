@@ -83,12 +83,14 @@ class Encoder:
         projections = read_projections(checkpoint.directory, config.hidden_size, layers)
         read = read_tensors(checkpoint.directory, checkpoint.files, config)
         tensors = {name: tensor.to(place) for name, tensor in read.items()}
+        del read
+        parameters = sum(tensor.numel() for tensor in tensors.values())
         return cls(
             name=checkpoint.name,
             weights=checkpoint.weights,
             dim=config.hidden_size,
             layers=layers,
-            parameters=sum(tensor.numel() for tensor in tensors.values()),
+            parameters=parameters,
             device=place,
             defaults=read_defaults(checkpoint.directory, layers, projections),
             projections=projections,
