@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ def _manifest(plan: Plan, out: Path, made: Sequence[Made], version: str) -> dict
     for each in made:
         faults.update(each.counts)
     return {
-        "config": {key: str(value) for key, value in asdict(plan).items() if key != "workers"},
+        "config": {"hours": plan.hours, "seed": plan.seed},
         "versions": {
             "espeak-ng": version,
             **{each.program: known for each, known in others.items() if known},

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from embedsvc.training.arithmetic import fast_dtype
 from embedsvc.training.optimizer import Optimizer, orthogonal, rate_at
 from embedsvc.training.recipe import Schedule
 from embedsvc.training.team import Team
@@ -19,7 +20,8 @@ def test_a_step_is_about_as_long_in_every_direction(rows: int, columns: int, see
     found = orthogonal(matrix)
     turned = left.T @ found @ right.T
     off = turned - torch.diag(turned.diagonal())
-    assert float(off.abs().max()) < 1e-3
+    rounding = 0.1 if fast_dtype(matrix.device) is torch.bfloat16 else 1e-3
+    assert float(off.abs().max()) < rounding
     strong = turned.diagonal()[lengths > 0.05 * lengths[0]]
     assert 0.3 < float(strong.min()) <= float(strong.max()) < 1.3
 
