@@ -10,7 +10,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
 )
 
@@ -108,7 +107,7 @@ class CollectionMachine(RuleBasedStateMachine):
         self.catalog = Catalog(self.directory, EAGER)
         self.collection = self.catalog.get("x")
 
-    @precondition(lambda self: self.collection._writer.view.base)
+    # Whether there is a base yet depends on a thread, so that it may not decide what is drawn.
     @rule(share=st.floats(0, 1, exclude_max=True), name=st.sampled_from(["CURRENT", "base-*"]))
     def corrupt(self, share: float, name: str) -> None:
         self.catalog.close()
