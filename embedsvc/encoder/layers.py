@@ -3,7 +3,7 @@
 States are (N, C): the frames of all utterances one after the other, without padding.
 """
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -174,6 +174,19 @@ class Network:
     def at(self, dtype: torch.dtype) -> "Network":
         """The same with products in other numbers; states, norms and scores stay float32."""
         return replace(self, blocks=tuple(block.at(dtype) for block in self.blocks))
+
+    def hidden_states(
+        self, inputs: Tensor, lengths: Sequence[int], deepest: int
+    ) -> Iterator[Tensor]:
+        """States (N, C) of layers 0 to `deepest`, each when it is known.
+
+        `inputs` are features (N, 160) of utterances of `lengths` frames, one after the other.
+        """
+        states = self.projection(self.norm(inputs))
+        yield states
+        for block in self.blocks[:deepest]:
+            states = block(states, lengths)
+            yield states
 
 
 def network(tensors: MutableMapping[str, Tensor], config: EncoderConfig) -> Network:

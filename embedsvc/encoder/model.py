@@ -35,6 +35,8 @@ from embedsvc.types import (
     Windowing,
 )
 
+_DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -97,12 +99,12 @@ class Encoder:
             network=network(tensors, config),
         )
 
-    def in_bfloat16(self) -> Self:
-        """The same model with products in bfloat16: half as large, on many machines faster.
+    def at(self, precision: Precision) -> Self:
+        """The same model with products in other numbers: smaller, on many machines faster.
 
         Whether its vectors are still good is for `in_precision` to tell.
         """
-        return replace(self, network=self.network.at(torch.bfloat16), precision=Precision.BF16)
+        return replace(self, network=self.network.at(_DTYPES[precision]), precision=precision)
 
     def warm_up(self) -> None:
         """One short pass, so that the first caller does not wait for lazy set-up."""
@@ -156,10 +158,7 @@ class Encoder:
         with torch.inference_mode():
             packed = np.concatenate([each.features for each in utterances], dtype=np.float32)
             inputs = torch.from_numpy(packed).to(self.device)
-            states = self.network.projection(self.network.norm(inputs))
-            for layer in range(deepest + 1):
-                if layer:
-                    states = self.network.blocks[layer - 1](states, lengths)
+            for layer, states in enumerate(self.network.hidden_states(inputs, lengths, deepest)):
                 parts = states.split_with_sizes(lengths)
                 answers = [
                     _extended(answer, ask, layer, part)

@@ -55,7 +55,7 @@ def in_precision(encoder: Encoder, precision: Precision, probe: Sequence[Frames]
     """
     if precision is Precision.FP32:
         return encoder
-    reduced = encoder.in_bfloat16()
+    reduced = encoder.at(Precision.BF16)
     found = fidelity(encoder, reduced, probe)
     if precision is Precision.BF16:
         if not found.is_enough:

@@ -61,7 +61,7 @@ def test_an_encoder_is_the_same_as_itself(mini: Encoder, probe: list[Frames]) ->
 def test_bfloat16_is_half_as_large_and_answers_in_float32(
     mini: Encoder, probe: list[Frames]
 ) -> None:
-    reduced = mini.in_bfloat16()
+    reduced = mini.at(Precision.BF16)
     for block in reduced.network.blocks:
         for linear in (block.first.inner, block.attention.parts[0], block.convolution.gate):
             assert linear.weight.dtype == torch.bfloat16
@@ -71,7 +71,7 @@ def test_bfloat16_is_half_as_large_and_answers_in_float32(
 
 
 def test_batch_mates_do_not_matter_in_bfloat16(mini: Encoder, probe: list[Frames]) -> None:
-    reduced = mini.in_bfloat16()
+    reduced = mini.at(Precision.BF16)
     asks = [Ask((reduced.layers,), (0, len(frames))) for frames in probe]
     together = reduced.encode(probe, asks)
     for frames, ask, joint in zip(probe, asks, together, strict=True):
