@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from embedsvc.errors import EmbedsvcError
-from embedsvc.types import Precision
+from embedsvc.types import Precision, Runtime
 
 PREFIX = "EMBEDSVC_"
 MEBIBYTE = 1024 * 1024
@@ -99,6 +99,9 @@ class ModelSettings(_Section):
 
     precision: Precision = Precision.FP32
     """`fp32` is exact; `bf16` is served if it changes next to nothing; `auto` is the faster one."""
+
+    runtime: Runtime = Runtime.TORCH
+    """`torch`, or `onnxruntime` for a directory that `embedsvc models export` made."""
 
 
 class Settings(_Section):

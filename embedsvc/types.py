@@ -137,7 +137,27 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     BF16 = "bf16"
+    INT8 = "int8"
     AUTO = "auto"
+
+
+class Runtime(StrEnum):
+    """What does the work of an encoder."""
+
+    TORCH = "torch"
+    ONNXRUNTIME = "onnxruntime"
+
+
+class ExportFormat(StrEnum):
+    """What a model is exported to."""
+
+    ONNX = "onnx"
+    ONNX_INT8 = "onnx-int8"
+
+    @property
+    def precision(self) -> Precision:
+        """In which numbers such a model multiplies."""
+        return Precision.INT8 if self is ExportFormat.ONNX_INT8 else Precision.FP32
 
 
 @dataclass(frozen=True)

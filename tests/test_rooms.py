@@ -35,6 +35,8 @@ NEIGHBORS = {("filters", "types"), ("pipeline", "batcher"), ("__main__", "cli")}
 
 OWNERS = {
     "torch": {"encoder", "training"},
+    "onnx": {"encoder"},
+    "onnxruntime": {"encoder"},
     "faiss": {"index"},
     "apsw": {"index"},
     "sqlite3": set(),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from embedsvc.cli.output import emit, table
 from embedsvc.errors import EmbedsvcError
+from embedsvc.types import Runtime
 
 FREE_BYTES = 512 * 1024 * 1024
 PACKAGES = ("torch", "faiss", "apsw", "grpc", "soundfile", "soxr", "safetensors", "scipy")
@@ -136,6 +137,8 @@ def _server(target: str) -> dict[str, Check]:
         with Client(target, timeout=10.0) as client:
             info = client.info()
         model = f"{info.model}, {info.layers} layers of {info.dim}, {info.precision}"
+        if info.runtime == Runtime.ONNXRUNTIME:
+            model = f"{model} by {info.runtime}"
         return f"embedsvc {info.version}, {model}"
 
     return {"health": serving, "info": model}

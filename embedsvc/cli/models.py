@@ -1,24 +1,69 @@
-"""`embedsvc models`: what there is, and what a model is made of."""
+"""`embedsvc models`: what there is, what a model is made of, and exports for other runtimes."""
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from embedsvc.cli.output import emit, table
+from embedsvc.cli.output import emit, say, table
 from embedsvc.errors import EmbedsvcError
+from embedsvc.types import ExportFormat
+
+if TYPE_CHECKING:
+    from embedsvc.encoder.onnx import Quality
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command and its flags."""
-    parser = commands.add_parser("models", help="list models, or show and check one")
+    parser = commands.add_parser("models", help="list models; show, check or export one")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     listing = actions.add_parser("list", help="models that come with the package (the default)")
     showing = actions.add_parser("show", help="load and check a model: its size, layers and hash")
     showing.add_argument("model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
     card = actions.add_parser("card", help="the model card of a bundled model")
     card.add_argument("model", metavar="MODEL")
+    exporting = _add_export(actions)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    for action in (listing, showing):
+    for action in (listing, showing, exporting):
         action.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
     parser.set_defaults(run=run)
+
+
+def _add_export(
+    actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(
+        "export", help="write a model for another runtime, and compare it with its source"
+    )
+    parser.add_argument("model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
+    parser.add_argument(
+        "--format",
+        choices=[each.value for each in ExportFormat],
+        default=ExportFormat.ONNX.value,
+        help="exact, or in whole numbers of 8 bits (default: onnx)",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="a new or an empty directory"
+    )
+    parser.add_argument(
+        "--layers",
+        metavar="N,N",
+        type=_layers,
+        default=(),
+        help="what it can give (default: its default layer and the last); it ends at the deepest",
+    )
+    return parser
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    """Layers from a list of them.
+
+    >>> _layers("3,-1")
+    (3, -1)
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be whole numbers, but is {text!r}") from error
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -27,6 +72,9 @@ def run(chosen: argparse.Namespace) -> int:
 
     if chosen.action == "card":
         print(_card(chosen.model))
+        return 0
+    if chosen.action == "export":
+        _export(chosen)
         return 0
     names = [chosen.model] if chosen.action == "show" else bundled()
     described = [_describe(name) for name in names]
@@ -74,3 +122,34 @@ def _card(name: str) -> str:
     if not path.is_file():
         raise EmbedsvcError(f"{name} has no model card")
     return path.read_text(encoding="utf-8")
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    from embedsvc.pipeline.exporting import export
+
+    def tell(quality: "Quality") -> None:
+        if chosen.json:
+            emit(quality.document())
+        else:
+            _show_quality(quality)
+
+    kind = ExportFormat(chosen.format)
+    manifest = export(chosen.model, chosen.out, kind, chosen.layers, tell)
+    size = sum(path.stat().st_size for path in chosen.out.iterdir())
+    say(
+        f"{chosen.out}: {size / 1e6:,.1f} MB, layers {', '.join(map(str, manifest.layers))}; "
+        f"try: embedsvc serve --runtime onnxruntime --model {chosen.out}"
+    )
+
+
+def _show_quality(quality: "Quality") -> None:
+    cosines = quality.fidelity
+    rows = [
+        (f"layer {each.layer}", f"{each.largest:.1e} of {each.scale:.1f}")
+        + (f"{each.least_cosine:.6f}", f"{each.mean_cosine:.6f}")
+        for each in quality.layers
+    ]
+    rows.append(("default vectors", "", f"{cosines.least_pooled:.6f}", ""))
+    verdict = "near enough" if quality.is_enough else "NOT near enough"
+    columns = ("hidden states", "largest difference>", "least cosine>", "mean cosine>")
+    table(f"{quality.precision}, compared with the source on speech: {verdict}", columns, rows)

@@ -23,6 +23,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--precision", metavar="PRECISION", help="fp32 (the default), bf16, or auto: the faster"
     )
+    parser.add_argument(
+        "--runtime", metavar="RUNTIME", help="torch (the default), or onnxruntime for an export"
+    )
     parser.add_argument("--threads", metavar="N", type=int, help="threads of the encoder")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
     parser.add_argument("--json", action="store_true", help="announce the address as JSON")
@@ -42,6 +45,7 @@ def run(chosen: argparse.Namespace) -> int:
             "threads": chosen.threads,
             "device": chosen.device,
             "precision": chosen.precision,
+            "runtime": chosen.runtime,
         },
     }
     loaded = settings.load(flags)

@@ -95,6 +95,7 @@ class ServerInfo:
     parameters: int
     precision: str
     precision_reason: str
+    runtime: str
     default_layer: int
     default_pooling: str
     default_projection: str
@@ -117,6 +118,7 @@ def server_info(message: server_pb2.GetServerInfoResponse) -> ServerInfo:
         parameters=model.parameter_count,
         precision=model.precision,
         precision_reason=model.precision_reason,
+        runtime=model.runtime,
         default_layer=model.default_layer,
         default_pooling=model.default_pooling,
         default_projection=model.default_projection,

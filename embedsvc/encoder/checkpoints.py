@@ -8,7 +8,7 @@ from pathlib import Path
 
 from embedsvc.encoder.config import EncoderConfig, read_config
 from embedsvc.encoder.tensors import fingerprint, tensor_files
-from embedsvc.errors import InvalidArgument, ModelNotFound
+from embedsvc.errors import FailedPrecondition, InvalidArgument, ModelNotFound
 
 HUB_NAME = re.compile(
     r"(?P<name>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(@(?P<revision>[\w.-]{1,100}))?",
@@ -22,6 +22,9 @@ HUB_FILES = (
     "embedsvc.json",
     "heads.json",
 )
+
+EXPORT_FILE = "onnx.json"
+"""What is in the directory of an exported model, and in no other."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ def _existing(name: str) -> Path | None:
 
 
 def _verified(name: str, directory: Path) -> Checkpoint:
+    if (directory / EXPORT_FILE).is_file():
+        raise FailedPrecondition(
+            f"`model` {name} is an exported one, which only `--runtime onnxruntime` can serve",
+            field="model",
+        )
     config = read_config(directory)
     files = tensor_files(directory)
     return Checkpoint(name, directory, config, fingerprint(directory, files, config), files)

@@ -1,8 +1,8 @@
 """The encoder: features of utterances in, hidden states and their moments out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from embedsvc.types import (
     OutputSpec,
     Pooling,
     Precision,
+    Runtime,
     Space,
     Windowing,
 )
@@ -49,12 +50,22 @@ class Plan:
     space: Space
 
 
+class States(Protocol):
+    """What computes hidden states: our own network, or a runtime's."""
+
+    def hidden_states(
+        self, inputs: Tensor, lengths: Sequence[int], deepest: int
+    ) -> Iterator[Tensor]:
+        """States (N, C) of layers 0 to `deepest`, each when it is known."""
+
+
 @dataclass(frozen=True)
 class Encoder:
     """A loaded model; `layers` blocks give hidden states 0 (the input) to `layers`, each `dim`.
 
     `parameters` counts the values that hidden states depend on: neither heads nor training masks.
     `precision` says in which numbers it multiplies, and `why` these were chosen.
+    `exported` are the layers that an exported model has; None means all.
     Utterances of one call are packed without padding, so that what a frame becomes depends on
     its own utterance alone: to the last bits of rounding, at most 2e-5 in any dimension.
     """
@@ -67,9 +78,16 @@ class Encoder:
     device: torch.device
     defaults: Defaults
     projections: Projections
-    network: Network
+    network: States
     precision: Precision = Precision.FP32
     why: str = "exact"
+    runtime: Runtime = Runtime.TORCH
+    exported: tuple[int, ...] | None = None
+
+    @property
+    def available(self) -> Sequence[int]:
+        """Layers whose hidden states can be had, in order."""
+        return range(self.layers + 1) if self.exported is None else self.exported
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, threads: int | None = None, device: str = "cpu") -> Self:
@@ -104,11 +122,16 @@ class Encoder:
 
         Whether its vectors are still good is for `in_precision` to tell.
         """
+        if not isinstance(self.network, Network):
+            raise FailedPrecondition(
+                f"`precision` of an exported model stays {self.precision}: export it anew",
+                field="precision",
+            )
         return replace(self, network=self.network.at(_DTYPES[precision]), precision=precision)
 
     def warm_up(self) -> None:
         """One short pass, so that the first caller does not wait for lazy set-up."""
-        self.encode([Frames(np.zeros((50, INPUT_SIZE), np.float32))], [Ask((self.layers,))])
+        self.encode([Frames(np.zeros((50, INPUT_SIZE), np.float32))], [Ask((self.available[-1],))])
 
     def resolve_layer(self, layer: int | None) -> int:
         """Absolute layer; None is the model's own, negative counts from the last."""
@@ -118,6 +141,12 @@ class Encoder:
         if not 0 <= absolute <= self.layers:
             raise InvalidArgument(
                 f"`layer` must be from {-self.layers - 1} to {self.layers}, but is {layer}",
+                field="layer",
+            )
+        if absolute not in self.available:
+            there = ", ".join(map(str, self.available))
+            raise FailedPrecondition(
+                f"`layer` must be one that was exported ({there}), but is {absolute}",
                 field="layer",
             )
         return absolute
@@ -191,8 +220,8 @@ class Encoder:
                 if not 0 <= begin < end <= len(frames):
                     raise ValueError(f"{begin}:{end} is no range of {len(frames)} frames")
             for layer in ask.layers:
-                if not 0 <= layer <= self.layers:
-                    raise ValueError(f"`layers` must be from 0 to {self.layers}, not {layer}")
+                if layer not in self.available:
+                    raise ValueError(f"`layers` must be of {list(self.available)}, not {layer}")
 
 
 def usable_device(name: str) -> torch.device:

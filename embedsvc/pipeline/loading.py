@@ -1,9 +1,12 @@
 """Loads an encoder, in a precision that was tried on speech."""
 
+from pathlib import Path
+
 from embedsvc import samples
 from embedsvc.audio import Door, decode, features
 from embedsvc.encoder import Encoder, in_precision, resolve
-from embedsvc.types import Frames, Precision
+from embedsvc.errors import FailedPrecondition, InvalidArgument
+from embedsvc.types import Frames, Precision, Runtime
 
 PROBE_CLIPS = 12
 """Of as many languages; half a minute of speech."""
@@ -14,13 +17,40 @@ def load(
     threads: int | None = None,
     device: str = "cpu",
     wanted: Precision = Precision.FP32,
+    runtime: Runtime = Runtime.TORCH,
 ) -> Encoder:
     """Encoder of `mini`, a directory or OWNER/NAME on the Hugging Face Hub.
 
-    Raises `FailedPrecondition` when the wanted precision is not near enough to float32.
+    With onnxruntime, of a directory that was exported; its precision was chosen then. Raises
+    `FailedPrecondition` when the wanted precision is not near enough to float32.
     """
+    if runtime is Runtime.ONNXRUNTIME:
+        return _exported(model, threads, device, wanted)
+    if wanted is Precision.INT8:
+        raise FailedPrecondition(
+            "`precision` int8 needs `runtime` onnxruntime and a model exported to onnx-int8",
+            field="precision",
+        )
     encoder = Encoder.load(resolve(model), threads, device)
     return in_precision(encoder, wanted, probe() if wanted is not Precision.FP32 else ())
+
+
+def _exported(model: str, threads: int | None, device: str, wanted: Precision) -> Encoder:
+    # Imported here: its libraries are an extra.
+    from embedsvc.encoder.onnx import load_exported  # noqa: PLC0415
+
+    if device != "cpu":
+        raise InvalidArgument(
+            f"`device` must be cpu with `runtime` onnxruntime, but is {device!r}", field="device"
+        )
+    encoder = load_exported(Path(model).expanduser(), threads)
+    # The default of the settings is fp32, and does not mean that anybody asked for it.
+    if wanted not in {Precision.FP32, Precision.AUTO, encoder.precision}:
+        raise FailedPrecondition(
+            f"`precision` must be that of the export, {encoder.precision}, but is {wanted}",
+            field="precision",
+        )
+    return encoder
 
 
 def probe() -> list[Frames]:

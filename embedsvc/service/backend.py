@@ -80,7 +80,7 @@ def workers() -> ThreadPoolExecutor:
 
 
 def _load(model: ModelSettings) -> Encoder:
-    encoder = loading.load(model.name, model.threads, model.device, model.precision)
+    encoder = loading.load(model.name, model.threads, model.device, model.precision, model.runtime)
     encoder.warm_up()
     return encoder
 

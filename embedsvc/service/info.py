@@ -58,5 +58,6 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             default_projection=encoder.defaults.projection,
             precision=encoder.precision,
             precision_reason=encoder.why,
+            runtime=encoder.runtime,
             projections=sorted({name for name, _, _ in encoder.projections.each}),
         )

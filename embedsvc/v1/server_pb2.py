@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65mbedsvc/v1/server.proto\x12\x0b\x65mbedsvc.v1\"\x16\n\x14GetServerInfoRequest\"\x8e\x02\n\x0cServerLimits\x12\x19\n\x11max_request_bytes\x18\x01 \x01(\x04\x12\x1a\n\x12max_response_bytes\x18\x02 \x01(\x04\x12\x1f\n\x17max_unary_audio_seconds\x18\x03 \x01(\x01\x12 \n\x18max_upload_audio_seconds\x18\x04 \x01(\x01\x12\x18\n\x10max_upload_bytes\x18\x05 \x01(\x04\x12\x17\n\x0fmax_batch_items\x18\x06 \x01(\r\x12\x1d\n\x15queue_capacity_frames\x18\x07 \x01(\x04\x12\x1f\n\x17recommended_chunk_bytes\x18\x08 \x01(\r\x12\x11\n\tmax_top_k\x18\t \x01(\r\"\x9a\x02\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\x12\x13\n\x0blayer_count\x18\x03 \x01(\r\x12\x0b\n\x03\x64im\x18\x04 \x01(\r\x12\x15\n\rframe_rate_hz\x18\x05 \x01(\x01\x12\x17\n\x0fparameter_count\x18\x06 \x01(\x04\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\x15\n\rdefault_layer\x18\x08 \x01(\x05\x12\x17\n\x0f\x64\x65\x66\x61ult_pooling\x18\t \x01(\t\x12\x1a\n\x12\x64\x65\x66\x61ult_projection\x18\n \x01(\t\x12\x13\n\x0bprojections\x18\x0b \x03(\t\x12\x11\n\tprecision\x18\x0c \x01(\t\x12\x18\n\x10precision_reason\x18\r \x01(\t\"\x8c\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06limits\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.ServerLimits\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x16.embedsvc.v1.ModelInfo\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t2l\n\rServerService\x12[\n\rGetServerInfo\x12!.embedsvc.v1.GetServerInfoRequest\x1a\".embedsvc.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65mbedsvc/v1/server.proto\x12\x0b\x65mbedsvc.v1\"\x16\n\x14GetServerInfoRequest\"\x8e\x02\n\x0cServerLimits\x12\x19\n\x11max_request_bytes\x18\x01 \x01(\x04\x12\x1a\n\x12max_response_bytes\x18\x02 \x01(\x04\x12\x1f\n\x17max_unary_audio_seconds\x18\x03 \x01(\x01\x12 \n\x18max_upload_audio_seconds\x18\x04 \x01(\x01\x12\x18\n\x10max_upload_bytes\x18\x05 \x01(\x04\x12\x17\n\x0fmax_batch_items\x18\x06 \x01(\r\x12\x1d\n\x15queue_capacity_frames\x18\x07 \x01(\x04\x12\x1f\n\x17recommended_chunk_bytes\x18\x08 \x01(\r\x12\x11\n\tmax_top_k\x18\t \x01(\r\"\xab\x02\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\x12\x13\n\x0blayer_count\x18\x03 \x01(\r\x12\x0b\n\x03\x64im\x18\x04 \x01(\r\x12\x15\n\rframe_rate_hz\x18\x05 \x01(\x01\x12\x17\n\x0fparameter_count\x18\x06 \x01(\x04\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\x15\n\rdefault_layer\x18\x08 \x01(\x05\x12\x17\n\x0f\x64\x65\x66\x61ult_pooling\x18\t \x01(\t\x12\x1a\n\x12\x64\x65\x66\x61ult_projection\x18\n \x01(\t\x12\x13\n\x0bprojections\x18\x0b \x03(\t\x12\x11\n\tprecision\x18\x0c \x01(\t\x12\x18\n\x10precision_reason\x18\r \x01(\t\x12\x0f\n\x07runtime\x18\x0e \x01(\t\"\x8c\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06limits\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.ServerLimits\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x16.embedsvc.v1.ModelInfo\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t2l\n\rServerService\x12[\n\rGetServerInfo\x12!.embedsvc.v1.GetServerInfoRequest\x1a\".embedsvc.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVERLIMITS']._serialized_start=66
   _globals['_SERVERLIMITS']._serialized_end=336
   _globals['_MODELINFO']._serialized_start=339
-  _globals['_MODELINFO']._serialized_end=621
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=624
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=764
-  _globals['_SERVERSERVICE']._serialized_start=766
-  _globals['_SERVERSERVICE']._serialized_end=874
+  _globals['_MODELINFO']._serialized_end=638
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=641
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=781
+  _globals['_SERVERSERVICE']._serialized_start=783
+  _globals['_SERVERSERVICE']._serialized_end=891
 # @@protoc_insertion_point(module_scope)

@@ -88,6 +88,7 @@ class ModelInfo(google.protobuf.message.Message):
     PROJECTIONS_FIELD_NUMBER: builtins.int
     PRECISION_FIELD_NUMBER: builtins.int
     PRECISION_REASON_FIELD_NUMBER: builtins.int
+    RUNTIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     weights: builtins.str
     """SHA-256 over its tensors."""
@@ -104,6 +105,8 @@ class ModelInfo(google.protobuf.message.Message):
     """In which numbers it multiplies: "fp32" or "bf16"."""
     precision_reason: builtins.str
     """Why these: what was asked for, and what was measured when the model was loaded."""
+    runtime: builtins.str
+    """What does the work: "torch", or "onnxruntime" for an exported model."""
     @property
     def projections(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Names of the transforms it has."""
@@ -124,8 +127,9 @@ class ModelInfo(google.protobuf.message.Message):
         projections: collections.abc.Iterable[builtins.str] | None = ...,
         precision: builtins.str = ...,
         precision_reason: builtins.str = ...,
+        runtime: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["default_layer", b"default_layer", "default_pooling", b"default_pooling", "default_projection", b"default_projection", "device", b"device", "dim", b"dim", "frame_rate_hz", b"frame_rate_hz", "layer_count", b"layer_count", "name", b"name", "parameter_count", b"parameter_count", "precision", b"precision", "precision_reason", b"precision_reason", "projections", b"projections", "weights", b"weights"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["default_layer", b"default_layer", "default_pooling", b"default_pooling", "default_projection", b"default_projection", "device", b"device", "dim", b"dim", "frame_rate_hz", b"frame_rate_hz", "layer_count", b"layer_count", "name", b"name", "parameter_count", b"parameter_count", "precision", b"precision", "precision_reason", b"precision_reason", "projections", b"projections", "runtime", b"runtime", "weights", b"weights"]) -> None: ...
 
 global___ModelInfo = ModelInfo
 
