@@ -145,8 +145,12 @@ def _export(chosen: argparse.Namespace) -> None:
 def _show_quality(quality: "Quality") -> None:
     cosines = quality.fidelity
     rows = [
-        (f"layer {each.layer}", f"{each.largest:.1e} of {each.scale:.1f}")
-        + (f"{each.least_cosine:.6f}", f"{each.mean_cosine:.6f}")
+        (
+            f"layer {each.layer}",
+            f"{each.largest:.1e} of {each.scale:.1f}",
+            f"{each.least_cosine:.6f}",
+            f"{each.mean_cosine:.6f}",
+        )
         for each in quality.layers
     ]
     rows.append(("default vectors", "", f"{cosines.least_pooled:.6f}", ""))

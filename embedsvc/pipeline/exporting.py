@@ -31,14 +31,15 @@ def export(
     not enough, `FailedPrecondition` is raised and nothing stays.
     """
     # Imported here: its libraries are an extra.
-    from embedsvc.encoder.onnx import compare, open_exported, write  # noqa: PLC0415
+    from embedsvc.encoder.onnx import compare, default_vector, open_exported, write  # noqa: PLC0415
 
     with _draft(out.absolute()) as draft:
         checkpoint = resolve(model)
         source = Encoder.load(checkpoint)
         asked = {source.resolve_layer(layer) for layer in layers or (source.defaults.layer, -1)}
         manifest = write(checkpoint, draft, kind, sorted(asked))
-        quality = compare(source, open_exported(draft, manifest), probe())
+        made, clips = open_exported(draft, manifest), probe()
+        quality = compare(source, made, clips)
         tell(quality)
         if not quality.is_enough:
             raise FailedPrecondition(
@@ -46,7 +47,8 @@ def export(
                 f"{quality.fidelity}",
                 field="format",
             )
-        manifest = replace(manifest, quality=quality.document())
+        vector = default_vector(replace(source, defaults=made.defaults), clips[0])
+        manifest = replace(manifest, quality=quality.document(), vector=tuple(map(float, vector)))
         manifest.write(draft)
     return manifest
 

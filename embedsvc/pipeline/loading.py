@@ -43,7 +43,7 @@ def _exported(model: str, threads: int | None, device: str, wanted: Precision) -
         raise InvalidArgument(
             f"`device` must be cpu with `runtime` onnxruntime, but is {device!r}", field="device"
         )
-    encoder = load_exported(Path(model).expanduser(), threads)
+    encoder = load_exported(Path(model).expanduser(), probe()[0], threads)
     # The default of the settings is fp32, and does not mean that anybody asked for it.
     if wanted not in {Precision.FP32, Precision.AUTO, encoder.precision}:
         raise FailedPrecondition(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from embedsvc.encoder import Encoder, resolve
+from embedsvc.encoder.layers import Network
 from embedsvc.errors import FailedPrecondition, InvalidArgument
 from tests.encoder.reference import reference, save
 
@@ -16,6 +17,7 @@ def test_a_pass_makes_no_tensor_on_another_device(positions: str | None, tmp_pat
     directory = save(model, tmp_path / "small", position_embeddings_type=positions)
     encoder = Encoder.load(resolve(str(directory)), device="meta")
     states = torch.zeros(130, encoder.dim, device="meta")
+    assert isinstance(encoder.network, Network)
     with torch.inference_mode():
         for block in encoder.network.blocks:
             states = block(states, [100, 30])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from embedsvc.encoder import Encoder, Fidelity, fidelity, in_precision
-from embedsvc.encoder.layers import Block
+from embedsvc.encoder.layers import Block, Network
 from embedsvc.encoder.linear import Linear
 from embedsvc.encoder.precision import ENOUGH, LEAST_GAIN
 from embedsvc.errors import FailedPrecondition
@@ -39,6 +39,7 @@ def with_outliers(encoder: Encoder) -> Encoder:
         outer = Linear(outer.weight, outer.bias - OUTLIER * rows.sum(dim=1))
         return replace(block, first=replace(block.first, inner=inner, outer=outer))
 
+    assert isinstance(encoder.network, Network)
     blocks = tuple(shifted(block) for block in encoder.network.blocks)
     return replace(encoder, network=replace(encoder.network, blocks=blocks))
 
@@ -62,6 +63,7 @@ def test_bfloat16_is_half_as_large_and_answers_in_float32(
     mini: Encoder, probe: list[Frames]
 ) -> None:
     reduced = mini.at(Precision.BF16)
+    assert isinstance(reduced.network, Network)
     for block in reduced.network.blocks:
         for linear in (block.first.inner, block.attention.parts[0], block.convolution.gate):
             assert linear.weight.dtype == torch.bfloat16

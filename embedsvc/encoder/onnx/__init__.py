@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from embedsvc.encoder.onnx.manifest import Manifest, read_manifest
-from embedsvc.encoder.onnx.quality import Parity, Quality, compare
+from embedsvc.encoder.onnx.quality import Parity, Quality, compare, default_vector
 from embedsvc.encoder.onnx.running import load_exported, open_exported
 from embedsvc.encoder.onnx.writing import write
 
@@ -23,6 +23,7 @@ __all__ = [
     "Parity",
     "Quality",
     "compare",
+    "default_vector",
     "load_exported",
     "open_exported",
     "read_manifest",

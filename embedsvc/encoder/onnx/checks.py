@@ -17,9 +17,19 @@ from embedsvc.encoder.onnx.network import FEATURES, LENGTHS, output_name
 
 OPERATORS = frozenset(
     {
-        *("Abs", "Add", "Cast", "Concat", "Conv", "Cos", "Div", "Erf", "Expand", "Gather"),
+        *("Add", "Cast", "Concat", "Conv", "Cos", "Div", "Erf", "Expand", "Gather"),
         *("GatherElements", "LayerNormalization", "Less", "MatMul", "MatMulInteger", "Max", "Min"),
-        *("Mul", "Neg", "QuantizeLinear", "Range", "ReduceMax", "Relu", "Reshape", "Shape"),
+        *(
+            "Mul",
+            "Neg",
+            "QuantizeLinear",
+            "Range",
+            "ReduceMax",
+            "ReduceMin",
+            "Relu",
+            "Reshape",
+            "Shape",
+        ),
         *("Sigmoid", "Sin", "Slice", "Softmax", "Split", "Squeeze", "Sub", "Transpose"),
         *("Unsqueeze", "Where"),
     }
@@ -61,7 +71,8 @@ def _read(path: Path) -> onnx.ModelProto:
         raise fault(f"{path.name} is larger than {_LARGEST} bytes")
     try:
         return onnx.ModelProto.FromString(path.read_bytes())
-    except Exception as error:  # noqa: BLE001  the parser's own error is of another room
+    except Exception as error:
+        # Of protobuf, which this room does not know.
         raise fault(f"{path.name} is truncated or damaged") from error
 
 
@@ -107,7 +118,7 @@ def _tensor_faults(tensor: TensorProto, size: int) -> Iterator[str]:
         yield f"has another shape for {tensor.name} than its bytes"
 
 
-_ITEM_BYTES = {
+_ITEM_BYTES: dict[int, int] = {
     kind: helper.tensor_dtype_to_np_dtype(kind).itemsize
     for kind in (TensorProto.FLOAT, TensorProto.INT8)
 }

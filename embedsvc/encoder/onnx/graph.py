@@ -73,15 +73,20 @@ class Graph:
         self._nodes: list[onnx.NodeProto] = []
         self._tensors: dict[str, TensorProto] = {}
         self._counts: dict[str, int] = {}
+        self._known: dict[bytes, str] = {}
 
-    def add(self, operator: str, *inputs: str, result: str = "", **attributes: Any) -> str:
-        """Result of one operator, under a name that others rely on or one of its own."""
-        name = self._name(operator)
-        value = result or name
-        self._nodes.append(
-            helper.make_node(operator, list(inputs), [value], name=name, **attributes)
-        )
-        return value
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Result of one operator; the same of the same is there but once."""
+        node = helper.make_node(operator, list(inputs), [""], **attributes)
+        key = node.SerializeToString()
+        if key not in self._known:
+            node.name = node.output[0] = self._known[key] = self._name(operator)
+            self._nodes.append(node)
+        return self._known[key]
+
+    def give(self, result: str, operator: str, *inputs: str) -> None:
+        """Result of one operator under a name that others rely on."""
+        self._nodes.append(helper.make_node(operator, list(inputs), [result], name=result))
 
     def halves(self, value: str) -> tuple[str, str]:
         """First and second half of the last dimension."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ class Manifest:
     """Whose hidden states a graph gives, which, and how near they are to those of its source.
 
     `weights` is the fingerprint of the checkpoint: vectors of the two can be compared. `files`
-    has the SHA-256 of each file, `quality` the figures that allowed the export.
+    has the SHA-256 of each file, `quality` the figures that allowed the export, and `vector` what
+    the source gives by default for the first clip of the probe.
     """
 
     format: ExportFormat
@@ -32,6 +33,7 @@ class Manifest:
     parameters: int
     files: Mapping[str, str]
     quality: Mapping[str, Any]
+    vector: tuple[float, ...]
 
     def write(self, directory: Path) -> None:
         """Write it into the directory of the model."""
@@ -63,6 +65,7 @@ def read_manifest(directory: Path) -> Manifest:
         parameters=values["parameters"],
         files=values["files"],
         quality=values["quality"],
+        vector=tuple(values["vector"]),
     )
 
 
@@ -89,7 +92,7 @@ def _is_layers(value: Any) -> bool:
     return whole and bool(value) and value == sorted(set(value))
 
 
-_RULES = {
+_RULES: dict[str, Callable[[Any], bool]] = {
     "format": lambda value: value in set(ExportFormat),
     "opset": lambda value: value == OPSET,
     "layers": _is_layers,
@@ -98,5 +101,8 @@ _RULES = {
     "parameters": lambda value: type(value) is int and value > 0,
     "files": lambda value: isinstance(value, dict) and set(value) == set(FILES),
     "quality": lambda value: isinstance(value, dict),
+    "vector": lambda value: (
+        isinstance(value, list) and all(isinstance(each, float) for each in value)
+    ),
 }
 """When a value of a manifest is sound, by its name."""

@@ -54,7 +54,7 @@ def build(
         if layer:
             states = block(root.under(f"encoder.layers.{layer - 1}"), states)
         if layer in layers:
-            graph.add("Where", inside, states, zero, result=output_name(layer))
+            graph.give(output_name(layer), "Where", inside, states, zero)
     return graph.finish(*_interface(config, layers))
 
 

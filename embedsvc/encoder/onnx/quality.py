@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from embedsvc.encoder.model import Encoder
-from embedsvc.encoder.precision import Fidelity, fidelity
-from embedsvc.types import Ask, Floats, Frames, Precision
+from embedsvc.encoder.precision import ENOUGH, Fidelity, fidelity
+from embedsvc.errors import FailedPrecondition
+from embedsvc.types import Ask, Floats, Frames, OutputSpec, Precision, Windowing
 
 EXACT = 1e-4
 """Largest difference of an exact export, in shares of the largest value of its layer."""
@@ -38,9 +39,13 @@ class Quality:
 
     @property
     def is_enough(self) -> bool:
-        """Whether it may be served: as near as any precision, and an exact one far nearer."""
+        """Whether it may be served: as near as any precision must be, an exact one far nearer."""
+        near = self.fidelity.is_enough and all(
+            each.least_cosine >= ENOUGH.least_frame and each.mean_cosine >= ENOUGH.mean_frame
+            for each in self.layers
+        )
         exact = all(each.largest <= EXACT * each.scale for each in self.layers)
-        return self.fidelity.is_enough and (exact or self.precision is not Precision.FP32)
+        return near and (exact or self.precision is not Precision.FP32)
 
     def document(self) -> dict[str, Any]:
         """Every figure, for a file."""
@@ -51,21 +56,44 @@ def compare(source: Encoder, made: Encoder, probe: Sequence[Frames]) -> Quality:
     """Quality of `made`, an export of `source`, on the utterances of `probe`."""
     layers = tuple(made.available)
     asks = [Ask(layers, (0, len(frames))) for frames in probe]
-    # One by one: the states of every layer are many.
-    pairs = [
-        (source.encode([frames], [ask])[0].frames, made.encode([frames], [ask])[0].frames)
-        for frames, ask in zip(probe, asks, strict=True)
-    ]
+    expected, found = (
+        [answer.frames for answer in encoder.encode(probe, asks)] for encoder in (source, made)
+    )
     parities = tuple(
         _parity(
             layer,
-            *(np.concatenate([each[layer] for each in side]) for side in zip(*pairs, strict=True)),
+            np.concatenate([frames[layer] for frames in expected]),
+            np.concatenate([frames[layer] for frames in found]),
         )
         for layer in layers
     )
-    last = {"layers": layers[-1], "defaults": made.defaults}
-    vectors = fidelity(replace(source, **last), replace(made, **last), probe)
-    return Quality(made.precision, parities, vectors)
+    # The source as if it ended where the export does, and left the same open.
+    source, made = (
+        replace(encoder, layers=layers[-1], defaults=made.defaults) for encoder in (source, made)
+    )
+    return Quality(made.precision, parities, fidelity(source, made, probe))
+
+
+def default_vector(encoder: Encoder, frames: Frames) -> Floats:
+    """Vector of an utterance for who leaves everything open."""
+    plan = encoder.plan(OutputSpec(), Windowing())
+    ask = Ask((plan.layer,), runs=((0, len(frames)),))
+    return encoder.finish(plan, encoder.encode([frames], [ask])[0].moments[plan.layer][0])
+
+
+def check_here(encoder: Encoder, frames: Frames, expected: Sequence[float]) -> None:
+    """Raise `FailedPrecondition` unless this machine gives nearly the `expected` default vector.
+
+    Processors without instructions for sums of 8-bit products cut off large ones on the way.
+    """
+    found = default_vector(encoder, frames)
+    cosine = float(found @ np.array(expected, np.float32)) if len(found) == len(expected) else 0.0
+    if not cosine >= ENOUGH.least_pooled:
+        raise FailedPrecondition(
+            f"`model` {encoder.name} must give the vectors it was exported with, but does not on "
+            f"this machine: a cosine of {cosine:.5f}, of at least {ENOUGH.least_pooled}",
+            field="model",
+        )
 
 
 def _parity(layer: int, expected: Floats, found: Floats) -> Parity:

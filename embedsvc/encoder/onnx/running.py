@@ -16,8 +16,9 @@ from embedsvc.encoder.onnx.checks import check_graph
 from embedsvc.encoder.onnx.graph import MODEL_FILE
 from embedsvc.encoder.onnx.manifest import Manifest, digests, fault, read_manifest
 from embedsvc.encoder.onnx.network import FEATURES, LENGTHS, output_name
+from embedsvc.encoder.onnx.quality import check_here
 from embedsvc.encoder.projections import read_defaults, read_projections
-from embedsvc.types import Runtime
+from embedsvc.types import Frames, Runtime
 
 _ERRORS_ONLY = 3
 
@@ -53,15 +54,17 @@ class ExportedNetwork:
         return [torch.from_numpy(each[0]) for each in states]
 
 
-def load_exported(directory: Path, threads: int | None = None) -> Encoder:
-    """Encoder of an exported model, after everything in its directory was checked.
+def load_exported(directory: Path, clip: Frames, threads: int | None = None) -> Encoder:
+    """Encoder of an exported model, after its files and what it makes of `clip` were checked.
 
     `threads` sets those of the runtime, and torch's for the whole process.
     """
     manifest = read_manifest(directory)
     if digests(directory) != manifest.files:
         raise fault("its files are not those that were exported: export it again")
-    return open_exported(directory, manifest, threads)
+    encoder = open_exported(directory, manifest, threads)
+    check_here(encoder, clip, manifest.vector)
+    return encoder
 
 
 def open_exported(directory: Path, manifest: Manifest, threads: int | None = None) -> Encoder:
@@ -104,5 +107,6 @@ def _session(path: Path, threads: int | None) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001  its errors have no base but this
+    except Exception as error:
+        # Its errors have no base but this.
         raise fault(f"onnxruntime can not load {path.name}") from error

@@ -61,6 +61,7 @@ def write(
         parameters=parameters,
         files=digests(directory),
         quality={},
+        vector=(),
     )
 
 
