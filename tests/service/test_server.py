@@ -206,6 +206,7 @@ def test_a_folder_that_is_in_use_is_said_and_left_alone(process: Server) -> None
 
 def test_numbers_are_exact_unless_asked_otherwise(model: server_pb2.ModelInfo) -> None:
     assert (model.precision, model.precision_reason) == ("fp32", "exact")
+    assert model.runtime == "torch"
 
 
 def test_a_server_in_bfloat16_says_so_and_gives_nearly_the_same_vectors(usual: Floats) -> None:

@@ -93,7 +93,7 @@ def _is_layers(value: Any) -> bool:
 
 
 _RULES: dict[str, Callable[[Any], bool]] = {
-    "format": lambda value: value in set(ExportFormat),
+    "format": lambda value: value in list(ExportFormat),
     "opset": lambda value: value == OPSET,
     "layers": _is_layers,
     "model": lambda value: isinstance(value, str) and 0 < len(value) <= 200,
