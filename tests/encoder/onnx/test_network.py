@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from embedsvc.encoder import Encoder, resolve
+from embedsvc.encoder.onnx import load_exported
 from embedsvc.types import ExportFormat
-from tests.encoder.onnx.made import exported, padded, session, states
+from tests.encoder.onnx.made import CLIP, exported, padded, session, states
 from tests.encoder.reference import reference, save, utterance, whole
-from tests.encoder.test_model import SHAPES
+from tests.encoder.test_model import REAL, SHAPES
 
 EXACT = 5e-5
 ALIKE = 2e-5
@@ -129,3 +130,21 @@ def test_8_bits_take_a_quarter_of_the_room(tmp_path: Path) -> None:
         exported(source, tmp_path / kind, kind)
     exact, small = ((tmp_path / kind / "model.onnx.data").stat().st_size for kind in ExportFormat)
     assert small < 0.3 * exact
+
+
+@pytest.mark.slow
+def test_the_real_size_which_no_single_file_can_hold_is_exact(tmp_path: Path) -> None:
+    source = save(reference(**REAL), tmp_path / "source")
+    exported(source, tmp_path / "made", ExportFormat.ONNX, 16, 24)
+    assert (tmp_path / "made" / "model.onnx.data").stat().st_size > 2**31
+    onnx.checker.check_model(tmp_path / "made" / "model.onnx")
+    encoder = Encoder.load(resolve(str(source)))
+    made = load_exported(tmp_path / "made", CLIP)
+    for frames in map(utterance, (1, 50, 300)):
+        expected, found = (
+            each.encode([frames], [whole(frames, 16, 24)])[0] for each in (encoder, made)
+        )
+        for layer in (16, 24):
+            np.testing.assert_allclose(
+                found.frames[layer], expected.frames[layer], rtol=0, atol=EXACT
+            )
