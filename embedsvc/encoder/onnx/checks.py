@@ -5,6 +5,7 @@ operators of the standard, without graphs inside, and only the one file of weigh
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,20 +19,10 @@ from embedsvc.encoder.onnx.network import FEATURES, LENGTHS, output_name
 OPERATORS = frozenset(
     {
         *("Add", "Cast", "Concat", "Conv", "Cos", "Div", "Erf", "Expand", "Gather"),
-        *("GatherElements", "LayerNormalization", "Less", "MatMul", "MatMulInteger", "Max", "Min"),
-        *(
-            "Mul",
-            "Neg",
-            "QuantizeLinear",
-            "Range",
-            "ReduceMax",
-            "ReduceMin",
-            "Relu",
-            "Reshape",
-            "Shape",
-        ),
-        *("Sigmoid", "Sin", "Slice", "Softmax", "Split", "Squeeze", "Sub", "Transpose"),
-        *("Unsqueeze", "Where"),
+        *("GatherElements", "LayerNormalization", "Less", "MatMul", "MatMulInteger"),
+        *("Max", "Min", "Mul", "Neg", "QuantizeLinear", "Range", "ReduceMax", "ReduceMin"),
+        *("Relu", "Reshape", "Shape", "Sigmoid", "Sin", "Slice", "Softmax", "Split"),
+        *("Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"),
     }
 )
 """All that our graphs use."""
@@ -39,14 +30,8 @@ OPERATORS = frozenset(
 _LARGEST = 64 * 1024 * 1024
 """Bytes of a graph without its weights; one of 24 layers has about one megabyte."""
 
-_INNER = {
-    onnx.AttributeProto.GRAPH,
-    onnx.AttributeProto.GRAPHS,
-    onnx.AttributeProto.TENSOR,
-    onnx.AttributeProto.TENSORS,
-    onnx.AttributeProto.SPARSE_TENSOR,
-    onnx.AttributeProto.SPARSE_TENSORS,
-}
+_PLAIN = {onnx.AttributeProto.FLOAT, onnx.AttributeProto.INT, onnx.AttributeProto.INTS}
+"""Attributes that are numbers, and neither graphs nor tensors with files of their own."""
 
 
 def check_graph(directory: Path, layers: Sequence[int]) -> None:
@@ -80,16 +65,16 @@ def _header_faults(model: onnx.ModelProto) -> Iterator[str]:
     opsets = [(each.domain, each.version) for each in model.opset_import]
     if opsets != [("", OPSET)]:
         yield f"needs operators other than those of opset {OPSET}"
-    if model.functions:
-        yield "has functions of its own"
+    if model.functions or model.training_info:
+        yield "has functions or training of its own"
 
 
 def _node_faults(nodes: Sequence[onnx.NodeProto]) -> Iterator[str]:
     for node in nodes:
         if node.domain or node.op_type not in OPERATORS:
-            yield f"has the operator {node.domain}:{node.op_type}"
-        if any(attribute.type in _INNER for attribute in node.attribute):
-            yield f"has a graph or a tensor inside of {node.op_type}"
+            yield f"has the operator {_quoted(f'{node.domain}:{node.op_type}')}"
+        if any(attribute.type not in _PLAIN for attribute in node.attribute):
+            yield f"has more than numbers inside of {_quoted(node.op_type)}"
 
 
 def _interface_faults(graph: onnx.GraphProto, layers: Sequence[int]) -> Iterator[str]:
@@ -99,25 +84,32 @@ def _interface_faults(graph: onnx.GraphProto, layers: Sequence[int]) -> Iterator
 
 
 def _tensor_faults(tensor: TensorProto, size: int) -> Iterator[str]:
+    name, said = _quoted(tensor.name), tensor.external_data
     if tensor.data_location != TensorProto.EXTERNAL:
-        if tensor.external_data:
-            yield f"has {tensor.name} in two places"
+        if said:
+            yield f"has {name} in two places"
         return
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    if entries.get("location") != WEIGHTS_FILE:
-        yield f"has {tensor.name} in {entries.get('location')!r}, which is not {WEIGHTS_FILE}"
-        return
-    places = [entries.get("offset", ""), entries.get("length", "")]
-    if not all(place.isascii() and place.isdigit() for place in places):
-        yield f"does not say where {tensor.name} is"
-        return
-    offset, length = map(int, places)
-    if tensor.data_type not in _ITEM_BYTES or offset + length > size:
-        yield f"has {tensor.name} beyond the end of {WEIGHTS_FILE}"
-    elif math.prod(tensor.dims) * _ITEM_BYTES[tensor.data_type] != length:
-        yield f"has another shape for {tensor.name} than its bytes"
+    entries = {entry.key: entry.value for entry in said}
+    if sorted(entry.key for entry in said) != ["length", "location", "offset"]:
+        yield f"says of {name} more or less than where it is"
+    elif entries["location"] != WEIGHTS_FILE:
+        yield f"has {name} in {_quoted(entries['location'])}, which is not {WEIGHTS_FILE}"
+    elif not all(_NUMBER.fullmatch(entries[key]) for key in ("offset", "length")):
+        yield f"does not say where {name} is"
+    elif tensor.data_type not in _ITEM_BYTES:
+        yield f"has {name} in numbers that are none of ours"
+    elif int(entries["offset"]) + int(entries["length"]) > size:
+        yield f"has {name} beyond the end of {WEIGHTS_FILE}"
+    elif math.prod(tensor.dims) * _ITEM_BYTES[tensor.data_type] != int(entries["length"]):
+        yield f"has another shape for {name} than its bytes"
 
 
+def _quoted(text: str) -> str:
+    """Text of a file that nobody trusts, fit for a terminal."""
+    return repr(text[:80])
+
+
+_NUMBER = re.compile("[0-9]{1,15}")
 _ITEM_BYTES: dict[int, int] = {
     kind: helper.tensor_dtype_to_np_dtype(kind).itemsize
     for kind in (TensorProto.FLOAT, TensorProto.INT8)

@@ -52,12 +52,18 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "another file": (place("location", "config.json"), "config.json"),
     "beyond the end": (place("offset", "99999999"), "beyond the end"),
     "a negative offset": (place("offset", "-4096"), "does not say where"),
+    "a number without end": (place("offset", "9" * 5000), "does not say where"),
     "no number": (place("length", "many"), "does not say where"),
+    "two paths": (
+        lambda model: outside(model).external_data.add(key="location", value="/etc/passwd"),
+        "more or less than where",
+    ),
+    "a place too few": (lambda model: outside(model).external_data.pop(), "more or less than"),
     "another length": (place("length", "4"), "another shape"),
     "another shape": (lambda model: outside(model).dims.append(2), "another shape"),
     "strings": (
         lambda model: setattr(outside(model), "data_type", TensorProto.STRING),
-        "beyond the end",
+        "none of ours",
     ),
     "an operator of somebody": (
         insert(helper.make_node("Run", ["features"], ["x"], domain="com.example")),
@@ -76,7 +82,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
                 value=helper.make_tensor("t", TensorProto.FLOAT, [1], [0.0]),
             )
         ),
-        "inside of Add",
+        "more than numbers inside of 'Add'",
     ),
     "a domain": (
         lambda model: model.opset_import.append(helper.make_opsetid("com.microsoft", 1)),
@@ -87,6 +93,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
         "operators other than",
     ),
     "a function": (lambda model: model.functions.add(name="f"), "functions"),
+    "training": (lambda model: model.training_info.add(), "functions or training"),
     "another output": (
         lambda model: setattr(model.graph.output[0], "name", "secret"),
         "inputs or outputs",
