@@ -133,10 +133,11 @@ class Pooling(StrEnum):
 
 
 class Precision(StrEnum):
-    """In which numbers an encoder multiplies; `AUTO` is the fastest that changes nearly nothing."""
+    """In which numbers an encoder multiplies; `AUTO` is the fastest that changes little."""
 
     FP32 = "fp32"
     BF16 = "bf16"
+    INT8 = "int8"
     AUTO = "auto"
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from embedsvc.encoder.checkpoints import Checkpoint
 from embedsvc.encoder.config import INPUT_SIZE
+from embedsvc.encoder.integer_layers import in_integers
 from embedsvc.encoder.layers import Network, network
 from embedsvc.encoder.pooling import normalize, pool
 from embedsvc.encoder.projections import (
@@ -104,7 +105,11 @@ class Encoder:
 
         Whether its vectors are still good is for `in_precision` to tell.
         """
-        return replace(self, network=self.network.at(_DTYPES[precision]), precision=precision)
+        if precision is Precision.INT8:
+            reduced = in_integers(self.network)
+        else:
+            reduced = self.network.at(_DTYPES[precision])
+        return replace(self, network=reduced, precision=precision)
 
     def warm_up(self) -> None:
         """One short pass, so that the first caller does not wait for lazy set-up."""

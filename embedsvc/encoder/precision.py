@@ -15,6 +15,7 @@ from embedsvc.encoder.model import Encoder
 from embedsvc.errors import FailedPrecondition
 from embedsvc.types import Ask, Floats, Frames, OutputSpec, Precision, Windowing
 
+REDUCED = (Precision.BF16, Precision.INT8)
 ROUNDS = 3
 LEAST_GAIN = 1.1
 """A precision that gains less is not worth any difference."""
@@ -51,25 +52,41 @@ ENOUGH = Fidelity(least_frame=0.99, mean_frame=0.999, least_pooled=0.9995)
 def in_precision(encoder: Encoder, precision: Precision, probe: Sequence[Frames]) -> Encoder:
     """The float32 `encoder` in a precision, tried on the utterances of `probe`.
 
-    Raises `FailedPrecondition` for one that was asked for by name and is not near enough.
+    Raises `FailedPrecondition` for one that was asked for by name and is not near enough, or not
+    for this model.
     """
     if precision is Precision.FP32:
         return encoder
-    reduced = encoder.at(Precision.BF16)
+    if precision is Precision.AUTO:
+        return _fastest(encoder, probe)
+    reduced = encoder.at(precision)
     found = fidelity(encoder, reduced, probe)
-    if precision is Precision.BF16:
-        if not found.is_enough:
-            raise FailedPrecondition(
-                f"`precision` bf16 changes the vectors of {encoder.name} too much: {found}",
-                field="precision",
-            )
-        return replace(reduced, why=f"asked for; {found}")
     if not found.is_enough:
-        return replace(encoder, why=f"bf16 changes too much: {found}")
-    gain = _gain(encoder, reduced, probe)
-    if gain < LEAST_GAIN:
-        return replace(encoder, why=f"bf16 is {gain:.1f} times as fast here")
-    return replace(reduced, why=f"{gain:.1f} times as fast as fp32 here; {found}")
+        raise FailedPrecondition(
+            f"`precision` {precision} changes the vectors of {encoder.name} too much: {found}",
+            field="precision",
+        )
+    return replace(reduced, why=f"asked for; {found}")
+
+
+def _fastest(encoder: Encoder, probe: Sequence[Frames]) -> Encoder:
+    """The precision that is near enough and gains most; float32 where none gains much."""
+    best, most, remarks = encoder, LEAST_GAIN, []
+    for precision in REDUCED:
+        try:
+            reduced = encoder.at(precision)
+        except FailedPrecondition as error:
+            remarks.append(error.message)
+            continue
+        found = fidelity(encoder, reduced, probe)
+        if not found.is_enough:
+            remarks.append(f"{precision} changes too much ({found})")
+            continue
+        gain = _gain(encoder, reduced, probe)
+        remarks.append(f"{precision} is {gain:.1f} times as fast as fp32 here ({found})")
+        if gain > most:
+            best, most = reduced, gain
+    return replace(best, why="; ".join(remarks))
 
 
 def fidelity(exact: Encoder, reduced: Encoder, probe: Sequence[Frames]) -> Fidelity:

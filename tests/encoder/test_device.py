@@ -17,7 +17,7 @@ def test_a_pass_makes_no_tensor_on_another_device(positions: str | None, tmp_pat
     encoder = Encoder.load(resolve(str(directory)), device="meta")
     states = torch.zeros(130, encoder.dim, device="meta")
     with torch.inference_mode():
-        for block in encoder.network.blocks:
+        for block in encoder.network.exact_blocks():
             states = block(states, [100, 30])
     assert states.shape == (130, encoder.dim)
     assert states.device.type == "meta"
