@@ -12,6 +12,7 @@ from statistics import median
 import numpy as np
 
 from embedsvc.encoder.model import Encoder
+from embedsvc.encoder.pooling import normalize
 from embedsvc.errors import FailedPrecondition
 from embedsvc.types import Ask, Floats, Frames, OutputSpec, Precision, Windowing
 
@@ -23,11 +24,16 @@ LEAST_GAIN = 1.1
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How near vectors come to those of float32, in cosines: 1 is the same direction."""
+    """How near vectors come to those of float32.
+
+    The first three are cosines: 1 is the same direction. `most_score` is the largest change of the
+    score, also a cosine, that a search gives two utterances.
+    """
 
     least_frame: float
     mean_frame: float
     least_pooled: float
+    most_score: float
 
     @property
     def is_enough(self) -> bool:
@@ -36,16 +42,18 @@ class Fidelity:
             self.least_frame >= ENOUGH.least_frame
             and self.mean_frame >= ENOUGH.mean_frame
             and self.least_pooled >= ENOUGH.least_pooled
+            and self.most_score <= ENOUGH.most_score
         )
 
     def __str__(self) -> str:
         return (
             f"cosines to fp32: frames at least {self.least_frame:.5f}, on average "
-            f"{self.mean_frame:.5f}, pooled at least {self.least_pooled:.5f}"
+            f"{self.mean_frame:.5f}, pooled at least {self.least_pooled:.5f}; scores change by at "
+            f"most {self.most_score:.4f}"
         )
 
 
-ENOUGH = Fidelity(least_frame=0.99, mean_frame=0.999, least_pooled=0.9995)
+ENOUGH = Fidelity(least_frame=0.99, mean_frame=0.999, least_pooled=0.9995, most_score=0.02)
 """What `mini` passes with room to spare while its figures stay the same (see its card)."""
 
 
@@ -86,15 +94,21 @@ def _fastest(encoder: Encoder, probe: Sequence[Frames]) -> Encoder:
         remarks.append(f"{precision} is {gain:.1f} times as fast as fp32 here ({found})")
         if gain > most:
             best, most = reduced, gain
-    return replace(best, why="; ".join(remarks))
+    return replace(best, why=", ".join(remarks))
 
 
 def fidelity(exact: Encoder, reduced: Encoder, probe: Sequence[Frames]) -> Fidelity:
     """How near `reduced` comes to `exact`, at the last layer and in default vectors."""
     expected, found = _outputs(exact, probe), _outputs(reduced, probe)
     frames = np.concatenate([_cosines(*pair) for pair in zip(expected[0], found[0], strict=True)])
-    pooled = _cosines(np.stack(expected[1]), np.stack(found[1]))
-    return Fidelity(float(frames.min()), float(frames.mean()), float(pooled.min()))
+    first, second = np.stack(expected[1]), np.stack(found[1])
+    pooled = _cosines(first, second)
+    return Fidelity(
+        least_frame=float(frames.min()),
+        mean_frame=float(frames.mean()),
+        least_pooled=float(pooled.min()),
+        most_score=float(np.abs(_scores(first) - _scores(second)).max()),
+    )
 
 
 def _outputs(encoder: Encoder, probe: Sequence[Frames]) -> tuple[list[Floats], list[Floats]]:
@@ -114,6 +128,13 @@ def _cosines(first: Floats, second: Floats) -> Floats:
     lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
     cosines: Floats = (first * second).sum(axis=-1) / np.maximum(lengths, 1e-9)
     return cosines
+
+
+def _scores(vectors: Floats) -> Floats:
+    """Cosines of all pairs of the rows (N, D): (N, N)."""
+    units = normalize(vectors)
+    scores: Floats = units @ units.T
+    return scores
 
 
 def _gain(exact: Encoder, reduced: Encoder, probe: Sequence[Frames]) -> float:

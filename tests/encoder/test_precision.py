@@ -59,6 +59,7 @@ def test_an_encoder_is_the_same_as_itself(mini: Encoder, probe: list[Frames]) ->
     found = fidelity(mini, mini, probe)
     for cosine in (found.least_frame, found.mean_frame, found.least_pooled):
         assert cosine == pytest.approx(1.0, abs=1e-5)
+    assert found.most_score == 0.0
 
 
 def test_bfloat16_is_half_as_large_and_answers_in_float32(
@@ -97,7 +98,7 @@ def test_auto_takes_what_is_fastest_and_says_so(mini: Encoder, probe: list[Frame
     chosen = in_precision(mini, Precision.AUTO, probe)
     gains = {
         Precision(remark.split()[0]): float(remark.split("times as fast")[0].split()[-1])
-        for remark in chosen.why.split("; ")
+        for remark in chosen.why.split("), ")
     }
     assert set(gains) == {Precision.BF16, Precision.INT8}
     if chosen.precision is Precision.FP32:
@@ -106,13 +107,20 @@ def test_auto_takes_what_is_fastest_and_says_so(mini: Encoder, probe: list[Frame
         assert gains[chosen.precision] == max(gains.values()) >= LEAST_GAIN
 
 
+BEST = Fidelity(1.0, 1.0, 1.0, 0.0)
+
+
 @pytest.mark.parametrize("name", ["least_frame", "mean_frame", "least_pooled"])
 def test_each_cosine_must_be_enough(name: str) -> None:
-    best = Fidelity(1.0, 1.0, 1.0)
-    assert best.is_enough
+    assert BEST.is_enough
     assert ENOUGH.is_enough
-    assert not replace(best, **{name: getattr(ENOUGH, name) - 1e-4}).is_enough
+    assert not replace(BEST, **{name: getattr(ENOUGH, name) - 1e-4}).is_enough
 
 
-def test_a_vector_that_is_not_a_number_is_not_enough() -> None:
-    assert not Fidelity(float("nan"), 1.0, 1.0).is_enough
+def test_scores_must_not_change_much() -> None:
+    assert not replace(BEST, most_score=ENOUGH.most_score + 1e-4).is_enough
+
+
+@pytest.mark.parametrize("name", ["least_frame", "mean_frame", "least_pooled", "most_score"])
+def test_what_is_not_a_number_is_not_enough(name: str) -> None:
+    assert not replace(BEST, **{name: float("nan")}).is_enough
