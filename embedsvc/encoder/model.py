@@ -237,10 +237,12 @@ def _extended(answer: Encoded, ask: Ask, layer: int, states: Tensor) -> Encoded:
 
 def _moments(states: Tensor) -> Moments:
     """Moments of a run (T, D), summed in float64 so that long runs lose nothing."""
-    variance, mean = torch.var_mean(states.double(), dim=0, correction=0)
+    apart = states.double()
+    mean = apart.mean(dim=0)
+    apart -= mean
     return Moments(
         count=len(states),
         mean=mean.float().cpu().numpy(),
-        squares=(variance * len(states)).float().cpu().numpy(),
+        squares=apart.square_().sum(dim=0).float().cpu().numpy(),
         peak=states.amax(dim=0).cpu().numpy(),
     )

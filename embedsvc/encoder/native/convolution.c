@@ -8,7 +8,7 @@ typedef struct {
     const float *states;    // (frames, channels)
     const float *kernel;    // (taps, channels); the last tap is the frame itself
     float *out;             // (frames, channels)
-    const int64_t *starts;  // (frames,): where the utterance of each frame begins
+    const long *starts;     // (frames,): where the utterance of each frame begins
     long frames, channels, taps;
 } convolution;
 
@@ -74,9 +74,13 @@ static void sweep_chunks(void *given) {
     free(near);
 }
 
-void convolve(const float *states, const float *kernel, float *out, const int64_t *starts,
-              long frames, long channels, long taps, long threads) {
+void convolve(const float *states, const float *kernel, float *out, const int64_t *lengths,
+              long count, long frames, long channels, long taps, long threads) {
+    long *starts = malloc((size_t)frames * sizeof(long));
+    for (long each = 0, at = 0; each < count; each++)
+        for (long start = at, end = at + lengths[each]; at < end; at++) starts[at] = start;
     convolution job = {{(frames + CHUNK - 1) / CHUNK, 0}, states, kernel, out, starts, frames,
                        channels, taps};
     on_threads(sweep_chunks, &job, threads);
+    free(starts);
 }

@@ -135,12 +135,12 @@ def convolve(states: Tensor, kernel: Tensor, lengths: Sequence[int]) -> Tensor:
     """Causal depthwise convolution of states (N, C) with `kernel` (taps, C), in float32."""
     out = torch.empty_like(states)
     sizes = torch.tensor(lengths)
-    starts = torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
     _library().functions.convolve(
         states.data_ptr(),
         kernel.data_ptr(),
         out.data_ptr(),
-        starts.data_ptr(),
+        sizes.data_ptr(),
+        len(sizes),
         *states.shape,
         len(kernel),
         torch.get_num_threads(),

@@ -19,7 +19,7 @@ _SIGNATURES = {
         *(_POINTER, _POINTER, _POINTER, _LONG, _LONG, _LONG, _LONG),
     ),
     "multiply_quantized": (*(_POINTER,) * 8, *(_LONG,) * 7),
-    "convolve": (*(_POINTER,) * 4, *(_LONG,) * 4),
+    "convolve": (*(_POINTER,) * 4, *(_LONG,) * 5),
     "attend": (
         *(_POINTER, _LONG, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER),
         *(_LONG,) * 7,
