@@ -98,7 +98,7 @@ class ModelSettings(_Section):
     """Where the encoder runs: `cpu`, `cuda` or `cuda:N`."""
 
     precision: Precision = Precision.FP32
-    """`fp32` is exact; `bf16` is served if it changes next to nothing; `auto` is the faster one."""
+    """`fp32` is exact; `bf16` and `int8` serve if they change little; `auto` is the fastest."""
 
     runtime: Runtime = Runtime.TORCH
     """`torch`, or `onnxruntime` for a directory that `embedsvc models export` made."""

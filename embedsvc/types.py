@@ -133,7 +133,7 @@ class Pooling(StrEnum):
 
 
 class Precision(StrEnum):
-    """In which numbers an encoder multiplies; `AUTO` is the fastest that changes nearly nothing."""
+    """In which numbers an encoder multiplies; `AUTO` is the fastest that changes little."""
 
     FP32 = "fp32"
     BF16 = "bf16"

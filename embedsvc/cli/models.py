@@ -143,7 +143,7 @@ def _export(chosen: argparse.Namespace) -> None:
 
 
 def _show_quality(quality: "Quality") -> None:
-    cosines = quality.fidelity
+    found = quality.fidelity
     rows = [
         (
             f"layer {each.layer}",
@@ -153,7 +153,8 @@ def _show_quality(quality: "Quality") -> None:
         )
         for each in quality.layers
     ]
-    rows.append(("default vectors", "", f"{cosines.least_pooled:.6f}", ""))
+    vectors, scores = f"{found.least_pooled:.6f}", f"{found.most_score:.1e}"
+    rows += [("default vectors", "", vectors, ""), ("scores between them", scores, "", "")]
     verdict = "near enough" if quality.is_enough else "NOT near enough"
-    columns = ("hidden states", "largest difference>", "least cosine>", "mean cosine>")
+    columns = ("of the export", "largest difference>", "least cosine>", "mean cosine>")
     table(f"{quality.precision}, compared with the source on speech: {verdict}", columns, rows)

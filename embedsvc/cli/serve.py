@@ -21,7 +21,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
     parser.add_argument("--device", metavar="DEVICE", help="cpu (the default), cuda or cuda:N")
     parser.add_argument(
-        "--precision", metavar="PRECISION", help="fp32 (the default), bf16, or auto: the faster"
+        "--precision", metavar="PRECISION", help="fp32 (the default), bf16, int8, auto: the fastest"
     )
     parser.add_argument(
         "--runtime", metavar="RUNTIME", help="torch (the default), or onnxruntime for an export"

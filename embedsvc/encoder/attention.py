@@ -1,163 +1,16 @@
-"""Self-attention over packed utterances, exact and in bounded memory.
+"""Self-attention over packed utterances.
 
-Letters in shapes: N frames of all utterances together, T frames of one utterance, B query rows of
-one block, C hidden size, H heads, D head size, P distances in a relative-key table.
+Letters in shapes: N frames of all utterances together, C hidden size, H heads, D head size.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
-import torch.nn.functional as F  # noqa: N812  the usual name
 from torch import Tensor
 
 from embedsvc.encoder.linear import Linear
-
-ROWS = 256
-"""Query rows in one block: bounds the memory for position scores to H x B x (T + B)."""
-
-
-class Positions(Protocol):
-    """How attention knows where a frame is."""
-
-    def turn(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
-        """States (N, C) to make queries and keys from, perhaps rotated."""
-
-    def biases(self, queries: Tensor) -> "Biases":
-        """Position scores of one utterance with queries (H, T, D)."""
-
-
-class Biases(Protocol):
-    """Position scores of one utterance, made block by block."""
-
-    def rows(self, begin: int, end: int) -> tuple[Tensor, Tensor | None]:
-        """Block of queries (H, B, D) for the product with keys, and of scores (H, B, T)."""
-
-
-@dataclass(frozen=True)
-class Plain:
-    """Neither a position score nor a rotation."""
-
-    def turn(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
-        """`states` as they are."""
-        del lengths
-        return states
-
-    def biases(self, queries: Tensor) -> Biases:
-        """No scores."""
-        return _Plain(queries)
-
-
-@dataclass(frozen=True)
-class _Plain:
-    queries: Tensor
-
-    def rows(self, begin: int, end: int) -> tuple[Tensor, Tensor | None]:
-        """Block of queries alone."""
-        return self.queries[:, begin:end], None
-
-
-@dataclass(frozen=True)
-class Rotary(Plain):
-    """Rotation of the states before queries and keys (Su et al. 2021); `rates` are (D / 2,)."""
-
-    rates: Tensor
-    heads: int
-
-    def turn(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Each half of each head turned by an angle that grows with the frame's position."""
-        device = states.device
-        positions = torch.cat([torch.arange(length, device=device) for length in lengths])
-        angles = positions[:, None] * self.rates
-        angles = torch.cat((angles, angles), dim=-1)[:, None]  # (N, 1, D)
-        heads = states.view(len(states), self.heads, -1)
-        first, second = heads.chunk(2, dim=-1)
-        turned = heads * angles.cos() + torch.cat((-second, first), dim=-1) * angles.sin()
-        return turned.view_as(states)
-
-
-@dataclass(frozen=True)
-class RelativeKey(Plain):
-    """A learned key for each clipped distance (Shaw et al. 2018); `table` is (P, D)."""
-
-    table: Tensor
-    left: int
-
-    def biases(self, queries: Tensor) -> Biases:
-        """Scores of every query with the P keys; far cheaper than a key for each pair."""
-        scores = torch.matmul(queries, self.table.T) / math.sqrt(queries.shape[-1])
-        return _Clipped(queries, scores, self.left)
-
-
-@dataclass(frozen=True)
-class _Clipped:
-    queries: Tensor
-    scores: Tensor  # (H, T, P)
-    left: int
-
-    def rows(self, begin: int, end: int) -> tuple[Tensor, Tensor | None]:
-        """Distances up to the table's ends come from the table, farther ones repeat its ends."""
-        heads, length, distances = self.scores.shape
-        block = self.scores[:, begin:end]
-        width = length + end - begin - 1
-        start = end - 1 - self.left  # of the table, among the columns of the band
-        low, high = max(start, 0), min(start + distances, width)
-        band = block.new_empty(heads, end - begin, width)
-        band[..., :low] = block[..., :1]
-        band[..., low:high] = block[..., low - start : high - start]
-        band[..., high:] = block[..., -1:]
-        return self.queries[:, begin:end], skew(band, length)
-
-
-@dataclass(frozen=True)
-class Relative(Plain):
-    """Sinusoids of the distance, with two learned biases (Dai et al. 2019); biases are (H, D)."""
-
-    projection: Linear
-    content: Tensor
-    position: Tensor
-
-    def biases(self, queries: Tensor) -> Biases:
-        """Scores of every query with the projected sinusoid of each distance it has."""
-        heads, length, size = queries.shape
-        waves = self.projection(sinusoids(length, heads * size, queries.device))  # (2T - 1, C)
-        keys = waves.view(2 * length - 1, heads, size).permute(1, 2, 0)
-        return _Sinusoidal(queries + self.content[:, None], queries + self.position[:, None], keys)
-
-
-@dataclass(frozen=True)
-class _Sinusoidal:
-    queries: Tensor
-    shifted: Tensor
-    keys: Tensor  # (H, D, 2T - 1), from the distance T - 1 behind to T - 1 ahead
-
-    def rows(self, begin: int, end: int) -> tuple[Tensor, Tensor | None]:
-        """Distances that a block can have are one stretch of all distances."""
-        _, length, size = self.queries.shape
-        keys = self.keys[..., length - end : 2 * length - 1 - begin]
-        band = torch.matmul(self.shifted[:, begin:end], keys) / math.sqrt(size)
-        return self.queries[:, begin:end], skew(band, length)
-
-
-def skew(band: Tensor, length: int) -> Tensor:
-    """Scores by key (H, B, T) from scores by distance (H, B, T + B - 1), without a copy.
-
-    Row r of the result starts one column further left than row r - 1, so that column j of row r
-    is the distance from query to key: the stride between rows is one short of a row.
-    """
-    heads, rows, width = band.shape
-    strides = (rows * width, width - 1, 1)
-    return band.as_strided((heads, rows, length), strides, band.storage_offset() + rows - 1)
-
-
-def sinusoids(length: int, size: int, device: torch.device | None = None) -> Tensor:
-    """Sines and cosines (2 length - 1, size) of the distances length - 1 down to 1 - length."""
-    even = torch.arange(0, size, 2, device=device).float()
-    rates = torch.exp(even * -(math.log(10_000.0) / size))
-    angles = torch.arange(length - 1, -length, -1, device=device).float()[:, None] * rates
-    return torch.stack((angles.sin(), angles.cos()), dim=-1).view(2 * length - 1, size)
+from embedsvc.encoder.positions import Positions
 
 
 @dataclass(frozen=True)
@@ -180,29 +33,8 @@ class Attention:
 
     def __call__(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
         """States (N, C) of utterances of `lengths` frames, one after the other."""
-        joint = self._project(states, lengths).view(len(states), 3, self.heads, -1)
-        mixed = torch.empty_like(states)
-        for part, out in zip(
-            joint.split_with_sizes(list(lengths)),
-            mixed.split_with_sizes(list(lengths)),
-            strict=True,
-        ):
-            self._attend(part, out)
-        return self.output(mixed)
-
-    def _project(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Queries, keys and values (N, 3C); scores are float32 however these were multiplied."""
         first, *rest = self.parts
         mapped = [first(self.positions.turn(states, lengths)), *(part(states) for part in rest)]
-        return (torch.cat(mapped, dim=-1) if rest else mapped[0]).float()
-
-    def _attend(self, joint: Tensor, out: Tensor) -> None:
-        """One utterance: joint (T, 3, H, D) into out (T, C)."""
-        queries, keys, values = joint.permute(1, 2, 0, 3)  # each (H, T, D)
-        biases = self.positions.biases(queries)
-        for begin in range(0, len(joint), ROWS):
-            end = min(begin + ROWS, len(joint))
-            rows, scores = biases.rows(begin, end)
-            mask = None if scores is None else scores[None]
-            mixed = F.scaled_dot_product_attention(rows[None], keys[None], values[None], mask)
-            out[begin:end].view(end - begin, self.heads, -1).copy_(mixed[0].transpose(0, 1))
+        joint = torch.cat(mapped, dim=-1) if rest else mapped[0]
+        joint = joint.view(len(states), 3, self.heads, -1)
+        return self.output(self.positions.attend(joint, lengths))

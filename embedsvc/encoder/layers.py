@@ -6,27 +6,26 @@ States are (N, C): the frames of all utterances one after the other, without pad
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the usual name
 from torch import Tensor
 
-from embedsvc.encoder.attention import (
-    Attention,
-    Plain,
-    Positions,
-    Relative,
-    RelativeKey,
-    Rotary,
-)
+from embedsvc.encoder import native
+from embedsvc.encoder.attention import Attention
 from embedsvc.encoder.config import EncoderConfig
 from embedsvc.encoder.linear import Linear
+from embedsvc.encoder.norm import Norm
+from embedsvc.encoder.positions import Plain, Positions, Relative, RelativeKey, Rotary
 
 Activation = Callable[[Tensor], Tensor]
 
+SWISH: Activation = partial(F.silu, inplace=True)
+
 _ACTIVATIONS: dict[str, Activation] = {
-    "swish": partial(F.silu, inplace=True),
-    "silu": partial(F.silu, inplace=True),
+    "swish": SWISH,
+    "silu": SWISH,
     "gelu": F.gelu,
     "relu": partial(F.relu, inplace=True),
 }
@@ -54,22 +53,9 @@ class Weights:
         """Convolution of width 1 without bias: a map of each frame."""
         return Linear(self[f"{name}.weight"].squeeze(-1))
 
-    def norm(self, name: str, epsilon: float) -> "Norm":
+    def norm(self, name: str, epsilon: float) -> Norm:
         """Layer normalization."""
         return Norm(self[f"{name}.weight"], self[f"{name}.bias"], epsilon)
-
-
-@dataclass(frozen=True)
-class Norm:
-    """Layer normalization of the last dimension."""
-
-    weight: Tensor
-    bias: Tensor
-    epsilon: float
-
-    def __call__(self, states: Tensor) -> Tensor:
-        """States (..., C) at mean 0 and variance 1, then scaled and shifted."""
-        return F.layer_norm(states, self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -94,7 +80,8 @@ class FeedForward:
 class Convolution:
     """Gated depthwise convolution that looks only back; kernel is (C, 1, 1, K).
 
-    The kernel stays in float32: it is little work, and slower in smaller numbers.
+    The kernel stays in float32: it is little work, and slower in smaller numbers. `taps` is the
+    same (K, C) where the compiled kernels can run.
     """
 
     norm: Norm
@@ -103,6 +90,7 @@ class Convolution:
     inner_norm: Norm
     outer: Linear
     activation: Activation
+    taps: Tensor | None = None
 
     def at(self, dtype: torch.dtype) -> "Convolution":
         """The same with products in other numbers."""
@@ -111,10 +99,12 @@ class Convolution:
     def __call__(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
         """States (N, C) of utterances of `lengths` frames, one after the other."""
         gated = F.glu(self.gate(self.norm(states)), dim=-1).to(self.kernel.dtype)
-        return self.outer(self.activation(self.inner_norm(self._convolve(gated, lengths))))
+        return self.outer(self.activation(self.inner_norm(self.sweep(gated, lengths))))
 
-    def _convolve(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
-        """One pass over all utterances, with zeros before each so that none sees another."""
+    def sweep(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
+        """States (N, C), convolved; each utterance has zeros before it and sees no other."""
+        if self.taps is not None:
+            return native.convolve(states, self.taps, lengths)
         channels, past = len(self.kernel), self.kernel.shape[-1] - 1
         gaps = states.new_zeros(past, channels)
         spaced = torch.cat(
@@ -163,17 +153,30 @@ class Block:
         return self.norm(states)
 
 
+class Layer(Protocol):
+    """A block, in whatever numbers it multiplies."""
+
+    def __call__(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
+        """States (N, C) of the next layer; the given ones stay as they are."""
+
+
 @dataclass(frozen=True)
 class Network:
     """The whole encoder: features (N, 160) in, hidden states of any layer out."""
 
     norm: Norm
     projection: Linear
-    blocks: tuple[Block, ...]
+    blocks: tuple[Layer, ...]
 
     def at(self, dtype: torch.dtype) -> "Network":
         """The same with products in other numbers; states, norms and scores stay float32."""
-        return replace(self, blocks=tuple(block.at(dtype) for block in self.blocks))
+        return replace(self, blocks=tuple(block.at(dtype) for block in self.exact_blocks()))
+
+    def exact_blocks(self) -> Iterator[Block]:
+        """The blocks of a network whose numbers were not reduced to integers."""
+        for block in self.blocks:
+            assert isinstance(block, Block), "integers can not be turned back"
+            yield block
 
     def hidden_states(
         self, inputs: Tensor, lengths: Sequence[int], deepest: int
@@ -251,7 +254,7 @@ def _positions(weights: Weights, config: EncoderConfig, device: torch.device) ->
     match config.position_embeddings_type:
         case "relative_key":
             table = weights["distance_embedding.weight"]
-            return RelativeKey(table=table, left=config.left_max_position_embeddings)
+            return RelativeKey.of(table, config.left_max_position_embeddings)
         case "relative":
             return Relative(
                 projection=Linear(weights["linear_pos.weight"]),
@@ -267,11 +270,13 @@ def _positions(weights: Weights, config: EncoderConfig, device: torch.device) ->
 
 
 def _convolution(weights: Weights, config: EncoderConfig) -> Convolution:
+    kernel = weights["depthwise_conv.weight"]
     return Convolution(
         norm=weights.norm("layer_norm", config.layer_norm_eps),
         gate=weights.pointwise("pointwise_conv1"),
-        kernel=weights["depthwise_conv.weight"].unsqueeze(2),
+        kernel=kernel.unsqueeze(2),
         inner_norm=weights.norm("depthwise_layer_norm", config.layer_norm_eps),
         outer=weights.pointwise("pointwise_conv2"),
         activation=_ACTIVATIONS[config.hidden_act],
+        taps=kernel.squeeze(1).T.contiguous() if native.serves(kernel) else None,
     )

@@ -36,11 +36,14 @@ class Linear:
         On processors oneDNN can have its weights in the order in which it reads them, and is then
         up to twice as fast as with rows; where it can not, they stay rows.
         """
-        rows = self.weight.to_dense() if self.weight.is_mkldnn else self.weight
-        weight = rows.to(dtype)
+        weight = self.rows().to(dtype)
         if weight.device.type == "cpu" and _can_lay_out():
             weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)  # noqa: SLF001
         return Linear(weight, None if self.bias is None else self.bias.to(dtype))
+
+    def rows(self) -> Tensor:
+        """The weight (out, in) as torch lays it out."""
+        return self.weight.to_dense() if self.weight.is_mkldnn else self.weight
 
 
 def _can_lay_out() -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from embedsvc.encoder.checkpoints import Checkpoint
 from embedsvc.encoder.config import INPUT_SIZE
+from embedsvc.encoder.integer_layers import in_integers
 from embedsvc.encoder.layers import Network, network
 from embedsvc.encoder.pooling import normalize, pool
 from embedsvc.encoder.projections import (
@@ -127,7 +128,11 @@ class Encoder:
                 f"`precision` of an exported model stays {self.precision}: export it anew",
                 field="precision",
             )
-        return replace(self, network=self.network.at(_DTYPES[precision]), precision=precision)
+        if precision is Precision.INT8:
+            reduced = in_integers(self.network)
+        else:
+            reduced = self.network.at(_DTYPES[precision])
+        return replace(self, network=reduced, precision=precision)
 
     def warm_up(self) -> None:
         """One short pass, so that the first caller does not wait for lazy set-up."""
@@ -261,10 +266,12 @@ def _extended(answer: Encoded, ask: Ask, layer: int, states: Tensor) -> Encoded:
 
 def _moments(states: Tensor) -> Moments:
     """Moments of a run (T, D), summed in float64 so that long runs lose nothing."""
-    variance, mean = torch.var_mean(states.double(), dim=0, correction=0)
+    apart = states.double()
+    mean = apart.mean(dim=0)
+    apart -= mean
     return Moments(
         count=len(states),
         mean=mean.float().cpu().numpy(),
-        squares=(variance * len(states)).float().cpu().numpy(),
+        squares=apart.square_().sum(dim=0).float().cpu().numpy(),
         peak=states.amax(dim=0).cpu().numpy(),
     )

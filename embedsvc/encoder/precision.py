@@ -12,9 +12,11 @@ from statistics import median
 import numpy as np
 
 from embedsvc.encoder.model import Encoder
+from embedsvc.encoder.pooling import normalize
 from embedsvc.errors import FailedPrecondition
 from embedsvc.types import Ask, Floats, Frames, OutputSpec, Precision, Windowing
 
+REDUCED = (Precision.BF16, Precision.INT8)
 ROUNDS = 3
 LEAST_GAIN = 1.1
 """A precision that gains less is not worth any difference."""
@@ -22,11 +24,16 @@ LEAST_GAIN = 1.1
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How near vectors come to those of float32, in cosines: 1 is the same direction."""
+    """How near vectors come to those of float32.
+
+    The first three are cosines: 1 is the same direction. `most_score` is the largest change of the
+    score, also a cosine, that a search gives two utterances.
+    """
 
     least_frame: float
     mean_frame: float
     least_pooled: float
+    most_score: float
 
     @property
     def is_enough(self) -> bool:
@@ -35,49 +42,73 @@ class Fidelity:
             self.least_frame >= ENOUGH.least_frame
             and self.mean_frame >= ENOUGH.mean_frame
             and self.least_pooled >= ENOUGH.least_pooled
+            and self.most_score <= ENOUGH.most_score
         )
 
     def __str__(self) -> str:
         return (
             f"cosines to fp32: frames at least {self.least_frame:.5f}, on average "
-            f"{self.mean_frame:.5f}, pooled at least {self.least_pooled:.5f}"
+            f"{self.mean_frame:.5f}, pooled at least {self.least_pooled:.5f}; scores change by at "
+            f"most {self.most_score:.4f}"
         )
 
 
-ENOUGH = Fidelity(least_frame=0.99, mean_frame=0.999, least_pooled=0.9995)
+ENOUGH = Fidelity(least_frame=0.99, mean_frame=0.999, least_pooled=0.9995, most_score=0.02)
 """What `mini` passes with room to spare while its figures stay the same (see its card)."""
 
 
 def in_precision(encoder: Encoder, precision: Precision, probe: Sequence[Frames]) -> Encoder:
     """The float32 `encoder` in a precision, tried on the utterances of `probe`.
 
-    Raises `FailedPrecondition` for one that was asked for by name and is not near enough.
+    Raises `FailedPrecondition` for one that was asked for by name and is not near enough, or not
+    for this model.
     """
     if precision is Precision.FP32:
         return encoder
-    reduced = encoder.at(Precision.BF16)
+    if precision is Precision.AUTO:
+        return _fastest(encoder, probe)
+    reduced = encoder.at(precision)
     found = fidelity(encoder, reduced, probe)
-    if precision is Precision.BF16:
-        if not found.is_enough:
-            raise FailedPrecondition(
-                f"`precision` bf16 changes the vectors of {encoder.name} too much: {found}",
-                field="precision",
-            )
-        return replace(reduced, why=f"asked for; {found}")
     if not found.is_enough:
-        return replace(encoder, why=f"bf16 changes too much: {found}")
-    gain = _gain(encoder, reduced, probe)
-    if gain < LEAST_GAIN:
-        return replace(encoder, why=f"bf16 is {gain:.1f} times as fast here")
-    return replace(reduced, why=f"{gain:.1f} times as fast as fp32 here; {found}")
+        raise FailedPrecondition(
+            f"`precision` {precision} changes the vectors of {encoder.name} too much: {found}",
+            field="precision",
+        )
+    return replace(reduced, why=f"asked for; {found}")
+
+
+def _fastest(encoder: Encoder, probe: Sequence[Frames]) -> Encoder:
+    """The precision that is near enough and gains most; float32 where none gains much."""
+    best, most, remarks = encoder, LEAST_GAIN, []
+    for precision in REDUCED:
+        try:
+            reduced = encoder.at(precision)
+        except FailedPrecondition as error:
+            remarks.append(error.message)
+            continue
+        found = fidelity(encoder, reduced, probe)
+        if not found.is_enough:
+            remarks.append(f"{precision} changes too much ({found})")
+            continue
+        gain = _gain(encoder, reduced, probe)
+        remarks.append(f"{precision} is {gain:.1f} times as fast as fp32 here ({found})")
+        if gain > most:
+            best, most = reduced, gain
+    return replace(best, why=", ".join(remarks))
 
 
 def fidelity(exact: Encoder, reduced: Encoder, probe: Sequence[Frames]) -> Fidelity:
     """How near `reduced` comes to `exact`, at the last layer and in default vectors."""
     expected, found = _outputs(exact, probe), _outputs(reduced, probe)
     frames = np.concatenate([_cosines(*pair) for pair in zip(expected[0], found[0], strict=True)])
-    pooled = _cosines(np.stack(expected[1]), np.stack(found[1]))
-    return Fidelity(float(frames.min()), float(frames.mean()), float(pooled.min()))
+    first, second = np.stack(expected[1]), np.stack(found[1])
+    pooled = _cosines(first, second)
+    return Fidelity(
+        least_frame=float(frames.min()),
+        mean_frame=float(frames.mean()),
+        least_pooled=float(pooled.min()),
+        most_score=float(np.abs(_scores(first) - _scores(second)).max()),
+    )
 
 
 def _outputs(encoder: Encoder, probe: Sequence[Frames]) -> tuple[list[Floats], list[Floats]]:
@@ -97,6 +128,13 @@ def _cosines(first: Floats, second: Floats) -> Floats:
     lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
     cosines: Floats = (first * second).sum(axis=-1) / np.maximum(lengths, 1e-9)
     return cosines
+
+
+def _scores(vectors: Floats) -> Floats:
+    """Cosines of all pairs of the rows (N, D): (N, N)."""
+    units = normalize(vectors)
+    scores: Floats = units @ units.T
+    return scores
 
 
 def _gain(exact: Encoder, reduced: Encoder, probe: Sequence[Frames]) -> float:

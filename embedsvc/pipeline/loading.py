@@ -26,11 +26,6 @@ def load(
     """
     if runtime is Runtime.ONNXRUNTIME:
         return _exported(model, threads, device, wanted)
-    if wanted is Precision.INT8:
-        raise FailedPrecondition(
-            "`precision` int8 needs `runtime` onnxruntime and a model exported to onnx-int8",
-            field="precision",
-        )
     encoder = Encoder.load(resolve(model), threads, device)
     return in_precision(encoder, wanted, probe() if wanted is not Precision.FP32 else ())
 

@@ -102,7 +102,7 @@ class ModelInfo(google.protobuf.message.Message):
     default_pooling: builtins.str
     default_projection: builtins.str
     precision: builtins.str
-    """In which numbers it multiplies: "fp32" or "bf16"."""
+    """In which numbers it multiplies: "fp32", "bf16" or "int8"."""
     precision_reason: builtins.str
     """Why these: what was asked for, and what was measured when the model was loaded."""
     runtime: builtins.str

@@ -19,7 +19,7 @@ def test_a_pass_makes_no_tensor_on_another_device(positions: str | None, tmp_pat
     states = torch.zeros(130, encoder.dim, device="meta")
     assert isinstance(encoder.network, Network)
     with torch.inference_mode():
-        for block in encoder.network.blocks:
+        for block in encoder.network.exact_blocks():
             states = block(states, [100, 30])
     assert states.shape == (130, encoder.dim)
     assert states.device.type == "meta"

@@ -30,7 +30,7 @@ def block(**changes: Any) -> Block:
     generator = torch.Generator().manual_seed(0)
     shapes = expected_shapes(config)
     tensors = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
-    return network(tensors, config).blocks[0]
+    return next(network(tensors, config).exact_blocks())
 
 
 @pytest.fixture

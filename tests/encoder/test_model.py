@@ -24,6 +24,11 @@ SHAPES = {
     "default": {},
     "one head": {"num_attention_heads": 1},
     "heads of an odd size": {"num_attention_heads": 16, "left_max_position_embeddings": 3},
+    "heads of a size that the kernels take": {
+        "hidden_size": 96,
+        "output_hidden_size": 96,
+        "num_attention_heads": 2,
+    },
     "the published kernel and distances": {
         "conv_depthwise_kernel_size": 31,
         "left_max_position_embeddings": 64,

@@ -14,7 +14,8 @@ from statistics import median
 from embedsvc.cli.output import table
 from embedsvc.encoder import Encoder, resolve
 from embedsvc.encoder.onnx import open_exported, write
-from embedsvc.types import Ask, ExportFormat, Precision
+from embedsvc.encoder.precision import REDUCED
+from embedsvc.types import Ask, ExportFormat
 from tests.encoder.reference import reference, save, utterance
 from tests.encoder.test_model import REAL
 
@@ -36,7 +37,9 @@ def compare(model: str, folder: Path, threads: int) -> None:
     """Show times of a model and of its exports."""
     checkpoint = resolve(model)
     exact = Encoder.load(checkpoint, threads)
-    encoders = {"torch fp32": exact, "torch bf16": exact.at(Precision.BF16)}
+    encoders = {"torch fp32": exact}
+    for precision in REDUCED:
+        encoders[f"torch {precision}"] = exact.at(precision)
     for kind in ExportFormat:
         made = folder / kind
         made.mkdir(parents=True)

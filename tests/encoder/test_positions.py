@@ -2,8 +2,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedsvc.encoder.attention import Relative, RelativeKey, sinusoids, skew
 from embedsvc.encoder.linear import Linear
+from embedsvc.encoder.positions import Relative, RelativeKey, sinusoids, skew
 
 
 @settings(max_examples=25, deadline=None)
