@@ -1,5 +1,7 @@
 """Loads an encoder, in a precision that was tried on speech."""
 
+import ctypes
+
 from embedsvc import samples
 from embedsvc.audio import Door, decode, features
 from embedsvc.encoder import Encoder, in_precision, resolve
@@ -20,7 +22,10 @@ def load(
     Raises `FailedPrecondition` when the wanted precision is not near enough to float32.
     """
     encoder = Encoder.load(resolve(model), threads, device)
-    return in_precision(encoder, wanted, probe() if wanted is not Precision.FP32 else ())
+    if wanted is not Precision.FP32:
+        encoder = in_precision(encoder, wanted, probe())
+    _return_memory()
+    return encoder
 
 
 def probe() -> list[Frames]:
@@ -28,3 +33,13 @@ def probe() -> list[Frames]:
     clips = {clip.language: clip for clip in samples.clips("archive")}
     chosen = list(clips.values())[:PROBE_CLIPS]
     return [features(decode(clip.data(), Door()).samples) for clip in chosen]
+
+
+def _return_memory() -> None:
+    """Give the system back what loading took and freed: up to twice the size of the weights.
+
+    Of the GNU C library, which keeps blocks smaller than 32 MiB for itself; others do not.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
