@@ -108,7 +108,7 @@ def _disk(folder: Path) -> str:
 def _model(name: str) -> str:
     import numpy as np
 
-    from embedsvc.encoder import Encoder, resolve
+    from embedsvc.encoder import Encoder, kernels, resolve
     from embedsvc.types import Ask, Frames
 
     encoder = Encoder.load(resolve(name))
@@ -116,7 +116,8 @@ def _model(name: str) -> str:
     frames = Frames(np.zeros((SPEED_SECONDS * 50, 160), np.float32))
     took = min(_timed(lambda: encoder.encode([frames], [Ask((encoder.layers,))])) for _ in range(3))
     speed = SPEED_SECONDS / took
-    return f"{encoder.name}: {encoder.parameters:,} parameters, {speed:.0f}x real time here"
+    what = f"{encoder.name}: {encoder.parameters:,} parameters, {speed:.0f}x real time here"
+    return f"{what}, compiled kernels: {kernels() or 'none for this processor'}"
 
 
 def _timed(call: Callable[[], object]) -> float:

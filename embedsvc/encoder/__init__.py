@@ -4,6 +4,7 @@ from embedsvc.encoder.checkpoints import Checkpoint, bundled, resolve
 from embedsvc.encoder.config import EncoderConfig
 from embedsvc.encoder.heads import PhoneHead, load_phone_head
 from embedsvc.encoder.model import Encoder, Plan
+from embedsvc.encoder.native import library as kernels
 from embedsvc.encoder.pooling import merge, normalize, pool
 from embedsvc.encoder.precision import Fidelity, fidelity, in_precision
 from embedsvc.encoder.projections import Defaults, Projection, Projections
@@ -25,6 +26,7 @@ __all__ = [
     "bundled",
     "fidelity",
     "in_precision",
+    "kernels",
     "load_phone_head",
     "merge",
     "normalize",

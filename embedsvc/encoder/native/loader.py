@@ -34,6 +34,9 @@ class Library:
     functions: ctypes.CDLL
     bfloat16: bool
 
+    def __str__(self) -> str:
+        return "AVX-512 with bfloat16" if self.bfloat16 else "AVX-512"
+
 
 @cache
 def library() -> Library | None:
