@@ -9,6 +9,7 @@ import pytest
 
 from embedsvc.encoder import Encoder, resolve
 from tests.cli.program import Program, command, objects
+from tests.service.processes import SlowModel
 
 
 def test_bundled_models_are_listed(main: Program) -> None:
@@ -82,16 +83,18 @@ def test_a_wrong_wish_for_an_export_is_told(
 
 
 def test_an_interrupted_export_leaves_nothing(environment: dict[str, str], tmp_path: Path) -> None:
-    asked = command("models", "export", "mini", "--out", tmp_path / "made")
+    model, place = SlowModel(tmp_path / "model"), tmp_path / "place"
+    place.mkdir()
+    asked = command("models", "export", model.folder, "--out", place / "made")
     with subprocess.Popen(asked, stderr=subprocess.PIPE, text=True, env=environment) as export:
-        until = time.monotonic() + 60
-        while not list(tmp_path.iterdir()) and time.monotonic() < until:
+        while not list(place.iterdir()):
+            assert export.poll() is None
             time.sleep(0.01)
         export.send_signal(signal.SIGINT)
         _, told = export.communicate(timeout=60)
     assert export.returncode == 130
     assert "Traceback" not in told
-    assert not list(tmp_path.iterdir())
+    assert not list(place.iterdir())
 
 
 def test_an_exported_model_is_served(
