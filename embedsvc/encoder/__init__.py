@@ -3,6 +3,7 @@
 from embedsvc.encoder.checkpoints import Checkpoint, bundled, resolve
 from embedsvc.encoder.config import EncoderConfig
 from embedsvc.encoder.heads import PhoneHead, load_phone_head
+from embedsvc.encoder.memory import out_of_memory
 from embedsvc.encoder.model import Encoder, Plan
 from embedsvc.encoder.pooling import merge, normalize, pool
 from embedsvc.encoder.precision import Fidelity, fidelity, in_precision
@@ -28,6 +29,7 @@ __all__ = [
     "load_phone_head",
     "merge",
     "normalize",
+    "out_of_memory",
     "pool",
     "resolve",
     "space_of",
