@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ServerInfo,
     )
     from embedsvc.types import (
+        Lane,
         OutputSpec,
         PcmFormat,
         Pooling,
@@ -37,6 +38,7 @@ _HOMES = {
         "ServerInfo",
     ),
     "embedsvc.types": (
+        "Lane",
         "OutputSpec",
         "PcmFormat",
         "Pooling",
@@ -52,6 +54,7 @@ __all__ = [
     "Client",
     "Collection",
     "Embedding",
+    "Lane",
     "OutputSpec",
     "PcmFormat",
     "Pooling",

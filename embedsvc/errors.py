@@ -22,10 +22,13 @@ EmbedsvcError
 ├── AlreadyExists              a collection of that name, or a recording of that id
 ├── FailedPrecondition         right in form, wrong for the state things are in
 │   ├── SpaceMismatch          vectors of two embedding spaces
+│   ├── AudioQuarantined       the encoder failed on this audio a short while ago
 │   ├── FeatureDisabled        this server does not offer it
 │   └── DataDirectoryInUse     another process has the folder open
 ├── Exhausted                  a limit is reached
 │   ├── QueueFull              too much is waiting; retry after the delay it names
+│   ├── DeadlineUnreachable    the answer would come after the deadline
+│   ├── AudioExceedsDevice     one utterance alone does not fit the encoder's memory
 │   ├── MessageTooLarge        a request or reply over the message limit
 │   └── DiskFull
 ├── Unavailable                not now: starting, draining or unreachable
@@ -193,6 +196,12 @@ class SpaceMismatch(FailedPrecondition):
     reason = "SPACE_MISMATCH"
 
 
+class AudioQuarantined(FailedPrecondition):
+    """The encoder failed on this audio alone; it is not tried again for a while."""
+
+    reason = "AUDIO_QUARANTINED"
+
+
 class FeatureDisabled(FailedPrecondition):
     """This server does not offer what was asked."""
 
@@ -215,6 +224,18 @@ class QueueFull(Exhausted):
     """Too much is waiting already; try again after `retry_after_seconds`."""
 
     reason = "QUEUE_FULL"
+
+
+class DeadlineUnreachable(Exhausted):
+    """The answer would come after the caller's deadline, so the work is not begun."""
+
+    reason = "DEADLINE_UNREACHABLE"
+
+
+class AudioExceedsDevice(Exhausted):
+    """One utterance alone needs more memory than the encoder's device has."""
+
+    reason = "AUDIO_EXCEEDS_DEVICE"
 
 
 class MessageTooLarge(Exhausted):

@@ -75,11 +75,26 @@ class AudioSettings(_Section):
 class BatcherSettings(_Section):
     """How utterances are gathered for the encoder."""
 
-    max_batch_frames: Count = 4000
-    """Frames in one batch (80 s of speech); bounds the encoder's memory."""
+    max_batch_frames: Count | None = None
+    """Frames in one batch; None for 1000 (20 s of speech) on a processor and 12000 on a GPU."""
 
-    queue_frames: Count = 180_000
-    """Frames that may wait (an hour of speech) before callers are refused."""
+    queue_frames: Count = 60_000
+    """Frames that may wait in a lane: 20 minutes of speech, 40 MB of features."""
+
+    interactive_seconds: Positive = 10.0
+    """Predicted wait above which Embed and Search are refused, and others wait to be let in."""
+
+    normal_seconds: Positive = 60.0
+    """The same for the lane of BatchEmbed and AddRecordings."""
+
+    bulk_seconds: Positive = 600.0
+    """The same for the lane of uploads."""
+
+    cache_megabytes: Annotated[int, Field(ge=0)] = 0
+    """Answers of the encoder that are kept, to be given again for the same audio; 0 for none."""
+
+    stall_seconds: Positive = 30.0
+    """Without a finished batch for so long while something waits, health says NOT_SERVING."""
 
     max_batch_items: Count = 256
     """Utterances in one BatchEmbed or AddRecordings."""

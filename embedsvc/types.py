@@ -4,7 +4,7 @@ Letters in shapes: N samples, T frames, D dimensions of a vector, S segments.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -160,6 +160,14 @@ class ExportFormat(StrEnum):
         return Precision.INT8 if self is ExportFormat.ONNX_INT8 else Precision.FP32
 
 
+class Lane(StrEnum):
+    """How urgent a request is, the most urgent first; none waits for ever for another."""
+
+    INTERACTIVE = "interactive"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
 @dataclass(frozen=True)
 class Moments:
     """What pooling needs to know of a run of frames of one layer; runs can be merged.
@@ -252,12 +260,20 @@ class Output:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that each stage of one request took."""
+    """Seconds that each stage of one request took.
+
+    The stages of several windows, or utterances, overlap: they may add up to more than `total`.
+    """
 
     decode: float = 0.0
     queue: float = 0.0
     compute: float = 0.0
+    encode: float = 0.0
     total: float = 0.0
+
+    def written(self, seconds: float) -> "Timing":
+        """The same, after the reply was written in `seconds`."""
+        return replace(self, encode=self.encode + seconds, total=self.total + seconds)
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ FLOORS = (
     ("types", "filters", "samples", "models"),
     ("audio", "encoder", "index"),
     ("settings", "telemetry", "wire", "evaluation"),
-    ("batcher", "pipeline", "training"),
+    ("batching", "pipeline", "training"),
     ("service",),
     ("client",),
     ("cli", "testing", "__main__", "__init__"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-NEIGHBORS = {("filters", "types"), ("pipeline", "batcher"), ("__main__", "cli")}
+NEIGHBORS = {("filters", "types"), ("pipeline", "batching"), ("__main__", "cli")}
 """Imports between rooms of one floor: (who, whom)."""
 
 OWNERS = {
@@ -170,7 +170,7 @@ def test_nothing_that_is_read_can_run(file: str) -> None:
 @pytest.mark.parametrize("file", [file for file in FILES if room_of(file) == "client"])
 def test_the_client_reaches_the_service_only_when_it_runs_one(file: str) -> None:
     tree = tree_of(file)
-    heavy = {"service", "pipeline", "batcher", "encoder", "index", "audio", "settings"}
+    heavy = {"service", "pipeline", "batching", "encoder", "index", "audio", "settings"}
     if file == "client/local.py":
         late = Late()
         late.visit(tree)

@@ -31,7 +31,7 @@ def core_frames(window: Window) -> tuple[int, int]:
     """Which of the window's own frames belong to its core, as (first, end)."""
     first = (window.core.start - window.span.start) // FRAME
     if window.core.end == window.span.end:
-        return first, max(first, frame_count(len(window.samples)))
+        return first, max(first, frame_count(len(window.span)))
     return first, first + len(window.core) // FRAME
 
 

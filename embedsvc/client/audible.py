@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from embedsvc.client.results import ServerInfo
 from embedsvc.errors import AudioUndecodable, InvalidArgument, SampleRateOutOfRange
-from embedsvc.types import ChannelPolicy, PcmFormat, SampleFormat, Source
+from embedsvc.types import ChannelPolicy, Lane, PcmFormat, SampleFormat, Source
 from embedsvc.v1 import types_pb2
 from embedsvc.wire import audio, enums
 
@@ -106,6 +106,11 @@ def choice(kind: type[Choice], value: str, field: str) -> Choice:
         raise InvalidArgument(
             f"`{field}` must be one of {', '.join(kind)}, but is {value!r}", field=field
         ) from error
+
+
+def lane_number(lane: Lane | str | None) -> types_pb2.Lane.ValueType:
+    """The lane that a caller named, as a message has it; None is the method's own."""
+    return types_pb2.LANE_UNSPECIFIED if lane is None else enums.LANE[choice(Lane, lane, "lane")]
 
 
 def upload(kind: Any, config: Any, sound: Sound, chunk_bytes: int) -> Iterator[Any]:

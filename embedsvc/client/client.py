@@ -19,6 +19,7 @@ from embedsvc.errors import AlreadyExists, AudioTooLong, EmbedsvcError, Unavaila
 from embedsvc.types import (
     ChannelPolicy,
     CollectionInfo,
+    Lane,
     OutputSpec,
     PcmFormat,
     Pooling,
@@ -112,14 +113,16 @@ class Client:
         outputs: Sequence[OutputSpec] | None = None,
         windowing: Windowing | None = None,
         channels: ChannelPolicy | str = ChannelPolicy.MIX,
+        lane: Lane | str | None = None,
     ) -> Embedding:
         """Embed one utterance of any length; `outputs` asks for several from the same pass.
 
-        Audio too large for one message is uploaded in chunks.
+        Audio too large for one message is uploaded in chunks. `lane` says how urgent it is: None
+        is interactive, and bulk for what is uploaded.
         """
         chosen = None if pooling is None else audible.choice(Pooling, pooling, "pooling")
         specs = outputs or [OutputSpec("", layer, chosen)]
-        options = self._options(specs, windowing)
+        options = self._options(specs, windowing, lane)
         policy = audible.choice(ChannelPolicy, channels, "channels")
         sound = audible.read(source, policy)
         if sound.is_small(self.info()):
@@ -141,10 +144,11 @@ class Client:
         *,
         outputs: Sequence[OutputSpec] = (OutputSpec(),),
         windowing: Windowing | None = None,
+        lane: Lane | str | None = None,
     ) -> list[Embedding | EmbedsvcError]:
         """Embed many short utterances; each place holds its embedding or its error."""
         self.info()
-        request = embedding_pb2.BatchEmbedRequest(options=self._options(outputs, windowing))
+        request = embedding_pb2.BatchEmbedRequest(options=self._options(outputs, windowing, lane))
         unreadable: dict[int, EmbedsvcError] = {}
         for place, source in enumerate(sources):
             try:
@@ -169,10 +173,11 @@ class Client:
         *,
         outputs: Sequence[OutputSpec] = (OutputSpec(),),
         windowing: Windowing | None = None,
+        lane: Lane | str | None = None,
     ) -> Iterator[Window]:
         """Embed live PCM window by window; None among the chunks asks for an answer now."""
         config = embedding_pb2.StreamEmbedRequest.Config(
-            pcm=wire_audio.pcm_message(pcm), options=self._options(outputs, windowing)
+            pcm=wire_audio.pcm_message(pcm), options=self._options(outputs, windowing, lane)
         )
 
         def requests() -> Iterator[embedding_pb2.StreamEmbedRequest]:
@@ -235,10 +240,15 @@ class Client:
         self._caller.unary(self._stubs.collections.DeleteCollection, request)
 
     def _options(
-        self, specs: Sequence[OutputSpec], windowing: Windowing | None
+        self,
+        specs: Sequence[OutputSpec],
+        windowing: Windowing | None,
+        lane: Lane | str | None,
     ) -> embedding_pb2.EmbedOptions:
         options = embedding_pb2.EmbedOptions(
-            model=self._model, outputs=map(spaces.spec_message, specs)
+            model=self._model,
+            outputs=map(spaces.spec_message, specs),
+            lane=audible.lane_number(lane),
         )
         if windowing is not None:
             options.windowing.CopyFrom(spaces.windowing_message(windowing))

@@ -11,7 +11,7 @@ from embedsvc.client.channel import Caller, Stubs
 from embedsvc.client.results import AddedRecording, SearchResult, ServerInfo
 from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter, parse
-from embedsvc.types import CollectionInfo, Floats, Metadata, Segment, StoredRecording
+from embedsvc.types import CollectionInfo, Floats, Lane, Metadata, Segment, StoredRecording
 from embedsvc.v1 import collection_pb2, search_pb2
 from embedsvc.wire import metadata as wire_metadata
 from embedsvc.wire import tensors, times
@@ -53,16 +53,23 @@ class Collection:
         *,
         mode: str = "upsert",
         skip_unchanged: bool = False,
+        lane: Lane | str | None = None,
     ) -> AddedRecording:
-        """Store one recording of any length; raises what kept it from being stored."""
+        """Store one recording of any length; raises what kept it from being stored.
+
+        `lane` says how urgent it is: None is normal, and bulk for what is uploaded.
+        """
         sound = audible.read(source)
+        config = collection_pb2.UploadRecordingRequest.Config(
+            mode=_mode(mode), skip_unchanged=skip_unchanged, lane=audible.lane_number(lane)
+        )
         if not sound.is_small(self._server()):
-            return self._upload(id, sound, metadata or {}, mode, skip_unchanged)
+            return self._upload(id, sound, metadata or {}, config)
         (result,) = self.add_batch(
-            [(id, source, metadata or {})], mode=mode, skip_unchanged=skip_unchanged
+            [(id, source, metadata or {})], mode=mode, skip_unchanged=skip_unchanged, lane=lane
         )
         if isinstance(result.error, AudioTooLong):
-            return self._upload(id, sound, metadata or {}, mode, skip_unchanged)
+            return self._upload(id, sound, metadata or {}, config)
         if result.error is not None:
             raise result.error
         return result
@@ -73,11 +80,13 @@ class Collection:
         *,
         mode: str = "upsert",
         skip_unchanged: bool = False,
+        lane: Lane | str | None = None,
     ) -> list[AddedRecording]:
         """Store many short recordings in one durable write; each has its own result."""
         self._server()
         request = self._adding(mode)
         request.skip_unchanged = skip_unchanged
+        request.lane = audible.lane_number(lane)
         unreadable: dict[int, AddedRecording] = {}
         for place, (id, source, metadata) in enumerate(recordings):  # the field's name
             try:
@@ -137,7 +146,9 @@ class Collection:
         if not 1 <= top_k < 2**31:
             raise InvalidArgument(f"`top_k` must be at least 1, but is {top_k}", field="top_k")
         request = search_pb2.SearchRequest(
-            collection=self.name, top_k=top_k, one_per_recording=one_per_recording
+            collection=self.name,
+            top_k=top_k,
+            one_per_recording=one_per_recording,
         )
         if audio is not None:
             self._server()
@@ -218,18 +229,16 @@ class Collection:
         id: str,  # the field's name
         sound: audible.Sound,
         metadata: Metadata,
-        mode: str,
-        skip_unchanged: bool,
+        chosen: collection_pb2.UploadRecordingRequest.Config,
     ) -> AddedRecording:
         config = collection_pb2.UploadRecordingRequest.Config(
             collection=self.name,
             id=id,
             metadata=wire_metadata.metadata_message(metadata),
-            mode=_mode(mode),
             request_id=str(uuid.uuid4()),
-            skip_unchanged=skip_unchanged,
             **sound.upload_fields(),
         )
+        config.MergeFrom(chosen)
         kind = collection_pb2.UploadRecordingRequest
         requests = audible.upload(kind, config, sound, self._server().chunk_bytes)
         reply = self._caller.upload(self._stub.UploadRecording, requests, None)

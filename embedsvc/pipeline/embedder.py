@@ -1,25 +1,30 @@
 """Speech in, embeddings out: the straight line from a source to its vectors."""
 
 import asyncio
+import hashlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Protocol
 
+import numpy as np
+
 from embedsvc.audio import DecodePool, Door, Windower, features
-from embedsvc.batcher import Batcher, Ran
+from embedsvc.batching import Batcher, Ran, Terms, Ticket
 from embedsvc.encoder import Encoder, Plan
 from embedsvc.errors import EmbedsvcError
 from embedsvc.pipeline.live import Live
-from embedsvc.pipeline.reading import Reader, Upload, Utterance
+from embedsvc.pipeline.reading import Reader, Upload, Utterance, expected_frames
 from embedsvc.pipeline.tally import Tally
 from embedsvc.settings import AudioSettings
+from embedsvc.timing import frame_count, to_samples
 from embedsvc.types import (
     AudioWarning,
     ChannelPolicy,
     Embedding,
+    Frames,
     Output,
     OutputSpec,
     PcmFormat,
@@ -33,6 +38,12 @@ from embedsvc.types import (
 
 WINDOWS_AHEAD = 4
 """Windows of one recording that may wait for the encoder: enough to keep it busy."""
+
+ON_CALL = Terms(patient=True)
+"""The terms of one who is in this process, and has nowhere else to go."""
+
+
+NO_SAMPLES = np.empty(0, np.float32)
 
 
 class Windowed(Protocol):
@@ -68,7 +79,10 @@ class Wish:
 
 @dataclass
 class Clock:
-    """The stages of one request; `queue` is the longest wait of any of its windows."""
+    """The stages of one request.
+
+    `queue` is the wait to be let in and the longest wait of any of its windows.
+    """
 
     started: float = field(default_factory=time.perf_counter)
     decode: float = 0.0
@@ -84,9 +98,16 @@ class Clock:
                 yield window
                 started = time.perf_counter()
 
+    def add(self, timing: Timing) -> None:
+        """One of several utterances that were embedded side by side."""
+        self.decode += timing.decode
+        self.queue = max(self.queue, timing.queue)
+        self.compute += timing.compute
+
     def stop(self) -> Timing:
         """What each stage took until now."""
-        return Timing(self.decode, self.queue, self.compute, time.perf_counter() - self.started)
+        total = time.perf_counter() - self.started
+        return Timing(self.decode, self.queue, self.compute, total=total)
 
 
 class Embedder:
@@ -104,6 +125,7 @@ class Embedder:
         self._batcher = batcher
         self._pool = pool
         self._reader = Reader(pool, settings.max_unary_seconds, settings.decode_workers)
+        self._most_frames = frame_count(to_samples(settings.max_unary_seconds))
         self._max_upload_seconds = settings.max_upload_seconds
         self._uploads = asyncio.Semaphore(settings.max_parallel_uploads)
 
@@ -122,25 +144,47 @@ class Embedder:
                 plans.append(self.encoder.plan(spec, windowing))
         return Wish(tuple(spec.name for spec in specs), tuple(plans), windowing)
 
-    async def embed(self, source: Source, wish: Wish, *, patient: bool = False) -> Embedding:
+    async def embed(self, source: Source, wish: Wish, terms: Terms = ON_CALL) -> Embedding:
         """One utterance in memory."""
         clock = Clock()
-        utterance = await self.read(source, wish.windowing, clock)
-        tally = await self.run(utterance, self._tally(wish), clock, patient=patient)
-        return self._embedding(wish, tally, utterance, clock)
+        async with self.admitted(terms, clock, source) as ticket:
+            utterance = await self.read(source, wish.windowing, clock, ticket)
+            tally = await self.run(utterance, self._tally(wish), clock, ticket)
+            return self._embedding(wish, tally, utterance, clock)
 
-    async def embed_file(self, file: BinaryIO, source: Source, wish: Wish) -> Embedding:
+    async def embed_file(
+        self, file: BinaryIO, source: Source, wish: Wish, terms: Terms = ON_CALL
+    ) -> Embedding:
         """One upload: `file` holds its bytes, `source` says how to read them."""
         clock = Clock()
-        async with self.opened(file, source, wish.windowing) as upload:
-            tally = await self.run(upload, self._tally(wish), clock, patient=True)
+        async with (
+            self.admitted(terms, clock) as ticket,
+            self.opened(file, source, wish.windowing) as upload,
+        ):
+            tally = await self.run(upload, self._tally(wish), clock, ticket)
             return self._embedding(wish, tally, upload, clock)
 
-    async def read(self, source: Source, windowing: Windowing, clock: Clock) -> Utterance:
-        """Decode and check one utterance."""
+    @asynccontextmanager
+    async def admitted(
+        self, terms: Terms, clock: Clock, source: Source | None = None
+    ) -> AsyncIterator[Ticket]:
+        """Let a request in before any work is done for it; what comes by windows has no source."""
+        started = time.perf_counter()
+        # Audio that is too long is refused for that, and not for the room it would take.
+        frames = 0 if source is None else min(expected_frames(source), self._most_frames)
+        exact = source is None or source.pcm is not None
+        async with self._batcher.admitted(terms, frames, exact=exact) as ticket:
+            clock.queue += time.perf_counter() - started
+            yield ticket
+
+    async def read(
+        self, source: Source, windowing: Windowing, clock: Clock, ticket: Ticket
+    ) -> Utterance:
+        """Decode and check one utterance; the ticket learns its length."""
         started = time.perf_counter()
         utterance = await self._reader.read(source, windowing)
         clock.decode += time.perf_counter() - started
+        ticket.expect(frame_count(utterance.samples))
         return utterance
 
     @asynccontextmanager
@@ -152,46 +196,49 @@ class Embedder:
         async with self._uploads:
             yield Upload(file, source.pcm, door, windowing, self._pool)
 
-    async def run(
-        self, speech: Windowed, tally: Tally, clock: Clock, *, patient: bool = False
-    ) -> Tally:
+    async def run(self, speech: Windowed, tally: Tally, clock: Clock, ticket: Ticket) -> Tally:
         """Send every window of `speech` through the encoder and into `tally`, in order."""
+        let_in = clock.queue
         ahead: deque[tuple[Window, asyncio.Task[Ran]]] = deque()
         try:
             async with aclosing(clock.timing(speech.windows())) as windows:
                 async for window in windows:
-                    task = asyncio.create_task(self._pass(window, tally, clock, patient))
-                    ahead.append((window, task))
+                    task = asyncio.create_task(self._pass(window, tally, clock, ticket))
+                    ahead.append((replace(window, samples=NO_SAMPLES), task))
+                    del window
                     if len(ahead) >= WINDOWS_AHEAD:
-                        await _settle(ahead, tally, clock)
+                        await _settle(ahead, tally, clock, let_in)
             while ahead:
-                await _settle(ahead, tally, clock)
+                await _settle(ahead, tally, clock, let_in)
         finally:
             for _, task in ahead:
                 task.cancel()
             await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
         return tally
 
+    def live(self, pcm: PcmFormat, policy: ChannelPolicy, wish: Wish) -> Live:
+        """A live stream of raw PCM, to be given to `stream`."""
+        return Live(pcm, Door(policy, self._max_upload_seconds), wish.windowing)
+
     async def stream(
-        self, chunks: AsyncIterator[bytes | None], pcm: PcmFormat, policy: ChannelPolicy, wish: Wish
+        self, chunks: AsyncIterator[bytes | None], live: Live, wish: Wish, terms: Terms = ON_CALL
     ) -> AsyncIterator[Embedding]:
         """Live PCM in any chunks; the embedding of each window as soon as its core is known.
 
         None among the chunks asks for everything received so far.
         """
-        door = Door(policy, self._max_upload_seconds)
-        live = Live(pcm, door, wish.windowing)
-        async for chunk in chunks:
-            windows = live.flush() if chunk is None else live.push(chunk)
-            for window in windows:
-                yield await self._one_window(window, wish)
-        for window in live.finish():
-            yield await self._one_window(window, wish)
+        async with self.admitted(terms, Clock()) as ticket:
+            async for chunk in chunks:
+                windows = live.flush() if chunk is None else live.push(chunk)
+                for window in windows:
+                    yield await self._one_window(window, wish, ticket)
+            for window in live.finish():
+                yield await self._one_window(window, wish, ticket)
 
-    async def _one_window(self, window: Window, wish: Wish) -> Embedding:
+    async def _one_window(self, window: Window, wish: Wish, ticket: Ticket) -> Embedding:
         clock = Clock()
         tally = self._tally(wish)
-        ran = await self._pass(window, tally, clock, patient=True)
+        ran = await self._pass(window, tally, clock, ticket)
         tally.add(window, ran.encoded)
         clock.queue, clock.compute = ran.queue, ran.compute
         return Embedding(
@@ -201,11 +248,13 @@ class Embedder:
             timing=clock.stop(),
         )
 
-    async def _pass(self, window: Window, tally: Tally, clock: Clock, patient: bool) -> Ran:
+    async def _pass(self, window: Window, tally: Tally, clock: Clock, ticket: Ticket) -> Ran:
         started = time.perf_counter()
-        frames = await asyncio.to_thread(features, window.samples)
+        ask = tally.ask(window)
+        frames, name = await asyncio.to_thread(_heard, window)
+        del window  # its samples are three times what waits for the encoder
         clock.decode += time.perf_counter() - started
-        return await self._batcher.submit(frames, tally.ask(window), patient=patient)
+        return await ticket.submit(frames, ask, name)
 
     def _tally(self, wish: Wish) -> Tally:
         return Tally(wish.layers, frame_layers=wish.frame_layers, frame_limit=wish.frame_limit)
@@ -243,13 +292,19 @@ def _under(field: str) -> Iterator[None]:
         raise
 
 
+def _heard(window: Window) -> tuple[Frames, bytes]:
+    """The features of a window, and the digest by which equal ones are known."""
+    frames = features(window.samples)
+    return frames, hashlib.sha256(np.ascontiguousarray(frames.features).data).digest()
+
+
 async def _settle(
-    ahead: "deque[tuple[Window, asyncio.Task[Ran]]]", tally: Tally, clock: Clock
+    ahead: "deque[tuple[Window, asyncio.Task[Ran]]]", tally: Tally, clock: Clock, let_in: float
 ) -> None:
-    """Wait for the oldest window and add it."""
+    """Wait for the oldest window and add it; `let_in` is what was waited before all of them."""
     window, task = ahead[0]
     ran = await task
     ahead.popleft()
     tally.add(window, ran.encoded)
-    clock.queue = max(clock.queue, ran.queue)
+    clock.queue = max(clock.queue, let_in + ran.queue)
     clock.compute += ran.compute

@@ -8,12 +8,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from embedsvc.batching import Terms, Ticket
 from embedsvc.encoder import Plan
 from embedsvc.errors import CollectionNotFound, EmbedsvcError, InvalidArgument, SpaceMismatch
 from embedsvc.filters import Filter
 from embedsvc.index import Catalog, Collection, Deleted, Page, RequestKey, WriteMode
 from embedsvc.pipeline import receipts, segments
-from embedsvc.pipeline.embedder import Clock, Embedder, Wish
+from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, Wish
 from embedsvc.pipeline.reading import Upload, Utterance
 from embedsvc.pipeline.receipts import Stored, Written
 from embedsvc.pipeline.tally import Tally
@@ -60,12 +61,13 @@ class Submission:
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How to store: `request` makes the write safe to repeat."""
+    """How to store: `request_id` makes the write safe to repeat."""
 
     mode: WriteMode = WriteMode.UPSERT
     skip_unchanged: bool = False
     request_id: str = ""
     request_digest: str = ""
+    terms: Terms = ON_CALL
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Search:
     condition: Filter | None = None
     min_score: float | None = None
     one_per_recording: bool = False
+    terms: Terms = ON_CALL
 
 
 @dataclass(frozen=True)
@@ -243,10 +246,8 @@ class Library:
             return _Query(vectors.mean(axis=0))
         assert search.audio is not None
         wish = self._wish(space)
-        embedding = await self._embedder.embed(search.audio, wish)
-        clock.decode += embedding.timing.decode
-        clock.queue = embedding.timing.queue
-        clock.compute += embedding.timing.compute
+        embedding = await self._embedder.embed(search.audio, wish, search.terms)
+        clock.add(embedding.timing)
         (output,) = embedding.outputs
         return _Query(output.array, embedding.warnings, len(embedding.span), embedding.frames)
 
@@ -273,23 +274,27 @@ class Library:
             recording = Recording(submission.id, content.segments, submission.metadata)
             return Stored(submission.id, segment_count=len(content.segments)), recording
         wish = self._wish(collection.space)
-        async with self._opened(submission, content, wish, clock) as speech:
-            return await self._embed(collection, submission, speech, wish, options, clock)
+        async with (
+            self._embedder.admitted(
+                options.terms, clock, None if submission.file else content
+            ) as ticket,
+            self._opened(submission, content, wish, clock, ticket) as speech,
+        ):
+            if options.skip_unchanged and await self._unchanged(collection, submission, speech):
+                return Stored(submission.id, warnings=speech.warnings, unchanged=True), None
+            tally = Tally(wish.layers, cell=collection.segmentation.hop // FRAME)
+            await self._embedder.run(speech, tally, clock, ticket)
+            return self._stored(collection, submission, speech, tally, wish)
 
-    async def _embed(
+    def _stored(
         self,
         collection: Collection,
         submission: Submission,
         speech: Utterance | Upload,
+        tally: Tally,
         wish: Wish,
-        options: WriteOptions,
-        clock: Clock,
-    ) -> tuple[Stored, Recording | None]:
-        if options.skip_unchanged and await self._unchanged(collection, submission, speech):
-            return Stored(submission.id, warnings=speech.warnings, unchanged=True), None
+    ) -> tuple[Stored, Recording]:
         segmentation = collection.segmentation
-        tally = Tally(wish.layers, cell=segmentation.hop // FRAME)
-        await self._embedder.run(speech, tally, clock, patient=True)
         recording = self._recording(submission, tally, speech, wish.plans[0], segmentation)
         stored = Stored(
             id=submission.id,
@@ -302,10 +307,10 @@ class Library:
 
     @asynccontextmanager
     async def _opened(
-        self, submission: Submission, source: Source, wish: Wish, clock: Clock
+        self, submission: Submission, source: Source, wish: Wish, clock: Clock, ticket: Ticket
     ) -> AsyncIterator[Utterance | Upload]:
         if submission.file is None:
-            yield await self._embedder.read(source, wish.windowing, clock)
+            yield await self._embedder.read(source, wish.windowing, clock, ticket)
             return
         async with self._embedder.opened(submission.file, source, wish.windowing) as upload:
             yield upload

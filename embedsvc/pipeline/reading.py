@@ -1,6 +1,7 @@
 """From what a caller sends to windows for the encoder, in bounded memory."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO, Protocol
@@ -15,9 +16,32 @@ from embedsvc.audio import (
     digest,
     windows,
 )
-from embedsvc.types import Audio, AudioWarning, Floats, PcmFormat, Source, Window, Windowing
+from embedsvc.timing import SAMPLE_RATE, frame_count
+from embedsvc.types import (
+    Audio,
+    AudioWarning,
+    Floats,
+    PcmFormat,
+    SampleFormat,
+    Source,
+    Window,
+    Windowing,
+)
 
 PCM_CHUNK_BYTES = 256 * 1024
+
+_SAMPLE_BYTES = {SampleFormat.S16: 2, SampleFormat.F32: 4}
+
+
+def expected_frames(source: Source) -> int:
+    """The frames a source will be: those of raw PCM, or of a file of 16-bit samples at 16 kHz.
+
+    >>> expected_frames(Source(bytes(16_000), PcmFormat(SampleFormat.S16, 8_000)))
+    49
+    """
+    pcm = source.pcm or PcmFormat(SampleFormat.S16, SAMPLE_RATE)
+    samples = len(source.data) // (_SAMPLE_BYTES[pcm.format] * max(1, pcm.channels))
+    return frame_count(samples * SAMPLE_RATE // max(1, pcm.sample_rate))
 
 
 class Blocks(Protocol):
@@ -32,27 +56,22 @@ class Blocks(Protocol):
 
 
 class Utterance:
-    """One utterance that is in memory."""
+    """One utterance that is in memory, until its windows are taken; `samples` is its length."""
 
     def __init__(self, audio: Audio, windowing: Windowing) -> None:
-        self._audio = audio
-        self._windowing = windowing
+        self._windows = deque(windows(audio.samples, windowing))
+        self.samples = len(audio.samples)
         self.digest = digest(audio.samples)
         self.warnings = audio.warnings
-
-    @property
-    def samples(self) -> int:
-        """Length at 16 kHz."""
-        return len(self._audio.samples)
 
     async def known_digest(self) -> str:
         """The digest, before any window is taken."""
         return self.digest
 
     async def windows(self) -> AsyncGenerator[Window]:
-        """Its windows, in order."""
-        for window in windows(self._audio.samples, self._windowing):
-            yield window
+        """Its windows, in order; they can be taken once."""
+        while self._windows:
+            yield self._windows.popleft()
 
 
 class Upload:

@@ -1,17 +1,28 @@
 """What the servicers stand on: the encoder, its queue, and the collections."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from embedsvc.audio import DecodePool
-from embedsvc.batcher import Batcher
-from embedsvc.encoder import Encoder
+from embedsvc.batching import Batcher, Cost, Limits, Model, calibrated, noise
+from embedsvc.encoder import Encoder, out_of_memory
 from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
 from embedsvc.pipeline import loading
 from embedsvc.pipeline.embedder import Embedder
 from embedsvc.pipeline.library import Library
-from embedsvc.settings import ModelSettings, Settings
+from embedsvc.settings import BatcherSettings, ModelSettings, Settings
+from embedsvc.types import Ask, Lane
+
+MEBIBYTE = 1024 * 1024
+PROCESSOR_FRAMES = 1000
+"""About one window of long audio: a processor gains little from larger batches, and whoever waits,
+or leaves, loses.
+"""
+
+GPU_FRAMES = 12_000
 
 
 class Backend:
@@ -26,7 +37,7 @@ class Backend:
         self._catalog = Catalog(settings.data) if claim_data else None
         self._pool = DecodePool(settings.audio.decode_workers)
         self._batcher: Batcher | None = None
-        self._running: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._library: Library | None = None
         self._embedder: Embedder | None = None
 
@@ -46,16 +57,26 @@ class Backend:
             self._library = Library(self.embedder, self._catalog)
         return self._library
 
-    async def start(self) -> None:
-        """Load the model and run it once."""
+    @property
+    def batcher(self) -> Batcher:
+        """The queue of the encoder."""
+        if self._batcher is None:
+            raise _loading()
+        return self._batcher
+
+    async def start(self, tell: Callable[[str], None]) -> None:
+        """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""
         settings = self.settings
-        encoder = await asyncio.to_thread(_load, settings.model)
+        encoder, cost = await asyncio.to_thread(_load, settings.model)
         self._batcher = Batcher(
-            encoder.encode,
-            max_batch_frames=settings.batcher.max_batch_frames,
-            queue_frames=settings.batcher.queue_frames,
+            _model(encoder),
+            cost,
+            _limits(settings.batcher, encoder),
+            cache_bytes=settings.batcher.cache_megabytes * MEBIBYTE,
         )
-        self._running = asyncio.create_task(self._batcher.run())
+        self._batcher.start()
+        watching = self._batcher.watch(settings.batcher.stall_seconds, tell)
+        self._watching = asyncio.create_task(watching)
         self._embedder = Embedder(
             encoder,
             self._batcher,
@@ -65,10 +86,10 @@ class Backend:
 
     async def stop(self) -> None:
         """Let go of everything; calls still running get UNAVAILABLE."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._batcher is not None:
             await self._batcher.close()
-        if self._running is not None:
-            self._running.cancel()
         await asyncio.to_thread(self._pool.close)
         if self._catalog is not None:
             await asyncio.to_thread(self._catalog.close)
@@ -79,10 +100,34 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=16, thread_name_prefix="embedsvc")
 
 
-def _load(model: ModelSettings) -> Encoder:
+def _load(model: ModelSettings) -> tuple[Encoder, Cost]:
     encoder = loading.load(model.name, model.threads, model.device, model.precision, model.runtime)
-    encoder.warm_up()
-    return encoder
+
+    def run(length: int) -> float:
+        started = time.perf_counter()
+        encoder.encode([noise(length)], [Ask((encoder.layers,), runs=((0, length),))])
+        return time.perf_counter() - started
+
+    return encoder, calibrated(run)
+
+
+def _model(encoder: Encoder) -> Model:
+    # On a processor utterances are packed, and cost what they are; a GPU pays for its longest.
+    padded = encoder.device.type != "cpu"
+    return Model(encoder.encode, encoder.layers, padded, out_of_memory)
+
+
+def _limits(settings: BatcherSettings, encoder: Encoder) -> Limits:
+    usual = PROCESSOR_FRAMES if encoder.device.type == "cpu" else GPU_FRAMES
+    return Limits(
+        batch_frames=settings.max_batch_frames or usual,
+        queue_frames=settings.queue_frames,
+        wait_seconds={
+            Lane.INTERACTIVE: settings.interactive_seconds,
+            Lane.NORMAL: settings.normal_seconds,
+            Lane.BULK: settings.bulk_seconds,
+        },
+    )
 
 
 def _loading() -> Unavailable:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 
+from embedsvc.batching import Terms
 from embedsvc.errors import EmbedsvcError, InvalidArgument
 from embedsvc.index import WriteMode
 from embedsvc.pipeline.library import ReadyVectors, Submission, WriteOptions
@@ -11,8 +12,9 @@ from embedsvc.service import convert, paging, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.embedding import check_batch
 from embedsvc.service.status import Context, item_status, naming, unary
+from embedsvc.service.terms import chosen_lane, terms
 from embedsvc.timing import FRAME
-from embedsvc.types import OutputSpec, Segment, Source, Span
+from embedsvc.types import Lane, OutputSpec, Segment, Source, Span
 from embedsvc.v1 import collection_pb2, collection_pb2_grpc, types_pb2
 from embedsvc.wire import audio, metadata, spaces, tensors, times
 
@@ -96,13 +98,15 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
             skip_unchanged=request.skip_unchanged,
             request_id=request.request_id,
             request_digest=paging.digest_of(request, "request_id") if request.request_id else "",
+            terms=terms(context, chosen_lane(request.lane, "lane", Lane.NORMAL), patient=True),
         )
         written = await self._backend.library.add(request.collection, submissions, options)
+        results, seconds = convert.timed(_results, written)
         return collection_pb2.AddRecordingsResponse(
-            results=_results(written),
+            results=results,
             sequence=written.sequence,
             usage=_usage(written),
-            timing=times.timing_message(written.timing),
+            timing=times.timing_message(written.timing.written(seconds)),
         )
 
     @unary
@@ -117,21 +121,25 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         )
         names = {name: f"config.{name}" for name in ("collection", "id", "metadata", "request_id")}
         with naming(**names):
-            written = await self._upload(config, request_iterator)
+            lane = chosen_lane(config.lane, "config.lane", Lane.BULK)
+            came = terms(context, lane, patient=True)
+            written = await self._upload(config, request_iterator, came)
             (stored,) = written.results
             if stored.error:
                 raise stored.error
+        result, seconds = convert.timed(convert.result_message, stored)
         return collection_pb2.UploadRecordingResponse(
-            result=convert.result_message(stored),
+            result=result,
             sequence=written.sequence,
             usage=_usage(written),
-            timing=times.timing_message(written.timing),
+            timing=times.timing_message(written.timing.written(seconds)),
         )
 
     async def _upload(
         self,
         config: collection_pb2.UploadRecordingRequest.Config,
         messages: AsyncIterator[collection_pb2.UploadRecordingRequest],
+        came: Terms,
     ) -> Written:
         form = Source(
             b"",
@@ -151,7 +159,7 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
             return await self._backend.library.add(
                 config.collection,
                 [Submission(config.id, labels, form, file)],
-                WriteOptions(mode, config.skip_unchanged, config.request_id, digest),
+                WriteOptions(mode, config.skip_unchanged, config.request_id, digest, came),
             )
 
     @unary

@@ -1,6 +1,7 @@
 """Answers of the pipeline as messages."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -24,6 +25,7 @@ from embedsvc.v1 import collection_pb2, embedding_pb2, search_pb2, types_pb2
 from embedsvc.wire import audio, metadata, spaces, tensors, times
 
 Fitting = TypeVar("Fitting", bound=Message)
+Reply = TypeVar("Reply")
 
 MAX_OUTPUTS = 16
 MESSAGE_SHARE = 0.95
@@ -175,8 +177,13 @@ def search_message(answer: Answer) -> search_pb2.SearchResponse:
         scanned_segments=found.scanned,
         warnings=audio.warning_messages(answer.warnings),
         usage=audio.usage_message(answer.samples, answer.frames),
-        timing=times.timing_message(answer.timing),
     )
+
+
+def timed(write: Callable[..., Reply], *arguments: object) -> tuple[Reply, float]:
+    """A reply, or a part of one, and the seconds it took to write."""
+    started = time.perf_counter()
+    return write(*arguments), time.perf_counter() - started
 
 
 def fitting(message: Fitting, max_bytes: int, advice: str) -> Fitting:

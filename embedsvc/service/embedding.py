@@ -16,7 +16,8 @@ from embedsvc.service import convert, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.convert import Style
 from embedsvc.service.status import Context, item_status, stream, unary
-from embedsvc.types import Embedding, Source
+from embedsvc.service.terms import chosen_lane, terms
+from embedsvc.types import Embedding, Lane, Source
 from embedsvc.v1 import embedding_pb2, embedding_pb2_grpc
 from embedsvc.wire import audio, spaces, times
 
@@ -33,12 +34,14 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> embedding_pb2.EmbedResponse:
         """One utterance in, its outputs out."""
         wish, styles = self._wish(request.options)
+        came = terms(context, _lane(request.options, Lane.INTERACTIVE), patient=False)
         source = audio.source(request.audio, "audio")
-        embedding = await self._backend.embedder.embed(source, wish)
-        return embedding_pb2.EmbedResponse(
-            embedding=convert.embedding_message(embedding, styles, request.audio.id),
-            timing=times.timing_message(embedding.timing),
+        embedding = await self._backend.embedder.embed(source, wish, came)
+        message, seconds = convert.timed(
+            convert.embedding_message, embedding, styles, request.audio.id
         )
+        timing = times.timing_message(embedding.timing.written(seconds))
+        return embedding_pb2.EmbedResponse(embedding=message, timing=timing)
 
     @unary
     async def BatchEmbed(
@@ -48,23 +51,22 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         clock = Clock()
         check_batch(len(request.audios), "audios", self._backend.settings.batcher.max_batch_items)
         wish, styles = self._wish(request.options)
+        came = terms(context, _lane(request.options, Lane.NORMAL), patient=True)
 
         async def one(place: int) -> Embedding:
             source = audio.source(request.audios[place], "audio")
-            return await self._backend.embedder.embed(source, wish, patient=True)
+            return await self._backend.embedder.embed(source, wish, came)
 
         places = range(len(request.audios))
         answers = await asyncio.gather(*map(one, places), return_exceptions=True)
-        response = embedding_pb2.BatchEmbedResponse(timing=times.timing_message(clock.stop()))
-        room = int(self._backend.settings.server.max_response_bytes * convert.MESSAGE_SHARE)
-        for place, answer in zip(places, answers, strict=True):
-            item = _item(answer, styles, request.audios[place].id, f"audios[{place}]")
-            room -= item.ByteSize()
-            if room < 0 and item.HasField("embedding"):
-                item = embedding_pb2.BatchEmbedItem(
-                    error=item_status(_no_room(), f"audios[{place}]")
-                )
-            response.items.append(item)
+        for answer in answers:
+            if isinstance(answer, Embedding):
+                clock.add(answer.timing)
+        timing = clock.stop()
+        ids = [each.id for each in request.audios]
+        limit = self._backend.settings.server.max_response_bytes
+        response, seconds = convert.timed(_batch, answers, ids, styles, limit)
+        response.timing.CopyFrom(times.timing_message(timing.written(seconds)))
         return response
 
     @unary
@@ -74,6 +76,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         """One long file."""
         config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
         wish, styles = self._wish(config.options, "config.options")
+        came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
         form = Source(
             b"",
             audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
@@ -82,11 +85,10 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         )
         limit = self._backend.settings.audio.max_upload_bytes
         async with uploads.gathered(request_iterator, limit) as file:
-            embedding = await self._backend.embedder.embed_file(file, form, wish)
-        return embedding_pb2.EmbedUploadResponse(
-            embedding=convert.embedding_message(embedding, styles, config.id),
-            timing=times.timing_message(embedding.timing),
-        )
+            embedding = await self._backend.embedder.embed_file(file, form, wish, came)
+        message, seconds = convert.timed(convert.embedding_message, embedding, styles, config.id)
+        timing = times.timing_message(embedding.timing.written(seconds))
+        return embedding_pb2.EmbedUploadResponse(embedding=message, timing=timing)
 
     @stream
     async def StreamEmbed(
@@ -99,8 +101,12 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
             raise InvalidArgument("`config.pcm` must be set", field="config.pcm")
         form = audio.pcm_format(config.pcm, "config.pcm")
         policy = audio.channel_policy(config.channel_policy, "config.channel_policy")
-        chunks = _chunks(request_iterator)
-        async for window in self._backend.embedder.stream(chunks, form, policy, wish):
+        came = terms(
+            context, _lane(config.options, Lane.INTERACTIVE, "config.options"), patient=True
+        )
+        embedder = self._backend.embedder
+        live = embedder.live(form, policy, wish)
+        async for window in embedder.stream(_chunks(request_iterator), live, wish, came):
             yield embedding_pb2.StreamEmbedResponse(
                 embedding=convert.embedding_message(window, styles, ""),
                 span=times.span_message(window.span),
@@ -123,6 +129,10 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         styles = convert.styles(options, wish, field)
         limit = convert.frame_limit(wish, styles, self._backend.settings.server.max_response_bytes)
         return replace(wish, frame_limit=limit), styles
+
+
+def _lane(options: embedding_pb2.EmbedOptions, default: Lane, field: str = "options") -> Lane:
+    return chosen_lane(options.lane, f"{field}.lane", default)
 
 
 def check_batch(count: int, field: str, limit: int) -> None:
@@ -148,6 +158,24 @@ async def _chunks(
                 yield None
             case _:
                 raise StreamProtocol("`config` must come once, and `audio` or `flush` after it")
+
+
+def _batch(
+    answers: Sequence[Embedding | BaseException],
+    ids: Sequence[str],
+    styles: Sequence[Style],
+    max_bytes: int,
+) -> embedding_pb2.BatchEmbedResponse:
+    """The answers as a message, as many as fit it."""
+    response = embedding_pb2.BatchEmbedResponse()
+    room = int(max_bytes * convert.MESSAGE_SHARE)
+    for place, (answer, name) in enumerate(zip(answers, ids, strict=True)):
+        item = _item(answer, styles, name, f"audios[{place}]")
+        room -= item.ByteSize()
+        if room < 0 and item.HasField("embedding"):
+            item = embedding_pb2.BatchEmbedItem(error=item_status(_no_room(), f"audios[{place}]"))
+        response.items.append(item)
+    return response
 
 
 def _item(

@@ -26,7 +26,9 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped
         self._ended = False
 
     def set(self, service: str, status: int) -> None:
-        """From now on `service` is SERVING or NOT_SERVING."""
+        """From now on `service` is SERVING or NOT_SERVING; after the end it stays as it is."""
+        if self._ended:
+            return
         self._statuses[service] = status
         self._tell()
 

@@ -1,11 +1,15 @@
 """The ServerService: what this server is and allows."""
 
+from embedsvc.batching import LaneStats, Stats
 from embedsvc.service.backend import Backend
 from embedsvc.service.search import MAX_TOP_K
 from embedsvc.service.status import Context, unary
 from embedsvc.timing import FRAME_RATE
+from embedsvc.types import Lane
 from embedsvc.v1 import server_pb2, server_pb2_grpc
 from embedsvc.version import version
+from embedsvc.wire import enums
+from embedsvc.wire.times import duration
 
 CHUNK_BYTES = 256 * 1024
 """Larger chunks of an upload gain little; smaller ones cost time."""
@@ -21,12 +25,13 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
     async def GetServerInfo(
         self, request: server_pb2.GetServerInfoRequest, context: Context
     ) -> server_pb2.GetServerInfoResponse:
-        """Version, limits, model and features."""
+        """Version, limits, model, features, and what waits."""
         return server_pb2.GetServerInfoResponse(
             version=version(),
             limits=self._limits(),
             model=self._model(),
             features=["embed", "upload", "stream", "collections", "search"],
+            queue=_queue(self._backend.batcher.stats()),
         )
 
     def _limits(self) -> server_pb2.ServerLimits:
@@ -61,3 +66,28 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             runtime=encoder.runtime,
             projections=sorted({name for name, _, _ in encoder.projections.each}),
         )
+
+
+def _queue(stats: Stats) -> server_pb2.QueueStats:
+    return server_pb2.QueueStats(
+        lanes=[_lane(lane, each) for lane, each in stats.lanes.items()],
+        batches=stats.batches,
+        frames=stats.frames,
+        padding_ratio=stats.padding,
+        cost_error_ratio=stats.cost_error,
+        refused=stats.refused,
+        dropped=stats.dropped,
+        shared=stats.shared,
+        cache_hits=stats.cache_hits,
+        quarantined=stats.quarantined,
+        batch_frames=stats.budget_frames,
+    )
+
+
+def _lane(lane: Lane, stats: LaneStats) -> server_pb2.LaneStats:
+    return server_pb2.LaneStats(
+        lane=enums.LANE[lane],
+        waiting_frames=stats.waiting_frames,
+        predicted=duration(stats.predicted_seconds),
+        oldest=duration(stats.oldest_seconds),
+    )

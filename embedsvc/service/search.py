@@ -1,12 +1,16 @@
 """The SearchService: finds segments near a query."""
 
+from dataclasses import replace
+
 from embedsvc.errors import InvalidArgument
 from embedsvc.pipeline.library import Search
 from embedsvc.service import convert
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, naming, unary
+from embedsvc.service.terms import chosen_lane, terms
+from embedsvc.types import Lane
 from embedsvc.v1 import search_pb2, search_pb2_grpc
-from embedsvc.wire import audio, metadata, tensors
+from embedsvc.wire import audio, metadata, tensors, times
 
 MAX_TOP_K = 1000
 
@@ -22,11 +26,14 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         self, request: search_pb2.SearchRequest, context: Context
     ) -> search_pb2.SearchResponse:
         """The nearest segments of a collection."""
-        search = _search(request)
+        lane = chosen_lane(request.lane, "lane", Lane.INTERACTIVE)
+        search = replace(_search(request), terms=terms(context, lane, patient=False))
         with naming(query="vector.vector", id="recording_id"):
             answer = await self._backend.library.search(request.collection, search)
         limit = self._backend.settings.server.max_response_bytes
-        return convert.fitting(convert.search_message(answer), limit, "ask for fewer hits")
+        message, seconds = convert.timed(convert.search_message, answer)
+        message.timing.CopyFrom(times.timing_message(answer.timing.written(seconds)))
+        return convert.fitting(message, limit, "ask for fewer hits")
 
 
 def _search(request: search_pb2.SearchRequest) -> Search:

@@ -89,7 +89,7 @@ class Server:
 
     async def load(self) -> None:
         """Load the model; afterwards the server is ready."""
-        await self._backend.start()
+        await self._backend.start(self._tell)
         self._set_health(SERVING)
 
     async def start(self) -> None:
@@ -128,6 +128,11 @@ class Server:
         names = (*_OFFERED, *_LATER, _HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         return server
+
+    def _tell(self, fault: str) -> None:
+        """Say whether the encoder gets on."""
+        telemetry.event("health", serving=not fault, fault=fault)
+        self._set_health(NOT_SERVING if fault else SERVING)
 
     def _set_health(self, status: int) -> None:
         for name in _OFFERED:

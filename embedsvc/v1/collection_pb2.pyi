@@ -549,12 +549,15 @@ class AddRecordingsRequest(google.protobuf.message.Message):
     MODE_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     SKIP_UNCHANGED_FIELD_NUMBER: builtins.int
+    LANE_FIELD_NUMBER: builtins.int
     collection: builtins.str
     mode: global___WriteMode.ValueType
     request_id: builtins.str
     """Makes the write safe to repeat for 24 hours: the same id and content answer the same again."""
     skip_unchanged: builtins.bool
     """Leave a recording alone that is stored with the same audio and metadata."""
+    lane: embedsvc.v1.types_pb2.Lane.ValueType
+    """Of the audio; NORMAL when absent."""
     @property
     def recordings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Recording]:
         """At most ServerLimits.max_batch_items."""
@@ -567,8 +570,9 @@ class AddRecordingsRequest(google.protobuf.message.Message):
         mode: global___WriteMode.ValueType = ...,
         request_id: builtins.str = ...,
         skip_unchanged: builtins.bool = ...,
+        lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["collection", b"collection", "mode", b"mode", "recordings", b"recordings", "request_id", b"request_id", "skip_unchanged", b"skip_unchanged"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection", "lane", b"lane", "mode", b"mode", "recordings", b"recordings", "request_id", b"request_id", "skip_unchanged", b"skip_unchanged"]) -> None: ...
 
 global___AddRecordingsRequest = AddRecordingsRequest
 
@@ -676,6 +680,7 @@ class UploadRecordingRequest(google.protobuf.message.Message):
         MODE_FIELD_NUMBER: builtins.int
         REQUEST_ID_FIELD_NUMBER: builtins.int
         SKIP_UNCHANGED_FIELD_NUMBER: builtins.int
+        LANE_FIELD_NUMBER: builtins.int
         collection: builtins.str
         id: builtins.str
         channel_policy: embedsvc.v1.types_pb2.ChannelPolicy.ValueType
@@ -683,6 +688,8 @@ class UploadRecordingRequest(google.protobuf.message.Message):
         mode: global___WriteMode.ValueType
         request_id: builtins.str
         skip_unchanged: builtins.bool
+        lane: embedsvc.v1.types_pb2.Lane.ValueType
+        """BULK when absent."""
         @property
         def metadata(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, global___Value]: ...
         @property
@@ -701,9 +708,10 @@ class UploadRecordingRequest(google.protobuf.message.Message):
             mode: global___WriteMode.ValueType = ...,
             request_id: builtins.str = ...,
             skip_unchanged: builtins.bool = ...,
+            lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["pcm", b"pcm"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["channel_policy", b"channel_policy", "collection", b"collection", "id", b"id", "metadata", b"metadata", "mode", b"mode", "pcm", b"pcm", "request_id", b"request_id", "skip_unchanged", b"skip_unchanged", "strict", b"strict"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["channel_policy", b"channel_policy", "collection", b"collection", "id", b"id", "lane", b"lane", "metadata", b"metadata", "mode", b"mode", "pcm", b"pcm", "request_id", b"request_id", "skip_unchanged", b"skip_unchanged", "strict", b"strict"]) -> None: ...
 
     CONFIG_FIELD_NUMBER: builtins.int
     AUDIO_FIELD_NUMBER: builtins.int

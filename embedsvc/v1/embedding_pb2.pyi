@@ -98,8 +98,11 @@ class EmbedOptions(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     OUTPUTS_FIELD_NUMBER: builtins.int
     WINDOWING_FIELD_NUMBER: builtins.int
+    LANE_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Empty for the model this server runs; another name is NOT_FOUND."""
+    lane: embedsvc.v1.types_pb2.Lane.ValueType
+    """INTERACTIVE for Embed and StreamEmbed, NORMAL for BatchEmbed, BULK for EmbedUpload."""
     @property
     def outputs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___OutputSpec]:
         """Empty for one output with the model's own choices. At most 16."""
@@ -112,9 +115,10 @@ class EmbedOptions(google.protobuf.message.Message):
         model: builtins.str = ...,
         outputs: collections.abc.Iterable[global___OutputSpec] | None = ...,
         windowing: embedsvc.v1.types_pb2.Windowing | None = ...,
+        lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["windowing", b"windowing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["model", b"model", "outputs", b"outputs", "windowing", b"windowing"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lane", b"lane", "model", b"model", "outputs", b"outputs", "windowing", b"windowing"]) -> None: ...
 
 global___EmbedOptions = EmbedOptions
 

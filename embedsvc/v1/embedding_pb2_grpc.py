@@ -62,7 +62,9 @@ class EmbeddingServiceServicer(object):
     """
 
     def Embed(self, request, context):
-        """One utterance; its length is limited by ServerLimits.max_unary_audio_seconds.
+        """One utterance; its length is limited by ServerLimits.max_unary_audio_seconds. Refused at once,
+        with a RetryInfo, when the deadline or the limit of its lane cannot be met; the other methods
+        wait for room instead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -25,7 +25,10 @@ class EmbeddingServiceStub:
         embedsvc.v1.embedding_pb2.EmbedRequest,
         embedsvc.v1.embedding_pb2.EmbedResponse,
     ]
-    """One utterance; its length is limited by ServerLimits.max_unary_audio_seconds."""
+    """One utterance; its length is limited by ServerLimits.max_unary_audio_seconds. Refused at once,
+    with a RetryInfo, when the deadline or the limit of its lane cannot be met; the other methods
+    wait for room instead.
+    """
 
     BatchEmbed: grpc.UnaryUnaryMultiCallable[
         embedsvc.v1.embedding_pb2.BatchEmbedRequest,
@@ -52,7 +55,10 @@ class EmbeddingServiceAsyncStub:
         embedsvc.v1.embedding_pb2.EmbedRequest,
         embedsvc.v1.embedding_pb2.EmbedResponse,
     ]
-    """One utterance; its length is limited by ServerLimits.max_unary_audio_seconds."""
+    """One utterance; its length is limited by ServerLimits.max_unary_audio_seconds. Refused at once,
+    with a RetryInfo, when the deadline or the limit of its lane cannot be met; the other methods
+    wait for room instead.
+    """
 
     BatchEmbed: grpc.aio.UnaryUnaryMultiCallable[
         embedsvc.v1.embedding_pb2.BatchEmbedRequest,
@@ -81,7 +87,10 @@ class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
         request: embedsvc.v1.embedding_pb2.EmbedRequest,
         context: _ServicerContext,
     ) -> typing.Union[embedsvc.v1.embedding_pb2.EmbedResponse, collections.abc.Awaitable[embedsvc.v1.embedding_pb2.EmbedResponse]]:
-        """One utterance; its length is limited by ServerLimits.max_unary_audio_seconds."""
+        """One utterance; its length is limited by ServerLimits.max_unary_audio_seconds. Refused at once,
+        with a RetryInfo, when the deadline or the limit of its lane cannot be met; the other methods
+        wait for room instead.
+        """
 
     @abc.abstractmethod
     def BatchEmbed(

@@ -51,6 +51,7 @@ class SearchRequest(google.protobuf.message.Message):
     FILTER_FIELD_NUMBER: builtins.int
     MIN_SCORE_FIELD_NUMBER: builtins.int
     ONE_PER_RECORDING_FIELD_NUMBER: builtins.int
+    LANE_FIELD_NUMBER: builtins.int
     collection: builtins.str
     recording_id: builtins.str
     """The mean of a stored recording's segments; that recording is not among the hits."""
@@ -60,6 +61,8 @@ class SearchRequest(google.protobuf.message.Message):
     """Hits of a lower score are left out."""
     one_per_recording: builtins.bool
     """At most one hit of each recording: its best segment."""
+    lane: embedsvc.v1.types_pb2.Lane.ValueType
+    """Of the audio; INTERACTIVE when absent."""
     @property
     def audio(self) -> embedsvc.v1.types_pb2.Audio:
         """Pooled whole, in the collection's space."""
@@ -79,9 +82,10 @@ class SearchRequest(google.protobuf.message.Message):
         filter: embedsvc.v1.collection_pb2.Filter | None = ...,
         min_score: builtins.float | None = ...,
         one_per_recording: builtins.bool = ...,
+        lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "filter", b"filter", "min_score", b"min_score", "query", b"query", "recording_id", b"recording_id", "vector", b"vector"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "collection", b"collection", "filter", b"filter", "min_score", b"min_score", "one_per_recording", b"one_per_recording", "query", b"query", "recording_id", b"recording_id", "top_k", b"top_k", "vector", b"vector"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "collection", b"collection", "filter", b"filter", "lane", b"lane", "min_score", b"min_score", "one_per_recording", b"one_per_recording", "query", b"query", "recording_id", b"recording_id", "top_k", b"top_k", "vector", b"vector"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_min_score", b"_min_score"]) -> typing.Literal["min_score"] | None: ...
     @typing.overload

@@ -5,7 +5,9 @@ What this server is and allows."""
 
 import builtins
 import collections.abc
+import embedsvc.v1.types_pb2
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
 import typing
@@ -48,7 +50,7 @@ class ServerLimits(google.protobuf.message.Message):
     max_upload_bytes: builtins.int
     max_batch_items: builtins.int
     queue_capacity_frames: builtins.int
-    """Encoder frames that may wait, over all callers."""
+    """Encoder frames that may wait in one lane, over all callers."""
     recommended_chunk_bytes: builtins.int
     """A good size for the chunks of an upload."""
     max_top_k: builtins.int
@@ -134,6 +136,95 @@ class ModelInfo(google.protobuf.message.Message):
 global___ModelInfo = ModelInfo
 
 @typing.final
+class LaneStats(google.protobuf.message.Message):
+    """What waits in one lane."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LANE_FIELD_NUMBER: builtins.int
+    WAITING_FRAMES_FIELD_NUMBER: builtins.int
+    PREDICTED_FIELD_NUMBER: builtins.int
+    OLDEST_FIELD_NUMBER: builtins.int
+    lane: embedsvc.v1.types_pb2.Lane.ValueType
+    waiting_frames: builtins.int
+    """Encoder frames that wait, or were let in and are being decoded."""
+    @property
+    def predicted(self) -> google.protobuf.duration_pb2.Duration:
+        """What they are predicted to take."""
+
+    @property
+    def oldest(self) -> google.protobuf.duration_pb2.Duration:
+        """The age of the oldest that waits."""
+
+    def __init__(
+        self,
+        *,
+        lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
+        waiting_frames: builtins.int = ...,
+        predicted: google.protobuf.duration_pb2.Duration | None = ...,
+        oldest: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["oldest", b"oldest", "predicted", b"predicted"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["lane", b"lane", "oldest", b"oldest", "predicted", b"predicted", "waiting_frames", b"waiting_frames"]) -> None: ...
+
+global___LaneStats = LaneStats
+
+@typing.final
+class QueueStats(google.protobuf.message.Message):
+    """What the encoder's queue did since the start, and what waits in it now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LANES_FIELD_NUMBER: builtins.int
+    BATCHES_FIELD_NUMBER: builtins.int
+    FRAMES_FIELD_NUMBER: builtins.int
+    PADDING_RATIO_FIELD_NUMBER: builtins.int
+    COST_ERROR_RATIO_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
+    DROPPED_FIELD_NUMBER: builtins.int
+    SHARED_FIELD_NUMBER: builtins.int
+    CACHE_HITS_FIELD_NUMBER: builtins.int
+    QUARANTINED_FIELD_NUMBER: builtins.int
+    BATCH_FRAMES_FIELD_NUMBER: builtins.int
+    batches: builtins.int
+    frames: builtins.int
+    padding_ratio: builtins.float
+    """Share of the encoder's frames that were padding."""
+    cost_error_ratio: builtins.float
+    """How far off predictions of late were: 0.1 is 10 %."""
+    refused: builtins.int
+    """Requests that were refused because of what waited."""
+    dropped: builtins.int
+    """Utterances that nobody waited for any more."""
+    shared: builtins.int
+    """Utterances that another's pass answered."""
+    cache_hits: builtins.int
+    quarantined: builtins.int
+    """Utterances that are refused because the encoder failed on them."""
+    batch_frames: builtins.int
+    """Frames that one batch may have now; less than set after memory ran out."""
+    @property
+    def lanes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LaneStats]: ...
+    def __init__(
+        self,
+        *,
+        lanes: collections.abc.Iterable[global___LaneStats] | None = ...,
+        batches: builtins.int = ...,
+        frames: builtins.int = ...,
+        padding_ratio: builtins.float = ...,
+        cost_error_ratio: builtins.float = ...,
+        refused: builtins.int = ...,
+        dropped: builtins.int = ...,
+        shared: builtins.int = ...,
+        cache_hits: builtins.int = ...,
+        quarantined: builtins.int = ...,
+        batch_frames: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch_frames", b"batch_frames", "batches", b"batches", "cache_hits", b"cache_hits", "cost_error_ratio", b"cost_error_ratio", "dropped", b"dropped", "frames", b"frames", "lanes", b"lanes", "padding_ratio", b"padding_ratio", "quarantined", b"quarantined", "refused", b"refused", "shared", b"shared"]) -> None: ...
+
+global___QueueStats = QueueStats
+
+@typing.final
 class GetServerInfoResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -141,6 +232,7 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     LIMITS_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
     FEATURES_FIELD_NUMBER: builtins.int
+    QUEUE_FIELD_NUMBER: builtins.int
     version: builtins.str
     @property
     def limits(self) -> global___ServerLimits: ...
@@ -150,6 +242,8 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What this server offers, such as "embed" and "search"."""
 
+    @property
+    def queue(self) -> global___QueueStats: ...
     def __init__(
         self,
         *,
@@ -157,8 +251,9 @@ class GetServerInfoResponse(google.protobuf.message.Message):
         limits: global___ServerLimits | None = ...,
         model: global___ModelInfo | None = ...,
         features: collections.abc.Iterable[builtins.str] | None = ...,
+        queue: global___QueueStats | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["limits", b"limits", "model", b"model"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["features", b"features", "limits", b"limits", "model", b"model", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["limits", b"limits", "model", b"model", "queue", b"queue"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["features", b"features", "limits", b"limits", "model", b"model", "queue", b"queue", "version", b"version"]) -> None: ...
 
 global___GetServerInfoResponse = GetServerInfoResponse

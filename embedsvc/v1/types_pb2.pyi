@@ -144,6 +144,34 @@ WARNING_CODE_VERY_SHORT: WarningCode.ValueType  # 5
 WARNING_CODE_TRUNCATED: WarningCode.ValueType  # 6
 global___WarningCode = WarningCode
 
+class _Lane:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _LaneEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Lane.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    LANE_UNSPECIFIED: _Lane.ValueType  # 0
+    """The method's own choice."""
+    LANE_INTERACTIVE: _Lane.ValueType  # 1
+    """Somebody waits for the answer."""
+    LANE_NORMAL: _Lane.ValueType  # 2
+    LANE_BULK: _Lane.ValueType  # 3
+    """Whenever there is time."""
+
+class Lane(_Lane, metaclass=_LaneEnumTypeWrapper):
+    """How urgent a request is. The encoder's time is shared among the lanes, 8 to 4 to 1 when all have
+    something to do, so that none waits for ever for another.
+    """
+
+LANE_UNSPECIFIED: Lane.ValueType  # 0
+"""The method's own choice."""
+LANE_INTERACTIVE: Lane.ValueType  # 1
+"""Somebody waits for the answer."""
+LANE_NORMAL: Lane.ValueType  # 2
+LANE_BULK: Lane.ValueType  # 3
+"""Whenever there is time."""
+global___Lane = Lane
+
 @typing.final
 class Tensor(google.protobuf.message.Message):
     """Numbers as bytes: row-major and little-endian.
@@ -403,7 +431,9 @@ global___Usage = Usage
 
 @typing.final
 class Timing(google.protobuf.message.Message):
-    """Where the time of a request went."""
+    """Where the time of a request went. The stages of several windows or utterances overlap, and then
+    may add up to more than `total`.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -411,13 +441,14 @@ class Timing(google.protobuf.message.Message):
     QUEUE_FIELD_NUMBER: builtins.int
     COMPUTE_FIELD_NUMBER: builtins.int
     TOTAL_FIELD_NUMBER: builtins.int
+    ENCODE_FIELD_NUMBER: builtins.int
     @property
     def decode(self) -> google.protobuf.duration_pb2.Duration:
         """Decoding, checking, resampling and features."""
 
     @property
     def queue(self) -> google.protobuf.duration_pb2.Duration:
-        """Waiting for the encoder; the longest wait of any window."""
+        """Waiting to be let in, and for the encoder; the longest wait of any window."""
 
     @property
     def compute(self) -> google.protobuf.duration_pb2.Duration:
@@ -425,6 +456,10 @@ class Timing(google.protobuf.message.Message):
 
     @property
     def total(self) -> google.protobuf.duration_pb2.Duration: ...
+    @property
+    def encode(self) -> google.protobuf.duration_pb2.Duration:
+        """Writing the reply."""
+
     def __init__(
         self,
         *,
@@ -432,8 +467,9 @@ class Timing(google.protobuf.message.Message):
         queue: google.protobuf.duration_pb2.Duration | None = ...,
         compute: google.protobuf.duration_pb2.Duration | None = ...,
         total: google.protobuf.duration_pb2.Duration | None = ...,
+        encode: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["compute", b"compute", "decode", b"decode", "queue", b"queue", "total", b"total"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["compute", b"compute", "decode", b"decode", "queue", b"queue", "total", b"total"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["compute", b"compute", "decode", b"decode", "encode", b"encode", "queue", b"queue", "total", b"total"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compute", b"compute", "decode", b"decode", "encode", b"encode", "queue", b"queue", "total", b"total"]) -> None: ...
 
 global___Timing = Timing

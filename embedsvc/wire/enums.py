@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from embedsvc.errors import InvalidArgument
-from embedsvc.types import ChannelPolicy, Pooling, SampleFormat, WarningCode
+from embedsvc.types import ChannelPolicy, Lane, Pooling, SampleFormat, WarningCode
 from embedsvc.v1 import types_pb2
 
 Ours = TypeVar("Ours", bound=StrEnum)
@@ -24,6 +24,11 @@ CHANNELS = {
 FORMAT: Mapping[SampleFormat, types_pb2.SampleFormat.ValueType] = {
     SampleFormat.S16: types_pb2.SAMPLE_FORMAT_S16LE,
     SampleFormat.F32: types_pb2.SAMPLE_FORMAT_F32LE,
+}
+LANE: Mapping[Lane, types_pb2.Lane.ValueType] = {
+    Lane.INTERACTIVE: types_pb2.LANE_INTERACTIVE,
+    Lane.NORMAL: types_pb2.LANE_NORMAL,
+    Lane.BULK: types_pb2.LANE_BULK,
 }
 WARNING = {
     WarningCode.RESAMPLED: types_pb2.WARNING_CODE_RESAMPLED,

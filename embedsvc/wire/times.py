@@ -73,6 +73,7 @@ def timing_message(timing: Timing) -> types_pb2.Timing:
         decode=duration(timing.decode),
         queue=duration(timing.queue),
         compute=duration(timing.compute),
+        encode=duration(timing.encode),
         total=duration(timing.total),
     )
 
@@ -80,8 +81,9 @@ def timing_message(timing: Timing) -> types_pb2.Timing:
 def timing(message: types_pb2.Timing) -> Timing:
     """Stage times from a message."""
     return Timing(
-        seconds(message.decode),
-        seconds(message.queue),
-        seconds(message.compute),
-        seconds(message.total),
+        decode=seconds(message.decode),
+        queue=seconds(message.queue),
+        compute=seconds(message.compute),
+        encode=seconds(message.encode),
+        total=seconds(message.total),
     )

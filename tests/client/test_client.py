@@ -22,7 +22,7 @@ from embedsvc.errors import (
 )
 from embedsvc.samples import clips
 from embedsvc.timing import frame_count
-from embedsvc.types import ChannelPolicy, Floats, WarningCode
+from embedsvc.types import ChannelPolicy, Floats, Lane, WarningCode
 
 
 def near(left: Floats, right: Floats) -> None:
@@ -152,7 +152,7 @@ def test_samples_have_one_or_two_axes(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "field"),
-    [({"pooling": "best"}, "pooling"), ({"channels": "left"}, "channels")],
+    [({"pooling": "best"}, "pooling"), ({"channels": "left"}, "channels"), ({"lane": "x"}, "lane")],
 )
 def test_a_word_that_is_no_choice_is_answered_with_the_choices(
     client: Client, clip: Path, asked: dict[str, str], field: str
@@ -160,6 +160,18 @@ def test_a_word_that_is_no_choice_is_answered_with_the_choices(
     with pytest.raises(InvalidArgument, match="must be one of") as caught:
         client.embed(clip, **asked)  # type: ignore[arg-type]  # the mistake
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("lane", [Lane.NORMAL, "bulk", None])
+def test_any_lane_gives_the_same_and_the_times_it_took(
+    client: Client, clip: Path, lane: Lane | str | None
+) -> None:
+    embedding = client.embed(clip, lane=lane)
+    near(embedding.vector, client.embed(clip).vector)
+    timing = embedding.timing
+    assert min(timing.decode, timing.compute, timing.encode) > 0
+    assert timing.decode + timing.queue + timing.compute + timing.encode <= timing.total
+    assert all(isinstance(each, Embedding) for each in client.embed_batch([clip], lane=lane))
 
 
 def test_a_layer_that_is_not_there_names_the_output(client: Client, clip: Path) -> None:

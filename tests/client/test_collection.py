@@ -18,7 +18,7 @@ from embedsvc.errors import (
 )
 from embedsvc.filters import Equals
 from embedsvc.samples import clips
-from embedsvc.types import Floats, Metadata, Pooling, Segment, Span
+from embedsvc.types import Floats, Lane, Metadata, Pooling, Segment, Span
 
 if TYPE_CHECKING:
     from embedsvc.client.collection import NewRecording
@@ -151,6 +151,13 @@ def test_writes_mind_what_is_there(collection: Collection, clip: Path) -> None:
     collection.add(clip.stem, clip, {"year": 2020}, mode="update")
     assert collection.get([clip.stem])[clip.stem].metadata == {"year": 2020}
     assert collection.count() == 5
+
+
+def test_recordings_may_be_added_in_any_lane(collection: Collection, clip: Path) -> None:
+    assert collection.add("a", clip, lane=Lane.BULK).error is None
+    assert collection.add_batch([("b", clip, {})], lane="interactive")[0].error is None
+    with pytest.raises(InvalidArgument, match="`lane` must be one of interactive, normal, bulk"):
+        collection.add("c", clip, lane="fast")
 
 
 def test_what_is_unchanged_can_be_left_alone(collection: Collection, clip: Path) -> None:

@@ -198,9 +198,26 @@ def test_a_windowing_of_its_own_is_a_space_of_its_own(stubs: Stubs) -> None:
 
 def test_timing_says_where_the_time_went(stubs: Stubs) -> None:
     timing = stubs.embedding.Embed(request(pcm(speech(5)))).timing
-    stages = [timing.decode, timing.queue, timing.compute]
+    stages = [timing.decode, timing.queue, timing.compute, timing.encode]
     assert all(stage.ToNanoseconds() > 0 for stage in stages)
     assert sum(stage.ToNanoseconds() for stage in stages) <= timing.total.ToNanoseconds() * 1.01
+
+
+def test_timing_of_a_batch_is_of_all_its_utterances(stubs: Stubs) -> None:
+    audios = [pcm(speech(2, seed)) for seed in range(20, 26)]
+    timing = stubs.embedding.BatchEmbed(embedding_pb2.BatchEmbedRequest(audios=audios)).timing
+    for stage in (timing.decode, timing.queue, timing.compute, timing.encode):
+        assert stage.ToNanoseconds() > 0
+    # The encoder does one thing at a time; decoding is done side by side.
+    spent = timing.compute.ToNanoseconds() + timing.encode.ToNanoseconds()
+    assert spent <= timing.total.ToNanoseconds() * 1.01
+    assert timing.queue.ToNanoseconds() <= timing.total.ToNanoseconds()
+
+
+@pytest.mark.parametrize("lane", types_pb2.Lane.values())
+def test_any_lane_gives_the_same_answer(stubs: Stubs, usual: Floats, lane: int) -> None:
+    answer = stubs.embedding.Embed(request(lane=lane)).embedding
+    np.testing.assert_allclose(vector(answer), usual, atol=BOUND)
 
 
 def test_many_callers_at_once_get_what_each_gets_alone(stubs: Stubs) -> None:

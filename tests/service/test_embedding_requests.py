@@ -56,6 +56,7 @@ BAD_OPTIONS: dict[str, tuple[embedding_pb2.EmbedOptions, str]] = {
     "windows of 61 s": (options(windowing=windowing(61)), "options.windowing.length"),
     "negative windows": (options(windowing=windowing(-5)), "options.windowing.length"),
     "no context": (options(windowing=windowing(5, 0.05)), "options.windowing.context"),
+    "a lane of the future": (options(lane=9), "options.lane"),
     "more context than window": (options(windowing=windowing(2, 3)), "options.windowing.context"),
 }
 

@@ -162,6 +162,7 @@ def test_a_full_queue_says_when_to_come_back(small: Stubs) -> None:
     for refusal in refusals:
         assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
         assert refusal.facts["queue_frames"] == "300"
+        assert refusal.facts["lane"] == "interactive"
         assert int(refusal.facts["waiting_frames"]) > 0
         assert refusal.retry_seconds is not None
         assert refusal.retry_seconds >= 0.1

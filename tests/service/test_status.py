@@ -1,6 +1,7 @@
 """What callers are told of bugs, and what becomes of calls that nobody waits for any more."""
 
 import asyncio
+import itertools
 import json
 import logging
 import threading
@@ -16,7 +17,7 @@ from google.longrunning import operations_pb2
 
 from embedsvc import telemetry
 from embedsvc.audio import features
-from embedsvc.batcher import Batcher
+from embedsvc.batching import Batcher
 from embedsvc.client.local import LocalServer
 from embedsvc.encoder import Encoder
 from embedsvc.service import backend
@@ -28,6 +29,7 @@ from embedsvc.v1 import (
     probe_pb2,
     search_pb2,
     transcription_pb2,
+    types_pb2,
 )
 from tests.service.calls import (
     BOUND,
@@ -51,6 +53,8 @@ from tests.service.calls import (
 POISON = 0.777
 """Seconds of the utterance that some test lets the server stumble over."""
 
+_seeds = itertools.count()
+
 Poisoned = Callable[[BaseException], None]
 
 
@@ -71,27 +75,36 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Poisoned:
     return poison
 
 
+def poison() -> types_pb2.Audio:
+    """An utterance of POISON seconds that is not in quarantine."""
+    return pcm(speech(POISON, next(_seeds)))
+
+
 def bad_calls(stubs: Stubs, collection: str) -> Iterator[Refusal]:
-    """The refusals of every way to embed the poison."""
-    audio = pcm(speech(POISON))
+    """The refusals of every way to embed the poison, each time another one."""
+    audio = poison()
     yield refused(stubs.embedding.Embed, request(audio))
+    audio = poison()
     config = embedding_pb2.EmbedUploadRequest.Config(pcm=audio.pcm.format)
     messages = upload(embedding_pb2.EmbedUploadRequest, config, audio.pcm.samples)
     yield refused(stubs.embedding.EmbedUpload, messages)
+    audio = poison()
     live = embedding_pb2.StreamEmbedRequest.Config(pcm=audio.pcm.format)
     messages = upload(embedding_pb2.StreamEmbedRequest, live, audio.pcm.samples)
     yield refused(stubs.embedding.StreamEmbed, messages)
+    audio = poison()
     yield refused(stubs.search.Search, search_pb2.SearchRequest(collection=collection, audio=audio))
+    audio = poison()
     stored = collection_pb2.UploadRecordingRequest.Config(
         collection=collection, id="a", pcm=audio.pcm.format
     )
     messages = upload(collection_pb2.UploadRecordingRequest, stored, audio.pcm.samples)
     yield refused(stubs.collections.UploadRecording, messages)
-    sent = adding(collection, recording("a", audio), recording("good"))
+    sent = adding(collection, recording("a", poison()), recording("good"))
     results = stubs.collections.AddRecordings(sent, timeout=30).results
     assert not results[1].HasField("error")
     yield item_refusal(results[0].error)
-    batch = embedding_pb2.BatchEmbedRequest(audios=[audio, pcm(speech())])
+    batch = embedding_pb2.BatchEmbedRequest(audios=[poison(), pcm(speech())])
     items = stubs.embedding.BatchEmbed(batch, timeout=30).items
     assert items[1].HasField("embedding")
     yield item_refusal(items[0].error)
@@ -128,7 +141,21 @@ def test_a_cancellation_inside_is_a_bug_and_not_a_hang(
     assert time.monotonic() - started < 20
 
 
-def test_others_in_the_batch_of_a_bug_get_their_answers(stubs: Stubs, poisoned: Poisoned) -> None:
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (ValueError("secret"), "INTERNAL", "INTERNAL"),
+        (MemoryError("secret"), "RESOURCE_EXHAUSTED", "AUDIO_EXCEEDS_DEVICE"),
+        (
+            RuntimeError("can't allocate memory: secret"),
+            "RESOURCE_EXHAUSTED",
+            "AUDIO_EXCEEDS_DEVICE",
+        ),
+    ],
+)
+def test_others_in_the_batch_of_a_bug_get_their_answers(
+    stubs: Stubs, poisoned: Poisoned, error: Exception, code: str, reason: str
+) -> None:
     seconds = [0.4, 0.9, POISON, 1.3, 0.6, POISON, 2.0]
     alone = [
         None
@@ -136,11 +163,14 @@ def test_others_in_the_batch_of_a_bug_get_their_answers(stubs: Stubs, poisoned: 
         else vector(stubs.embedding.Embed(request(pcm(speech(length)))).embedding)
         for length in seconds
     ]
-    poisoned(MemoryError("secret"))
-    calls = [stubs.embedding.Embed.future(request(pcm(speech(length)))) for length in seconds]
+    poisoned(error)
+    sent = [poison() if length == POISON else pcm(speech(length)) for length in seconds]
+    calls = [stubs.embedding.Embed.future(request(audio)) for audio in sent]
     for call, expected in zip(calls, alone, strict=True):
         if expected is None:
-            assert refused(call.result).code == "INTERNAL"
+            refusal = refused(call.result)
+            assert (refusal.code, refusal.reason) == (code, reason)
+            assert "secret" not in str(refusal)
         else:
             np.testing.assert_allclose(vector(call.result().embedding), expected, atol=BOUND)
 
@@ -272,8 +302,19 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         server.stop()
 
 
+def test_a_deadline_without_hope_is_refused_and_leaves_the_server_free(watched: Watched) -> None:
+    long = request(pcm(np.tile(speech(10), 59)))
+    started = time.monotonic()
+    refusal = refused(watched.stubs.embedding.Embed, long, timeout=0.3)
+    assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "DEADLINE_UNREACHABLE")
+    assert float(refusal.facts["needed_seconds"]) > 0.3
+    assert time.monotonic() - started < 0.3
+    assert watched.quiet()
+
+
 def test_a_deadline_ends_a_long_call_and_frees_the_server(watched: Watched) -> None:
-    long = request(pcm(speech(300)))
+    # A file: how long it takes is known when it is decoded, and that too takes its time.
+    long = request(types_pb2.Audio(encoded=file_of(np.tile(speech(10), 30), "FLAC")))
     started = time.monotonic()
     refusal = refused(watched.stubs.embedding.Embed, long, timeout=0.05)
     assert refusal.code == "DEADLINE_EXCEEDED"
@@ -283,8 +324,10 @@ def test_a_deadline_ends_a_long_call_and_frees_the_server(watched: Watched) -> N
 
 
 def test_a_deadline_ends_calls_that_wait_in_the_queue(watched: Watched) -> None:
-    long = request(pcm(speech(60)))
-    calls = [watched.stubs.embedding.Embed.future(long, timeout=0.4) for _ in range(8)]
+    # A batch waits its turn, and is ended by the deadline; a single call would be refused.
+    audios = [pcm(np.tile(speech(6, seed), 10)) for seed in range(10)]
+    long = embedding_pb2.BatchEmbedRequest(audios=audios)
+    calls = [watched.stubs.embedding.BatchEmbed.future(long, timeout=0.4) for _ in range(2)]
     codes = {code_of(call) for call in calls if call.exception() is not None}
     assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
     assert watched.quiet()

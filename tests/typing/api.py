@@ -10,6 +10,7 @@ from embedsvc import (
     Client,
     Collection,
     Embedding,
+    Lane,
     OutputSpec,
     PcmFormat,
     Pooling,
@@ -30,6 +31,7 @@ def embedding(samples: NDArray[np.float32]) -> None:
         vector: NDArray[np.float32] = local.embed("talk.wav").vector
         client.embed(Path("talk.wav"), layer=6, pooling="none", channels="first")
         client.embed(b"RIFF", pooling=Pooling.MEAN, windowing=Windowing(320_000, 16_000))
+        client.embed("talk.wav", lane=Lane.BULK)
         answer: Embedding = client.embed((samples, 16_000))
         seconds: float = answer.seconds
         fingerprint: str = answer.space.fingerprint

@@ -5,7 +5,7 @@ import pytest
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from embedsvc.errors import InvalidArgument
-from embedsvc.types import ChannelPolicy, Pooling, SampleFormat, WarningCode
+from embedsvc.types import ChannelPolicy, Lane, Pooling, SampleFormat, WarningCode
 from embedsvc.v1 import types_pb2
 from embedsvc.wire import enums
 
@@ -13,6 +13,7 @@ TABLES = [
     (enums.POOLING, Pooling, types_pb2.Pooling),
     (enums.CHANNELS, ChannelPolicy, types_pb2.ChannelPolicy),
     (enums.FORMAT, SampleFormat, types_pb2.SampleFormat),
+    (enums.LANE, Lane, types_pb2.Lane),
     (enums.WARNING, WarningCode, types_pb2.WarningCode),
 ]
 

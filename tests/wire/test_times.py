@@ -45,11 +45,16 @@ def test_spans_survive_exactly(start: int, length: int) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.builds(Timing, stages, stages, stages, stages))
+@given(st.builds(Timing, stages, stages, stages, stages, stages))
 def test_stage_times_survive(timing: Timing) -> None:
     found = times.timing(times.timing_message(timing))
-    for name in ("decode", "queue", "compute", "total"):
+    for name in ("decode", "queue", "compute", "encode", "total"):
         assert getattr(found, name) == pytest.approx(getattr(timing, name), abs=1e-9)
+
+
+def test_writing_the_reply_is_part_of_the_total() -> None:
+    timing = Timing(decode=1, queue=2, compute=3, total=7).written(0.5)
+    assert timing == Timing(decode=1, queue=2, compute=3, encode=0.5, total=7.5)
 
 
 @settings(max_examples=30, deadline=None)

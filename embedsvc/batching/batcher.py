@@ -1,0 +1,225 @@
+"""The batcher as the rest of the service sees it: come in, hand over utterances, get answers."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+
+from embedsvc.batching.admission import Admission, Limits
+from embedsvc.batching.cache import Cache
+from embedsvc.batching.cost import Cost, Predictor
+from embedsvc.batching.engine import Dropped, Engine, Failed, Model, Passed, Report
+from embedsvc.batching.jobs import Caller, Job, Ran, Terms, depth_of
+from embedsvc.batching.lanes import WEIGHTS
+from embedsvc.batching.quarantine import Quarantine
+from embedsvc.batching.queue import Queue
+from embedsvc.batching.stats import Counts, LaneStats, Stats
+from embedsvc.batching.watchdog import Watchdog
+from embedsvc.errors import DeadlineExceeded, Unavailable
+from embedsvc.types import Ask, Encoded, Frames, Lane
+
+END_SECONDS = 30.0
+"""How long `close` waits for the pass that runs."""
+
+
+class Batcher:
+    """Utterances of all callers in front of one encoder.
+
+    `cost` is what `calibrated` measured. Answers that were given are kept in `cache_bytes`.
+    """
+
+    def __init__(self, model: Model, cost: Cost, limits: Limits, *, cache_bytes: int = 0) -> None:
+        self._limits = limits
+        self._predictor = Predictor(cost, model.layers)
+        self._queue = Queue()
+        self._engine = Engine(
+            model, self._queue, self._predictor, limits.batch_frames, self._reported
+        )
+        self._admission = Admission(self._queue, self._engine, self._predictor, limits)
+        self._quarantine = Quarantine()
+        self._cache = Cache(cache_bytes)
+        self._counts = Counts()
+        self._padded = model.padded
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def waiting_frames(self) -> int:
+        """Frames in the queue, not counting the batch that runs."""
+        return sum(self._queue.frames(lane) for lane in WEIGHTS)
+
+    def start(self) -> None:
+        """Serve batches, until closed, to callers of this event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._engine.start()
+
+    async def watch(self, stall_seconds: float, tell: Callable[[str], None]) -> None:
+        """Tell of each change of health, until cancelled: a fault, or nothing when well again."""
+        await Watchdog(self._engine, self._queue, stall_seconds).watch(tell)
+
+    @asynccontextmanager
+    async def admitted(
+        self, terms: Terms, frames: int = 0, *, exact: bool = True
+    ) -> AsyncIterator["Ticket"]:
+        """Come in with about `frames`, on these terms; the ticket takes them one after the other.
+
+        Only a number that is `exact` can be too much for a deadline.
+        """
+        if self._queue.closed:
+            raise _stopping()
+        if terms.patient:
+            await self._admission.wait(terms.lane, frames)
+        else:
+            self._admission.check(terms, frames if exact else 0)
+            self._admission.promise(terms.lane, frames)
+        ticket = Ticket(self, self._admission, terms, frames)
+        try:
+            yield ticket
+        finally:
+            ticket.close()
+
+    async def submit(self, frames: Frames, ask: Ask, digest: bytes, terms: Terms) -> Ran:
+        """The answer for one utterance; `digest` is of its frames."""
+        if self._queue.closed:
+            raise _stopping()
+        now = time.monotonic()
+        self._quarantine.check(digest, now)
+        kept = self._cache.get((digest, ask))
+        if kept is not None:
+            return Ran(kept, 0.0, 0.0)
+        deadline = math.inf if terms.deadline is None else terms.deadline
+        caller = Caller(asyncio.get_running_loop().create_future(), now, deadline)
+        cost = self._predictor.share(len(frames), depth_of(ask), self._limits.batch_frames)
+        job = Job(frames, ask, digest, terms.lane, now, cost, [caller])
+        joined = self._queue.join(job)
+        self._counts.shared += joined is not job
+        try:
+            return await caller.answer
+        except asyncio.CancelledError:
+            if self._queue.leave(joined):
+                self._counts.dropped += 1
+                self._admission.let_in()
+            raise
+
+    async def close(self) -> None:
+        """Refuse everybody who waits or comes, and end the encoder's thread."""
+        _refuse(self._queue.close())
+        self._admission.close(_stopping)
+        await asyncio.to_thread(self._engine.join, END_SECONDS)
+
+    def stats(self) -> Stats:
+        """What was done since the start, and what waits now."""
+        now = time.monotonic()
+        return Stats(
+            lanes={lane: self._lane_stats(lane, now) for lane in WEIGHTS},
+            batches=self._counts.batches,
+            frames=self._counts.frames,
+            padding=self._counts.padding,
+            cost_error=self._predictor.error,
+            refused=self._admission.refused,
+            dropped=self._counts.dropped,
+            shared=self._counts.shared,
+            cache_hits=self._cache.hits,
+            quarantined=len(self._quarantine),
+            budget_frames=self._engine.budget,
+        )
+
+    def _lane_stats(self, lane: Lane, now: float) -> LaneStats:
+        oldest = self._queue.oldest(lane)
+        return LaneStats(
+            waiting_frames=self._admission.frames(lane),
+            predicted_seconds=self._admission.seconds(lane),
+            oldest_seconds=0.0 if oldest is None else now - oldest,
+        )
+
+    def _reported(self, report: Report) -> None:
+        """Called from the encoder's thread."""
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+            self._loop.call_soon_threadsafe(self._settle, report)
+
+    def _settle(self, report: Report) -> None:
+        match report:
+            case Passed():
+                self._passed(report)
+            case Failed(job, error, poisonous):
+                self._queue.finish(job)
+                if poisonous:
+                    self._quarantine.add(job.digest, time.monotonic())
+                for caller in job.callers:
+                    if not caller.answer.done():
+                        caller.answer.set_exception(error)
+            case Dropped(jobs):
+                self._counts.dropped += len(jobs)
+                _refuse(jobs) if self._queue.closed else _tell_late(jobs)
+        self._admission.let_in()
+
+    def _passed(self, passed: Passed) -> None:
+        lengths = [len(job) for job in passed.jobs]
+        pace = passed.seconds / sum(lengths)
+        self._counts.batches += 1
+        self._counts.frames += sum(lengths)
+        self._counts.costed += max(lengths) * len(lengths) if self._padded else sum(lengths)
+        for job, encoded in zip(passed.jobs, passed.answers, strict=True):
+            self._queue.finish(job)
+            self._cache.put(job.key, encoded)
+            _answer(job, encoded, passed.started, pace * len(job))
+
+
+class Ticket:
+    """The right of one request to hand over utterances, and what it promised to bring."""
+
+    def __init__(self, batcher: Batcher, admission: Admission, terms: Terms, frames: int) -> None:
+        self._batcher = batcher
+        self._admission = admission
+        self._terms = terms
+        self._promised = frames
+
+    def expect(self, frames: int) -> None:
+        """The frames are known now; an impatient caller may be refused because of them."""
+        self._promise(0)
+        if not self._terms.patient:
+            self._admission.check(self._terms, frames)
+        self._promise(frames)
+
+    async def submit(self, frames: Frames, ask: Ask, digest: bytes) -> Ran:
+        """The answer for one utterance; `digest` is of its frames."""
+        self._promise(max(0, self._promised - len(frames)))
+        return await self._batcher.submit(frames, ask, digest, self._terms)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._promise(0)
+        self._admission.let_in()
+
+    def _promise(self, frames: int) -> None:
+        self._admission.promise(self._terms.lane, frames - self._promised)
+        self._promised = frames
+
+
+def _answer(job: Job, encoded: Encoded, started: float, compute: float) -> None:
+    for caller in job.callers:
+        if not caller.answer.done():
+            # One who joined a pass that ran did not wait for it.
+            queue = max(0.0, started - caller.arrived)
+            caller.answer.set_result(Ran(encoded, queue, compute))
+
+
+def _refuse(jobs: Iterable[Job]) -> None:
+    for job in jobs:
+        for caller in job.callers:
+            if not caller.answer.done():
+                caller.answer.set_exception(_stopping())
+
+
+def _tell_late(jobs: Iterable[Job]) -> None:
+    for job in jobs:
+        for caller in job.callers:
+            if not caller.answer.done():
+                caller.answer.set_exception(
+                    DeadlineExceeded("the deadline passed before the encoder came to it")
+                )
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the server is stopping")

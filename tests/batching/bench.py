@@ -1,0 +1,160 @@
+"""A batcher that runs, and an encoder that does as it is told."""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from embedsvc.batching import Batcher, Cost, Limits, Model, Ran, Terms
+from embedsvc.batching.canary import FRAMES as CANARY
+from embedsvc.types import Ask, Encoded, Frames, Lane
+
+POISON = -1
+COST = Cost(batch=0.0, frame=0.001, pair=0.0)
+LAYERS = 4
+
+
+def utterance(number: int, count: int = 1) -> Frames:
+    """Frames that say whose they are."""
+    return Frames(np.full((count, 160), number, np.float32))
+
+
+def number_of(frames: Frames) -> int:
+    return int(frames.features[0, 0])
+
+
+def answered(ran: Ran) -> int:
+    return int(ran.encoded.frames[0][0, 0])
+
+
+def ask(depth: int = 0) -> Ask:
+    return Ask(tuple(range(depth + 1)))
+
+
+def digest(frames: Frames) -> bytes:
+    return hashlib.sha256(frames.features.tobytes()).digest()
+
+
+class Encoder:
+    """Answers with what it was given; waits at its gate, and fails on a poison.
+
+    `most` is the frames that fit its memory; `broken` makes it fail on everything.
+    """
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.depths: list[set[int]] = []
+        self.sizes: list[int] = []
+        self.canaries = 0
+        self.most = 10**9
+        self.broken = False
+        self.gate = threading.Event()
+        self.gate.set()
+        self.began = threading.Event()
+
+    def __call__(self, frames: Sequence[Frames], asks: Sequence[Ask]) -> list[Encoded]:
+        if frames[0].features is CANARY.features:
+            return self._canary(asks[0])
+        self.batches.append([number_of(one) for one in frames])
+        self.depths.append({max(one.layers) for one in asks})
+        self.sizes.append(sum(map(len, frames)))
+        self.began.set()
+        assert self.gate.wait(30)
+        if self.sizes[-1] > self.most:
+            raise MemoryError
+        if self.broken or POISON in self.batches[-1]:
+            raise ArithmeticError("poison")
+        return [Encoded({0: one.features}, {}) for one in frames]
+
+    def _canary(self, ask: Ask) -> list[Encoded]:
+        self.canaries += 1
+        if self.broken:
+            raise ArithmeticError("broken")
+        return [Encoded(dict.fromkeys(ask.layers, CANARY.features), {})]
+
+
+@dataclass
+class Bench:
+    """A batcher that runs, and its encoder."""
+
+    batcher: Batcher
+    encoder: Encoder
+    told: list[str] = field(default_factory=list)
+
+    def submit(
+        self,
+        number: int,
+        count: int = 1,
+        depth: int = 0,
+        *,
+        lane: Lane = Lane.INTERACTIVE,
+        deadline: float | None = None,
+        patient: bool = False,
+    ) -> "asyncio.Task[Ran]":
+        """One request of one utterance."""
+        terms = Terms(lane, deadline, patient)
+        return asyncio.create_task(self._submit(utterance(number, count), ask(depth), terms))
+
+    async def plug(self) -> "asyncio.Task[Ran]":
+        """Keep the encoder busy with utterance 0 until the gate is opened."""
+        self.encoder.gate.clear()
+        self.encoder.began.clear()
+        task = self.submit(0)
+        await asyncio.to_thread(self.encoder.began.wait, 30)
+        return task
+
+    def unplug(self) -> None:
+        self.encoder.gate.set()
+
+    async def _submit(self, frames: Frames, ask: Ask, terms: Terms) -> Ran:
+        async with self.batcher.admitted(terms, len(frames)) as ticket:
+            return await ticket.submit(frames, ask, digest(frames))
+
+
+@asynccontextmanager
+async def running(
+    max_batch_frames: int = 100,
+    queue_frames: int = 1000,
+    *,
+    wait_seconds: float = 1e6,
+    padded: bool = False,
+    cache_bytes: int = 0,
+    stall_seconds: float | None = None,
+) -> AsyncIterator[Bench]:
+    """A batcher whose predictions are a millisecond a frame, and no wait is too long."""
+    encoder = Encoder()
+    batcher = Batcher(
+        Model(encoder, LAYERS, padded),
+        COST,
+        Limits(max_batch_frames, queue_frames, dict.fromkeys(Lane, wait_seconds)),
+        cache_bytes=cache_bytes,
+    )
+    bench = Bench(batcher, encoder)
+    batcher.start()
+    watching = None
+    if stall_seconds is not None:
+        watching = asyncio.create_task(batcher.watch(stall_seconds, bench.told.append))
+    try:
+        yield bench
+    finally:
+        encoder.gate.set()
+        await batcher.close()
+        if watching is not None:
+            watching.cancel()
+
+
+async def settle() -> None:
+    """Let every task go as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what the encoder's thread, or the clock, is about to bring."""
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110  # a thread does not set our events
+            await asyncio.sleep(0.002)
