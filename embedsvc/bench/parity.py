@@ -27,12 +27,11 @@ def parity(expected: Sequence[Floats], found: Sequence[Floats]) -> Parity:
     for first, second in zip(expected, found, strict=True):
         if first.shape != second.shape:
             raise ValueError(f"`found` must be of shape {first.shape}, but is {second.shape}")
-    one, other = np.concatenate(expected), np.concatenate(found)
+    # In float64, or the cosine of a frame with itself would not be 1.
+    one, other = (np.concatenate(each).astype(np.float64) for each in (expected, found))
     lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
     cosines = np.einsum("td,td->t", one, other) / np.maximum(lengths, _TINY)
-    return Parity(
-        float(np.abs(one - other).max()), float(cosines.min()), float(cosines.mean(dtype=float))
-    )
+    return Parity(float(np.abs(one - other).max()), float(cosines.min()), float(cosines.mean()))
 
 
 def every_second_normalized(states: Floats) -> Floats:

@@ -34,4 +34,6 @@ def mixed_lengths(count: int, seed: int) -> list[float]:
 @cache
 def _track() -> Floats:
     """All clips to be searched, in the order of their index: some minutes."""
-    return np.concatenate([decode(clip.data(), Door()).samples for clip in samples.clips("archive")])
+    return np.concatenate(
+        [decode(clip.data(), Door()).samples for clip in samples.clips("archive")]
+    )

@@ -1,0 +1,178 @@
+"""The service under load: beside the bare engine when saturated, and with callers who just come."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedsvc.bench import bare, memory, speech
+from embedsvc.bench.arrivals import poisson
+from embedsvc.bench.calls import Totals
+from embedsvc.bench.child import Child
+from embedsvc.bench.figures import Spread
+from embedsvc.bench.load import Utterance, closed_loop, open_loop
+from embedsvc.client.process import ServerProcess
+from embedsvc.types import Floats
+
+UTTERANCES = 64
+"""Different ones that are sent, in turn or drawn."""
+
+SERVICE = "service"
+_REST = 1.0
+"""Seconds between loads, in which the server ends what it has."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to load: `callers` who wait for answers to saturate, then those who just come.
+
+    Each round has a turn of `turn_seconds` for everybody. `loads` are shares of the capacity that
+    is found and `rates` utterances a second, each for `seconds`.
+    """
+
+    waves: Sequence[Floats]
+    rounds: int
+    turn_seconds: float
+    seconds: float
+    callers: int
+    deadline: float
+    loads: Sequence[float] = ()
+    rates: Sequence[float] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Saturated:
+    """Audio seconds a second of engine and service by turns, and what share is reached.
+
+    `client_cpu` and `server_cpu` are processor seconds of both in a second of service; None for
+    a server elsewhere, as are the paces of the engine.
+    """
+
+    paces: dict[str, Spread]
+    shares: dict[str, Spread]
+    client_cpu: float
+    server_cpu: float | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One open load: how it was asked for, what came of it, and the server's memory meanwhile."""
+
+    load: float | None
+    rate: float
+    seconds: float
+    totals: Totals
+    memory: Sequence[tuple[float, int]] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured of a server."""
+
+    capacity: float
+    saturated: Saturated
+    loaded: tuple[Loaded, ...]
+
+
+class Bench:
+    """A server, elsewhere or in a process of its own, and beside the latter the bare engine."""
+
+    def __init__(self, asked: Asked, tell: Tell) -> None:
+        self._asked = asked
+        self._tell = tell
+        self._utterances = [Utterance.of(wave) for wave in asked.waves]
+        self._stack = ExitStack()
+        self._target = ""
+        self._pid: int | None = None
+        self._engine: Child | None = None
+
+    def reach(self, target: str) -> None:
+        """Measure a server elsewhere."""
+        self._target = target
+
+    def start(self, engine: bare.Engine, scratch: Path) -> None:
+        """Measure a server on this machine, which is started, beside its engine."""
+        self._tell("starting the server and the bare engine")
+        flags = ["--model", engine.model, "--threads", str(engine.threads)]
+        flags += ["--precision", engine.precision]
+        server = self._stack.enter_context(ServerProcess(scratch / "data", flags))
+        self._target, self._pid = server.target, server.pid
+        child = Child(scratch / "engine.log", bare.answer, engine, list(self._asked.waves))
+        self._engine = self._stack.enter_context(child)
+
+    def run(self) -> Results:
+        """Saturate it, then load it in every way that was asked for; ends what was started."""
+        with self._stack:
+            self._warm_up()
+            saturated = self._saturate()
+            capacity = saturated.paces[SERVICE].median
+            mean = sum(each.seconds for each in self._utterances) / len(self._utterances)
+            plans: list[tuple[float | None, float]] = [
+                *((load, load * capacity / mean) for load in self._asked.loads),
+                *((None, rate) for rate in self._asked.rates),
+            ]
+            loaded = tuple(self._load(*plan) for plan in plans)
+        return Results(capacity, saturated, loaded)
+
+    def _warm_up(self) -> None:
+        asyncio.run(closed_loop(self._target, self._utterances[:4], self._asked.callers, 0.5))
+
+    def _saturate(self) -> Saturated:
+        """Engine, engine with features, service; each round begins with another of them."""
+        parts = [bare.ENCODER, bare.WHOLE, SERVICE] if self._engine else [SERVICE]
+        paces: dict[str, list[float]] = {part: [] for part in parts}
+        client, server, took = 0.0, 0.0, 0.0
+        for number in range(self._asked.rounds):
+            turn = number % len(parts)
+            for part in parts[turn:] + parts[:turn]:
+                self._tell(f"saturated, round {number + 1} of {self._asked.rounds}: {part}")
+                if self._engine and part != SERVICE:
+                    paces[part].append(self._engine.ask(part, self._asked.turn_seconds))
+                    continue
+                before = time.perf_counter(), time.process_time(), self._server_cpu()
+                paces[part].append(self._closed())
+                took += time.perf_counter() - before[0]
+                client += time.process_time() - before[1]
+                server += self._server_cpu() - before[2]
+        return Saturated(
+            paces={part: Spread.of(values) for part, values in paces.items()},
+            shares={
+                part: Spread.of([of / by for of, by in zip(paces[SERVICE], values, strict=True)])
+                for part, values in paces.items()
+                if part != SERVICE
+            },
+            client_cpu=client / took,
+            server_cpu=server / took if self._pid else None,
+        )
+
+    def _closed(self) -> float:
+        asked = self._asked
+        loop = closed_loop(self._target, self._utterances, asked.callers, asked.turn_seconds)
+        return Totals.of(asyncio.run(loop), asked.turn_seconds).goodput
+
+    def _load(self, load: float | None, rate: float) -> Loaded:
+        asked = self._asked
+        share = "" if load is None else f", {load:g} of capacity"
+        self._tell(f"{rate:.2f} utterances a second for {asked.seconds:g} s{share}")
+        time.sleep(_REST)
+        arrivals = poisson(rate, asked.seconds, len(self._utterances), asked.seed)
+        loop = open_loop(self._target, self._utterances, arrivals, asked.deadline)
+        if self._pid is None:
+            return Loaded(load, rate, asked.seconds, Totals.of(asyncio.run(loop), asked.seconds))
+        with memory.Watch(self._pid) as watch:
+            totals = Totals.of(asyncio.run(loop), asked.seconds)
+            time.sleep(_REST)
+        return Loaded(load, rate, asked.seconds, totals, watch.samples)
+
+    def _server_cpu(self) -> float:
+        return 0.0 if self._pid is None else memory.cpu_seconds(self._pid)
+
+
+def waves(seed: int) -> list[Floats]:
+    """Speech of mixed lengths to send."""
+    return speech.of_lengths(speech.mixed_lengths(UTTERANCES, seed))
