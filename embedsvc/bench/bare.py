@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from embedsvc.audio import features
@@ -29,8 +30,10 @@ def answer(engine: Engine, waves: Sequence[Floats]) -> Callable[[str, float], fl
     """For a child process: a function of what to run and for how long, that gives the pace.
 
     It takes the utterances (N,) in turn for at least so many seconds, gives each its default
-    vector, and answers with seconds of audio a second.
+    vector, and answers with seconds of audio a second. As in the service, the encoder runs in a
+    thread of its own: how long its helpers spin for work depends on how many there are.
     """
+    thread = ThreadPoolExecutor(1)
     encoder = loading.load(engine.model, engine.threads, wanted=engine.precision)
     plan = encoder.plan(OutputSpec(), Windowing())
     heard = [features(wave) for wave in waves]
@@ -51,7 +54,7 @@ def answer(engine: Engine, waves: Sequence[Floats]) -> Callable[[str, float], fl
         return audio / (time.perf_counter() - started)
 
     encode(heard[:1])
-    return run
+    return lambda what, seconds: thread.submit(run, what, seconds).result()
 
 
 def _batches(places: Iterable[int], heard: Sequence[Frames]) -> Iterator[list[int]]:

@@ -15,6 +15,8 @@ from embedsvc.evaluation.report import markdown as lines_of
 
 _MEBIBYTE = 2**20
 _DIGITS = 6
+_LARGE = 1_000
+"""From here on, tenths are not worth their place."""
 
 Result = Comparison | Results | Searched
 Rows = list[tuple[str, ...]]
@@ -123,9 +125,10 @@ def _service(result: Results) -> Iterator[Table]:
     ]
     yield "Saturated", ("what", "audio s/s>", "service in terms of it>"), rows
     server = saturated.server_cpu
-    used: Rows = [("client", f"{saturated.client_cpu:.2f}")]
-    used += [] if server is None else [("server", f"{server:.2f}")]
-    yield "Processor seconds in a second of saturated service", ("process", "used>"), used
+    used: Rows = [("processor seconds a second, client", f"{saturated.client_cpu:.2f}")]
+    used += [] if server is None else [("processor seconds a second, server", f"{server:.2f}")]
+    used += [("statuses", _statuses(saturated.codes))]
+    yield "The service while it was saturated", ("", ">"), used
     if result.loaded:
         yield "Callers who just come", _LOAD_COLUMNS, [_load_row(each) for each in result.loaded]
         refused = [_refusal_row(each) for each in result.loaded if each.totals.refusal]
@@ -134,7 +137,7 @@ def _service(result: Results) -> Iterator[Table]:
 
 
 _LOAD_COLUMNS = (
-    "load>",
+    "times capacity>",
     "calls>",
     "offered>",
     "answered>",
@@ -142,23 +145,34 @@ _LOAD_COLUMNS = (
     "p95>",
     "p99>",
     "statuses",
+    "padding>",
     "server MiB>",
 )
-_REFUSAL_COLUMNS = ("load>", "refused after p50>", "p99>", "at most>", "told when to come again>")
+_REFUSAL_COLUMNS = (
+    "times capacity>",
+    "refused after p50>",
+    "p99>",
+    "at most>",
+    "told when to come again>",
+)
 
 
 def _load_row(loaded: Loaded) -> tuple[str, ...]:
     totals = loaded.totals
-    statuses = ", ".join(f"{code} {count}" for code, count in sorted(totals.codes.items()))
     return (
         _load_name(loaded),
         f"{totals.calls:,}",
         f"{totals.offered:.1f}",
         f"{totals.goodput:.1f}",
         *(_seconds(totals.latency, name) for name in ("p50", "p95", "p99")),
-        statuses,
+        _statuses(totals.codes),
+        f"{loaded.queue['padding_ratio']:.1%}" if "padding_ratio" in loaded.queue else "",
         _memory(loaded),
     )
+
+
+def _statuses(codes: Mapping[str, int]) -> str:
+    return ", ".join(f"{code} {count}" for code, count in sorted(codes.items()))
 
 
 def _refusal_row(loaded: Loaded) -> tuple[str, ...]:
@@ -169,7 +183,7 @@ def _refusal_row(loaded: Loaded) -> tuple[str, ...]:
 
 
 def _load_name(loaded: Loaded) -> str:
-    return f"{loaded.rate:.2f}/s" if loaded.load is None else f"{loaded.load:g} of capacity"
+    return f"{loaded.rate:.2f}/s" if loaded.load is None else f"{loaded.load:g} x"
 
 
 def _seconds(times: Mapping[str, float], name: str) -> str:
@@ -228,7 +242,9 @@ def _searched(result: Searched) -> Iterator[Table]:
 
 
 def _spread(value: Spread) -> str:
-    return f"{value.median:,.1f} ({value.low:,.1f}-{value.high:,.1f})"
+    digits = 0 if value.high >= _LARGE else 1
+    low, median, high = (f"{each:,.{digits}f}" for each in (value.low, value.median, value.high))
+    return f"{median} ({low}-{high})"
 
 
 def _ratio(value: Spread) -> str:

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from embedsvc.bench.arrivals import poisson
 from embedsvc.bench.calls import Totals
 from embedsvc.bench.child import Child
 from embedsvc.bench.figures import Spread
-from embedsvc.bench.load import Utterance, closed_loop, open_loop
+from embedsvc.bench.load import Utterance, closed_loop, open_loop, queue_stats
 from embedsvc.client.process import ServerProcess
 from embedsvc.types import Floats
 
 UTTERANCES = 64
-"""Different ones that are sent, in turn or drawn."""
+"""Stretches of speech that are sent, in turn or drawn; each time with other bytes."""
 
 SERVICE = "service"
 _REST = 1.0
@@ -49,24 +50,29 @@ class Asked:
 class Saturated:
     """Audio seconds a second of engine and service by turns, and what share is reached.
 
-    `client_cpu` and `server_cpu` are processor seconds of both in a second of service; None for
-    a server elsewhere, as are the paces of the engine.
+    `codes` counts the statuses of all calls. `client_cpu` and `server_cpu` are processor seconds of
+    both in a second of service; None for a server elsewhere, of which there is no engine either.
     """
 
     paces: dict[str, Spread]
     shares: dict[str, Spread]
+    codes: dict[str, int]
     client_cpu: float
     server_cpu: float | None
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One open load: how it was asked for, what came of it, and the server's memory meanwhile."""
+    """One open load: how it was asked for, what came of it, and the server's memory meanwhile.
+
+    `queue` is what the server tells of its queue since its start, if it does.
+    """
 
     load: float | None
     rate: float
     seconds: float
     totals: Totals
+    queue: dict[str, float]
     memory: Sequence[tuple[float, int]] = field(default=(), repr=False)
 
 
@@ -126,19 +132,12 @@ class Bench:
         """Engine, engine with features, service; each round begins with another of them."""
         parts = [bare.ENCODER, bare.WHOLE, SERVICE] if self._engine else [SERVICE]
         paces: dict[str, list[float]] = {part: [] for part in parts}
-        client, server, took = 0.0, 0.0, 0.0
+        meter = _Meter(self._pid)
         for number in range(self._asked.rounds):
             turn = number % len(parts)
             for part in parts[turn:] + parts[:turn]:
                 self._tell(f"saturated, round {number + 1} of {self._asked.rounds}: {part}")
-                if self._engine and part != SERVICE:
-                    paces[part].append(self._engine.ask(part, self._asked.turn_seconds))
-                    continue
-                before = time.perf_counter(), time.process_time(), self._server_cpu()
-                paces[part].append(self._closed())
-                took += time.perf_counter() - before[0]
-                client += time.process_time() - before[1]
-                server += self._server_cpu() - before[2]
+                paces[part].append(self._pace(part, meter))
         return Saturated(
             paces={part: Spread.of(values) for part, values in paces.items()},
             shares={
@@ -146,14 +145,20 @@ class Bench:
                 for part, values in paces.items()
                 if part != SERVICE
             },
-            client_cpu=client / took,
-            server_cpu=server / took if self._pid else None,
+            codes=dict(meter.codes),
+            client_cpu=meter.client / meter.wall,
+            server_cpu=None if self._pid is None else meter.server / meter.wall,
         )
 
-    def _closed(self) -> float:
+    def _pace(self, part: str, meter: "_Meter") -> float:
         asked = self._asked
+        if self._engine and part != SERVICE:
+            return float(self._engine.ask(part, asked.turn_seconds))
         loop = closed_loop(self._target, self._utterances, asked.callers, asked.turn_seconds)
-        return Totals.of(asyncio.run(loop), asked.turn_seconds).goodput
+        with meter.running():
+            totals = Totals.of(asyncio.run(loop), asked.turn_seconds)
+        meter.codes.update(totals.codes)
+        return totals.goodput
 
     def _load(self, load: float | None, rate: float) -> Loaded:
         asked = self._asked
@@ -162,15 +167,40 @@ class Bench:
         time.sleep(_REST)
         arrivals = poisson(rate, asked.seconds, len(self._utterances), asked.seed)
         loop = open_loop(self._target, self._utterances, arrivals, asked.deadline)
-        if self._pid is None:
-            return Loaded(load, rate, asked.seconds, Totals.of(asyncio.run(loop), asked.seconds))
-        with memory.Watch(self._pid) as watch:
+        with ExitStack() as stack:
+            watch = stack.enter_context(memory.Watch(self._pid)) if self._pid else None
             totals = Totals.of(asyncio.run(loop), asked.seconds)
             time.sleep(_REST)
-        return Loaded(load, rate, asked.seconds, totals, watch.samples)
+        return Loaded(
+            load=load,
+            rate=rate,
+            seconds=asked.seconds,
+            totals=totals,
+            queue=queue_stats(self._target),
+            memory=watch.samples if watch else (),
+        )
 
-    def _server_cpu(self) -> float:
-        return 0.0 if self._pid is None else memory.cpu_seconds(self._pid)
+
+class _Meter:
+    """Seconds of the clock, of this process and of the server's while it is loaded."""
+
+    def __init__(self, pid: int | None) -> None:
+        self.wall = self.client = self.server = 0.0
+        self.codes: Counter[str] = Counter()
+        self._pid = pid
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        wall, client, server = self._now()
+        yield
+        after = self._now()
+        self.wall += after[0] - wall
+        self.client += after[1] - client
+        self.server += after[2] - server
+
+    def _now(self) -> tuple[float, float, float]:
+        server = 0.0 if self._pid is None else memory.cpu_seconds(self._pid)
+        return time.perf_counter(), time.process_time(), server
 
 
 def waves(seed: int) -> list[Floats]:
