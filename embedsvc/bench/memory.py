@@ -14,12 +14,14 @@ _FORGET_PEAK = "5"
 
 
 def resident_bytes(pid: int | str = SELF, *, peak: bool = False) -> int:
-    """Resident now, or at most since the peak was last forgotten."""
+    """Resident now, or at most since the peak was last forgotten; 0 of one that has ended."""
     wanted = "VmHWM:" if peak else "VmRSS:"
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(wanted):
-            return int(line.split()[1]) * 1024
-    return 0  # it has ended
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has ended
+    lines = (line for line in status.splitlines() if line.startswith(wanted))
+    return next((int(line.split()[1]) * 1024 for line in lines), 0)
 
 
 def forget_peak() -> None:

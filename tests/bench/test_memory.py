@@ -37,7 +37,7 @@ def test_a_watch_sees_another_process_grow() -> None:
 
 def test_a_process_that_ended_has_no_memory() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        time.sleep(0.2)  # it has ended, and nobody asked how
+        process.wait()
         assert memory.resident_bytes(process.pid) == 0
 
 
