@@ -130,7 +130,11 @@ def _service(result: Results) -> Iterator[Table]:
     used += [("statuses", _statuses(saturated.codes))]
     yield "The service while it was saturated", ("", ">"), used
     if result.loaded:
-        yield "Callers who just come", _LOAD_COLUMNS, [_load_row(each) for each in result.loaded]
+        yield (
+            "Callers who just come",
+            _LOAD_COLUMNS,
+            [_load_row(each, result.capacity) for each in result.loaded],
+        )
         refused = [_refusal_row(each) for each in result.loaded if each.totals.refusal]
         if refused:
             yield "Refusals", _REFUSAL_COLUMNS, refused
@@ -157,13 +161,13 @@ _REFUSAL_COLUMNS = (
 )
 
 
-def _load_row(loaded: Loaded) -> tuple[str, ...]:
+def _load_row(loaded: Loaded, capacity: float) -> tuple[str, ...]:
     totals = loaded.totals
     return (
         _load_name(loaded),
         f"{totals.calls:,}",
         f"{totals.offered:.1f}",
-        f"{totals.goodput:.1f}",
+        f"{totals.goodput:.1f} ({totals.goodput / capacity:.0%})",
         *(_seconds(totals.latency, name) for name in ("p50", "p95", "p99")),
         _statuses(totals.codes),
         f"{loaded.queue['padding_ratio']:.1%}" if "padding_ratio" in loaded.queue else "",

@@ -13,8 +13,9 @@ from embedsvc.bench.arrivals import poisson
 from embedsvc.bench.calls import Totals
 from embedsvc.bench.child import Child
 from embedsvc.bench.figures import Spread
-from embedsvc.bench.load import Utterance, closed_loop, open_loop, queue_stats
+from embedsvc.bench.load import OK, Utterance, closed_loop, open_loop, queue_stats
 from embedsvc.client.process import ServerProcess
+from embedsvc.errors import Unavailable
 from embedsvc.types import Floats
 
 UTTERANCES = 64
@@ -106,10 +107,12 @@ class Bench:
         self._tell("starting the server and the bare engine")
         flags = ["--model", engine.model, "--threads", str(engine.threads)]
         flags += ["--precision", engine.precision]
-        server = self._stack.enter_context(ServerProcess(scratch / "data", flags))
-        self._target, self._pid = server.target, server.pid
-        child = Child(scratch / "engine.log", bare.answer, engine, list(self._asked.waves))
-        self._engine = self._stack.enter_context(child)
+        with ExitStack() as stack:  # one that started ends when the other cannot
+            server = stack.enter_context(ServerProcess(scratch / "data", flags))
+            child = Child(scratch / "engine.log", bare.answer, engine, list(self._asked.waves))
+            self._engine = stack.enter_context(child)
+            self._target, self._pid = server.target, server.pid
+            self._stack = stack.pop_all()
 
     def run(self) -> Results:
         """Saturate it, then load it in every way that was asked for; ends what was started."""
@@ -126,7 +129,11 @@ class Bench:
         return Results(capacity, saturated, loaded)
 
     def _warm_up(self) -> None:
-        asyncio.run(closed_loop(self._target, self._utterances[:4], self._asked.callers, 0.5))
+        """Raises `Unavailable` for a server that answers nothing."""
+        calls = asyncio.run(closed_loop(self._target, self._utterances, self._asked.callers, 0.5))
+        codes = {call.code for call in calls}
+        if OK not in codes:
+            raise Unavailable(f"the server at {self._target} answers {', '.join(sorted(codes))}")
 
     def _saturate(self) -> Saturated:
         """Engine, engine with features, service; each round begins with another of them."""

@@ -114,6 +114,8 @@ def test_vectors_of_a_file_are_searched(main: Program, tmp_path: Path) -> None:
         (("service", "--load", "0"), "must be above 0"),
         (("service", "--load", "1", "--rate", "1"), "not allowed with"),
         (("service", "--target", "localhost:9", "--model", "x"), "must be left to the server"),
+        (("service", "--target", "127.0.0.1:9"), "at 127.0.0.1:9 answers UNAVAILABLE"),
+        (("service", "--model", "nothing-like-that"), "the server ended with code 1"),
         (("search", "--dim", "8", "--npz", "a"), "not allowed with"),
         (("search", "--npz", "nowhere.npz"), "must hold an array `vectors`"),
     ],
