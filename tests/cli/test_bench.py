@@ -43,31 +43,38 @@ def files(tmp_path: Path) -> Files:
 
 def test_the_encoder_is_compared(main: Program, files: Files) -> None:
     ended = main(
-        "bench", "encoder", "--lengths", "1", "--against", "sdpa", "--precisions", "fp32,bf16",
+        "bench", "encoder", "--lengths", "1", "--against", "sdpa", "--precisions", "fp32",
         "--rounds", "1", "--threads", "1", *files.flags,
     )  # fmt: skip
     found = files.check(ended, "encoder")
     cells = {cell["arm"]["name"]: cell for cell in found["result"]["cells"]}
     ours = cells["embedsvc fp32"]
     assert ours["parity"]["max_difference"] < 5e-5
-    assert cells["embedsvc bf16"]["parity"]["least_cosine"] > 0.99
     assert ours["audio_seconds"] == pytest.approx(1, abs=0.03)
     assert "times as fast as transformers sdpa fp32, padded batch" in ended.stdout
 
 
 def test_the_service_is_loaded(program: Program, files: Files) -> None:
     ended = program(
-        "bench", "service", "--load", "0.1,3", "--seconds", "1", "--saturate", "0.5",
+        "bench", "service", "--load", "0.1,2", "--seconds", "1", "--saturate", "0.5",
         "--rounds", "1", "--callers", "2", "--threads", "1", *files.flags,
     )  # fmt: skip
     found = files.check(ended, "service")
-    assert "bench service --load 0.1,3" in found["command"]
+    assert "bench service --load 0.1,2" in found["command"]
     result = found["result"]
-    assert [loaded["load"] for loaded in result["loaded"]] == [0.1, 3]
+    assert [loaded["load"] for loaded in result["loaded"]] == [0.1, 2]
     for loaded in result["loaded"]:
         assert loaded["totals"]["goodput"] > 0
-        assert loaded["memory"]
-    assert "encoder alone" in ended.stdout
+        sizes = [size for _, size in loaded["memory"]]
+        assert min(sizes) > 50 * 2**20
+    saturated = result["saturated"]
+    assert saturated["codes"].keys() == {"OK"}
+    assert saturated["client_cpu"] > 0
+    assert saturated["server_cpu"] > 0
+    service = saturated["paces"]["service"]["median"]
+    for part in ("encoder alone", "features and encoder"):
+        expected = service / saturated["paces"][part]["median"]
+        assert saturated["shares"][part]["median"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_server_elsewhere_is_loaded(main: Program, target: str, files: Files) -> None:
