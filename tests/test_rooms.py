@@ -27,6 +27,7 @@ FLOORS = (
     ("batching", "pipeline", "training"),
     ("service",),
     ("client",),
+    ("bench",),
     ("cli", "testing", "__main__", "__init__"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -34,15 +35,18 @@ NEIGHBORS = {("filters", "types"), ("pipeline", "batching"), ("__main__", "cli")
 """Imports between rooms of one floor: (who, whom)."""
 
 OWNERS = {
-    "torch": {"encoder", "training"},
+    "torch": {"encoder", "training", "bench"},
+    "transformers": {"bench"},
+    "ctranslate2": {"bench"},
     "onnx": {"encoder"},
-    "onnxruntime": {"encoder"},
+    "onnxruntime": {"encoder", "bench"},
+    "openvino": {"bench"},
     "faiss": {"index"},
     "apsw": {"index"},
     "sqlite3": set(),
-    "grpc": {"wire", "service", "client"},
+    "grpc": {"wire", "service", "client", "bench"},
     "google": {"wire", "service", "client"},
-    "embedsvc.v1": {"wire", "service", "client"},
+    "embedsvc.v1": {"wire", "service", "client", "bench"},
     "pydantic": {"settings"},
     "rich": {"cli"},
     "argparse": {"cli", "training"},

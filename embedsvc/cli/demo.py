@@ -5,9 +5,6 @@ over gRPC like any other client.
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +16,8 @@ import numpy as np
 
 from embedsvc.cli.output import emit, say, span_text, table
 from embedsvc.client import Client, Collection
-from embedsvc.errors import EmbedsvcError, Unavailable
+from embedsvc.client.process import ServerProcess
+from embedsvc.errors import EmbedsvcError
 from embedsvc.samples import Clip, clips
 from embedsvc.timing import SAMPLE_RATE, to_samples
 from embedsvc.types import Floats, Hit, Metadata, Span
@@ -44,30 +42,14 @@ def run(chosen: argparse.Namespace) -> int:
     demo = Demo(as_json=chosen.json)
     with tempfile.TemporaryDirectory(prefix="embedsvc-demo-") as folder:
         with demo.stage("start the server"):
-            server, target = _start(Path(folder), chosen.model)
-        try:
-            with Client(target) as client:
+            server = ServerProcess(Path(folder) / "data", ["--model", chosen.model])
+        with server:
+            with Client(server.target) as client:
                 demo.play(client)
             with demo.stage("stop the server"):
-                server.terminate()
-                server.wait(timeout=30)
-        finally:
-            server.kill()
-            server.communicate()
+                server.stop()
     demo.show_times()
     return 0
-
-
-def _start(folder: Path, model: str) -> "tuple[subprocess.Popen[str], str]":
-    """The server's process, and where it listens."""
-    command = [sys.executable, "-m", "embedsvc", "serve", "--address", "127.0.0.1:0", "--json"]
-    command += ["--data", str(folder / "data"), "--model", model, "--log-level", "warning"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    line = server.stdout.readline() if server.stdout else ""
-    if not line:
-        server.communicate()
-        raise Unavailable(f"the server ended with code {server.returncode} before it was ready")
-    return server, json.loads(line)["address"]
 
 
 class Demo:

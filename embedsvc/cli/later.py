@@ -8,7 +8,6 @@ COMMANDS = {
     "classify": "label speech with a probe",
     "probe": "train and manage probes",
     "transcribe": "write down speech",
-    "bench": "measure a server under load",
 }
 
 

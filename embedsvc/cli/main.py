@@ -5,6 +5,7 @@ import sys
 from typing import NoReturn
 
 from embedsvc.cli import (
+    bench,
     collections,
     demo,
     doctor,
@@ -21,7 +22,20 @@ from embedsvc.cli.output import say
 from embedsvc.errors import DataDirectoryInUse, EmbedsvcError
 from embedsvc.version import version
 
-COMMANDS = (serve, demo, embed, index, search, collections, models, train, evaluate, doctor, later)
+COMMANDS = (
+    serve,
+    demo,
+    embed,
+    index,
+    search,
+    collections,
+    models,
+    train,
+    evaluate,
+    bench,
+    doctor,
+    later,
+)
 
 
 def parser() -> argparse.ArgumentParser:

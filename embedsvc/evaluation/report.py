@@ -71,7 +71,7 @@ def card(about: Mapping[str, Any], results: Results) -> str:
     """A section of Markdown between two marks, to be put into a model card."""
     lines = [BEGIN, *_preface(about, results)]
     for title, columns, rows in tables(results.measures):
-        lines += ["", f"### {title}", "", *_markdown(columns, rows)]
+        lines += ["", f"### {title}", "", *markdown(columns, rows)]
     lines += ["", *(f"- Not measured: {each.task}: {each.why}." for each in results.skipped), END]
     return "\n".join(lines)
 
@@ -91,6 +91,18 @@ def curves(measures: Sequence[Measure]) -> str:
         y = _MARGIN + at // _COLUMNS * (_HEIGHT + 2 * _MARGIN)
         parts += [f'<g transform="translate({x},{y})">', *_chart(measure), "</g>"]
     return "\n".join([*parts, "</svg>"])
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table as lines of Markdown."""
+    names = [column.rstrip(">") for column in columns]
+    marks = ["---:" if column.endswith(">") else "---" for column in columns]
+    return [f"| {' | '.join(cells)} |" for cells in (names, marks, *rows)]
+
+
+def escaped(text: str) -> str:
+    """A text as it may stand in an SVG."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _detail(measure: Measure) -> bool:
@@ -168,12 +180,6 @@ def _preface(about: Mapping[str, Any], results: Results) -> list[str]:
     return [f"{first}, share {about['share']:g} of each set; {versions}.", "", _READING]
 
 
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    names = [column.rstrip(">") for column in columns]
-    marks = ["---:" if column.endswith(">") else "---" for column in columns]
-    return [f"| {' | '.join(cells)} |" for cells in (names, marks, *rows)]
-
-
 def _chart(measure: Measure) -> Iterator[str]:
     layers = measure.layers
     first, last = min(layers), max(layers)
@@ -183,8 +189,8 @@ def _chart(measure: Measure) -> Iterator[str]:
         across = (layer - first) / max(1, last - first)
         return round(across * _WIDTH, 1), round(_HEIGHT * (1 - value / top), 1)
 
-    yield f'<text y="-16" font-weight="bold">{_escaped(measure.task)}: {measure.figure}</text>'
-    yield f'<text y="-5">{_escaped(measure.name)}</text>'
+    yield f'<text y="-16" font-weight="bold">{escaped(measure.task)}: {measure.figure}</text>'
+    yield f'<text y="-5">{escaped(measure.name)}</text>'
     yield f'<path d="M0 0V{_HEIGHT}H{_WIDTH}" fill="none" stroke="#999"/>'
     for layer in layers:
         x, _ = place(layer, 0)
@@ -203,7 +209,3 @@ def _chart(measure: Measure) -> Iterator[str]:
         text = _number(measure, layers[best])
         yield f'<circle cx="{x}" cy="{y}" r="3" fill="#06c"/>'
         yield f'<text x="{x}" y="{y - 6}" text-anchor="middle">{text}</text>'
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -6,7 +6,17 @@ from embedsvc.cli.main import parser
 from embedsvc.version import version
 from tests.cli.program import Program, command
 
-COMMANDS = ("serve", "demo", "embed", "index", "search", "collections", "models", "evaluate")
+COMMANDS = (
+    "serve",
+    "demo",
+    "embed",
+    "index",
+    "search",
+    "collections",
+    "models",
+    "evaluate",
+    "bench",
+)
 
 
 def test_the_version_is_that_of_the_package(program: Program) -> None:
@@ -38,7 +48,6 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         ("transcribe", "a.wav", "--beam", "4"),
         ("classify", "--help"),
         ("probe",),
-        ("bench", "--target", "localhost:1"),
     ],
 )
 def test_what_later_versions_have_is_refused_in_plain_words(

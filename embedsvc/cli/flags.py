@@ -1,0 +1,34 @@
+"""Types of flags that several commands have; argparse tells which was wrong."""
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+Part = TypeVar("Part")
+
+
+def count(text: str) -> int:
+    """A whole number, at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, but is {value}")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"must be above 0, but is {text}")
+    return value
+
+
+def listed(part: Callable[[str], Part]) -> Callable[[str], list[Part]]:
+    """Parts with commas between them."""
+
+    def read(text: str) -> list[Part]:
+        return [part(each.strip()) for each in text.split(",") if each.strip()]
+
+    read.__name__ = "list"  # what argparse calls it when it is wrong
+    return read
