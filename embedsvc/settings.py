@@ -109,6 +109,9 @@ class ModelSettings(_Section):
     threads: Count | None = None
     """Threads of the encoder; None for one for each core."""
 
+    passes: Count | None = None
+    """Passes at once, which share the threads; None for one a thread, 4 at most, on a processor."""
+
     device: str = "cpu"
     """Where the encoder runs: `cpu`, `cuda` or `cuda:N`."""
 

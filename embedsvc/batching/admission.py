@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from embedsvc.batching.cost import Predictor
+from embedsvc.batching.cost import TYPICAL, Predictor
 from embedsvc.batching.engine import Engine
 from embedsvc.batching.jobs import Terms
 from embedsvc.batching.lanes import WEIGHTS, ahead
@@ -115,10 +115,19 @@ class Admission:
         return within and self._wait(lane) <= self._limits.wait_seconds[lane]
 
     def _wait(self, lane: Lane, own: float = 0.0) -> float:
-        """Seconds until `own` more seconds of a lane would be done."""
-        running = self._engine.running
-        left = running.left(time.monotonic()) if running else 0.0
-        return left + ahead({each: self.seconds(each) for each in WEIGHTS}, lane, own)
+        """Seconds until `own` more seconds of a lane would be done, in as many passes as run."""
+        now = time.monotonic()
+        left = sum(running.left(now) for running in self._engine.running)
+        backlog = {each: self.seconds(each) for each in WEIGHTS}
+        return (left + ahead(backlog, lane, own)) / self._engine.passes
+
+    def _needed(self, lane: Lane, frames: int) -> float:
+        """Seconds until `frames` that join a lane would be done; one window is in one pass."""
+        own, window = (
+            self._predictor.long(count, self._limits.batch_frames) * self._predictor.scale
+            for count in (frames, min(frames, TYPICAL))
+        )
+        return max(self._wait(lane, own), self._wait(lane) + window)
 
     def _check_room(self, lane: Lane, frames: int) -> None:
         # Who came before and waits to be let in is not overtaken.
@@ -147,14 +156,12 @@ class Admission:
     def _check_time(self, terms: Terms, frames: int) -> None:
         if terms.deadline is None:
             return
-        own = self._predictor.long(frames, self._limits.batch_frames) * self._predictor.scale
         left = terms.deadline - time.monotonic()
-        wait, alone = self._wait(terms.lane), own <= left
-        needed = self._wait(terms.lane, own) if wait else own / DOUBT
-        if needed <= left:
+        wait, needed = self._wait(terms.lane), self._needed(terms.lane, frames)
+        if needed <= left or (not wait and needed <= DOUBT * left):
             return
         # Later there may be less before it; what takes too long alone always will.
-        delay = max(SHORTEST_DELAY, needed - left) if alone else None
+        delay = max(SHORTEST_DELAY, needed - left) if needed - wait <= left else None
         raise DeadlineUnreachable(
             f"the deadline must leave {needed:.2f} s, but leaves {max(left, 0.0):.2f} s"
             + (f"; try again in {delay:.1f} s" if delay else ""),

@@ -1,4 +1,4 @@
-"""The encoder's thread: one batch after the other, and what to do when one fails.
+"""The encoder's threads: one batch after the other in each, and what to do when one fails.
 
 A batch that fails is halved until the one utterance at fault stands alone. Whether it is at fault
 the canary says, a clip whose answer is known: if the encoder fails on that too, nobody else is.
@@ -29,13 +29,16 @@ MIN_BUDGET = 50
 class Model:
     """What the batcher needs to know of an encoder.
 
-    `padded` says whether an utterance costs as much as the longest beside it, `out_of_memory`
-    whether an error of `encode` was one of memory.
+    `passes` of them run at once, each in a thread that begins with `prepare`. `padded` says whether
+    an utterance costs as much as the longest beside it, `out_of_memory` whether an error of
+    `encode` was one of memory.
     """
 
     encode: Encode
     layers: int
     padded: bool = False
+    passes: int = 1
+    prepare: Callable[[], None] = lambda: None
     out_of_memory: Callable[[Exception], bool] = lambda error: isinstance(error, MemoryError)
 
 
@@ -81,7 +84,7 @@ class Running:
 
 
 class Engine:
-    """Takes batches from a queue until it is closed; tells `report` about each, from its thread."""
+    """Takes batches from a queue until it is closed; tells `report` about each, from a thread."""
 
     def __init__(
         self,
@@ -98,19 +101,33 @@ class Engine:
         self._report = report
         self._canary = Canary(model.encode, model.layers)
         self._last_seconds = 0.0
-        self._thread = threading.Thread(target=self._serve, name="encoder", daemon=True)
+        self._lock = threading.Lock()
+        self._running: dict[int, Running] = {}
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"encoder-{number}", daemon=True)
+            for number in range(model.passes)
+        ]
+        self.passes = model.passes
         self.budget = budget
-        self.running: Running | None = None
         self.finished = time.monotonic()
         self.fault = ""
 
     def start(self) -> None:
         """Begin to take batches."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def running(self) -> list[Running]:
+        """The passes that run now."""
+        with self._lock:
+            return list(self._running.values())
 
     def join(self, timeout: float) -> None:
-        """Wait for the end of the pass that runs; for one that hangs, no longer than `timeout`."""
-        self._thread.join(timeout)
+        """Wait for the end of the passes that run; if one hangs, no longer than `timeout`."""
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def rule(self) -> Rule:
         """What the next batch may be."""
@@ -118,6 +135,7 @@ class Engine:
         return Rule(self.budget, self._model.padded, self._predictor.cost.knee, age)
 
     def _serve(self) -> None:
+        self._model.prepare()
         while not self._queue.closed:
             taken = self._queue.take(self.rule, self._charge, self._canary.wait(self.fault))
             if taken.dropped:
@@ -134,20 +152,20 @@ class Engine:
         base = self._predictor.base(
             self.rule().costed([len(job) for job in jobs]), max(job.depth for job in jobs)
         )
-        started = time.monotonic()
-        self.running = Running(started, base * self._predictor.scale)
+        started = self._began(base)
         try:
             answers = self._encode(jobs)
         except Exception as error:  # noqa: BLE001  # any failure is the jobs' answer, not the thread's end
             self._ended()
             self._fail(jobs, error)
             return
-        self._ended()
-        self._last_seconds = self.finished - started
-        self._predictor.learn(base, self._last_seconds)
-        self.budget = min(self._most, int(self.budget * GROW) + 1)
-        self.fault = ""
-        self._report(Passed(jobs, answers, started, self._last_seconds))
+        seconds = self._ended() - started
+        with self._lock:
+            self._predictor.learn(base, seconds)
+            self._last_seconds = seconds
+            self.budget = min(self._most, int(self.budget * GROW) + 1)
+            self.fault = ""
+        self._report(Passed(jobs, answers, started, seconds))
 
     def _encode(self, jobs: list[Job]) -> list[Encoded]:
         answers = self._model.encode([job.frames for job in jobs], [job.ask for job in jobs])
@@ -158,7 +176,8 @@ class Engine:
     def _fail(self, jobs: list[Job], error: Exception) -> None:
         memory = self._model.out_of_memory(error)
         if memory:
-            self.budget = max(MIN_BUDGET, int(self.budget * SHRINK))
+            with self._lock:
+                self.budget = max(MIN_BUDGET, int(self.budget * SHRINK))
         if len(jobs) > 1:
             middle = len(jobs) // 2
             self._again(jobs[:middle])
@@ -179,16 +198,26 @@ class Engine:
 
     def _try_canary(self) -> None:
         base = self._predictor.base([len(self._canary.frames)], depth_of(self._canary.ask))
-        started = time.monotonic()
-        self.running = Running(started, base * self._predictor.scale)
-        self.fault = self._canary.fault()
-        self._ended()
-        if not self.fault:
-            self._predictor.learn(base, self.finished - started)
+        started = self._began(base)
+        fault = self._canary.fault()
+        seconds = self._ended() - started
+        with self._lock:
+            self.fault = fault
+            if not fault:
+                self._predictor.learn(base, seconds)
 
-    def _ended(self) -> None:
-        self.finished = time.monotonic()
-        self.running = None
+    def _began(self, base: float) -> float:
+        now = time.monotonic()
+        with self._lock:
+            self._running[threading.get_ident()] = Running(now, base * self._predictor.scale)
+        return now
+
+    def _ended(self) -> float:
+        now = time.monotonic()
+        with self._lock:
+            del self._running[threading.get_ident()]
+            self.finished = now
+        return now
 
 
 def _too_large(job: Job, error: Exception) -> AudioExceedsDevice:

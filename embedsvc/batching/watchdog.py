@@ -36,10 +36,11 @@ class Watchdog:
     def fault(self, now: float) -> str:
         """What is wrong now, or nothing."""
         running = self._engine.running
-        if running is not None:
-            limit = max(self._stall_seconds, FACTOR * running.predicted)
-            if now - running.started > limit:
+        for each in running:
+            limit = max(self._stall_seconds, FACTOR * each.predicted)
+            if now - each.started > limit:
                 return f"a batch runs for more than {limit:.0f} s"
+        if running:
             return self._engine.fault
         arrived = [self._queue.oldest(lane) for lane in WEIGHTS]
         oldest = min((at for at in arrived if at is not None), default=now)

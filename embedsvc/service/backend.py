@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from embedsvc.audio import DecodePool
 from embedsvc.batching import Batcher, Cost, Limits, Model, calibrated, noise
-from embedsvc.encoder import Encoder, out_of_memory
+from embedsvc.encoder import Encoder, out_of_memory, take_threads, threads, usual_passes
 from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
 from embedsvc.pipeline import loading
@@ -67,9 +68,9 @@ class Backend:
     async def start(self, tell: Callable[[str], None]) -> None:
         """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""
         settings = self.settings
-        encoder, cost = await asyncio.to_thread(_load, settings.model)
+        encoder, model, cost = await asyncio.to_thread(_load, settings.model)
         self._batcher = Batcher(
-            _model(encoder),
+            model,
             cost,
             _limits(settings.batcher, encoder),
             cache_bytes=settings.batcher.cache_megabytes * MEBIBYTE,
@@ -100,21 +101,32 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=16, thread_name_prefix="embedsvc")
 
 
-def _load(model: ModelSettings) -> tuple[Encoder, Cost]:
-    encoder = loading.load(model.name, model.threads, model.device, model.precision, model.runtime)
+def _load(settings: ModelSettings) -> tuple[Encoder, Model, Cost]:
+    encoder = loading.load(
+        settings.name, settings.threads, settings.device, settings.precision, settings.runtime
+    )
+    model = _model(encoder, settings.passes)
+    model.prepare()  # for this thread, so that what is timed is what will run
 
     def run(length: int) -> float:
         started = time.perf_counter()
         encoder.encode([noise(length)], [Ask((encoder.layers,), runs=((0, length),))])
         return time.perf_counter() - started
 
-    return encoder, calibrated(run)
+    return encoder, model, calibrated(run)
 
 
-def _model(encoder: Encoder) -> Model:
-    # On a processor utterances are packed, and cost what they are; a GPU pays for its longest.
-    padded = encoder.device.type != "cpu"
-    return Model(encoder.encode, encoder.layers, padded, out_of_memory)
+def _model(encoder: Encoder, passes: int | None) -> Model:
+    passes = passes or usual_passes(encoder.device)
+    return Model(
+        encode=encoder.encode,
+        layers=encoder.layers,
+        # On a processor utterances are packed, and cost what they are; a GPU pays for its longest.
+        padded=encoder.device.type != "cpu",
+        passes=passes,
+        prepare=partial(take_threads, max(1, threads() // passes)),
+        out_of_memory=out_of_memory,
+    )
 
 
 def _limits(settings: BatcherSettings, encoder: Encoder) -> Limits:

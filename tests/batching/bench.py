@@ -99,11 +99,11 @@ class Bench:
         terms = Terms(lane, deadline, patient)
         return asyncio.create_task(self._submit(utterance(number, count), ask(depth), terms))
 
-    async def plug(self) -> "asyncio.Task[Ran]":
-        """Keep the encoder busy with utterance 0 until the gate is opened."""
+    async def plug(self, number: int = 0) -> "asyncio.Task[Ran]":
+        """Keep a pass of the encoder busy with an utterance until the gate is opened."""
         self.encoder.gate.clear()
         self.encoder.began.clear()
-        task = self.submit(0)
+        task = self.submit(number)
         await asyncio.to_thread(self.encoder.began.wait, 30)
         return task
 
@@ -122,13 +122,14 @@ async def running(
     *,
     wait_seconds: float = 1e6,
     padded: bool = False,
+    passes: int = 1,
     cache_bytes: int = 0,
     stall_seconds: float | None = None,
 ) -> AsyncIterator[Bench]:
     """A batcher whose predictions are a millisecond a frame, and no wait is too long."""
     encoder = Encoder()
     batcher = Batcher(
-        Model(encoder, LAYERS, padded),
+        Model(encoder, LAYERS, padded, passes),
         COST,
         Limits(max_batch_frames, queue_frames, dict.fromkeys(Lane, wait_seconds)),
         cache_bytes=cache_bytes,

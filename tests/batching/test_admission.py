@@ -66,6 +66,22 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
         assert answered(await fits) == 3
 
 
+async def test_what_waits_is_shared_among_the_passes() -> None:
+    async with running(queue_frames=100_000, wait_seconds=2, passes=2) as bench:
+        await bench.plug()
+        await bench.plug(7)
+        bench.submit(1, 3500, depth=4).add_done_callback(lambda task: task.exception())
+        await settle()
+        fits = bench.submit(2, 1000, depth=4)
+        await settle()
+        assert not fits.done()
+        with pytest.raises(QueueFull) as caught:
+            await bench.submit(3)
+        assert float(caught.value.facts["waiting_seconds"]) == pytest.approx(2.25, abs=0.05)
+        bench.unplug()
+        assert answered(await fits) == 2
+
+
 async def test_with_nothing_before_it_a_deadline_is_tried_unless_there_is_no_hope() -> None:
     async with running(queue_frames=100_000) as bench:
         with pytest.raises(DeadlineUnreachable):

@@ -41,6 +41,18 @@ async def test_what_waits_while_a_batch_runs_is_the_next_batch() -> None:
         assert bench.batcher.waiting_frames == 0
 
 
+async def test_several_passes_run_at_once_and_one_that_hangs_holds_up_no_other() -> None:
+    async with running(passes=2) as bench:
+        plug = await bench.plug()
+        gate, bench.encoder.gate = bench.encoder.gate, threading.Event()
+        bench.encoder.gate.set()
+        for number in (1, 2, 3):
+            assert answered(await bench.submit(number)) == number
+        assert not plug.done()
+        gate.set()
+        assert answered(await plug) == 0
+
+
 async def test_the_seconds_of_a_batch_are_shared_by_frames() -> None:
     async with running() as bench:
         plug = await bench.plug()

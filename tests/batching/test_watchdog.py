@@ -31,10 +31,10 @@ def answering(states: Callable[[], Floats]) -> Canary:
 def test_a_pass_may_take_ten_times_what_was_predicted() -> None:
     one = engine(queue := Queue())
     watchdog = Watchdog(one, queue, stall_seconds=30)
-    one.running = Running(started=100, predicted=7)
+    one._running[0] = Running(started=100, predicted=7)
     assert watchdog.fault(100 + 69) == ""
     assert watchdog.fault(100 + 71) == "a batch runs for more than 70 s"
-    one.running = Running(started=100, predicted=0.01)
+    one._running[0] = Running(started=100, predicted=0.01)
     assert watchdog.fault(129) == ""
     assert watchdog.fault(131) == "a batch runs for more than 30 s"
 

@@ -208,9 +208,8 @@ def test_timing_of_a_batch_is_of_all_its_utterances(stubs: Stubs) -> None:
     timing = stubs.embedding.BatchEmbed(embedding_pb2.BatchEmbedRequest(audios=audios)).timing
     for stage in (timing.decode, timing.queue, timing.compute, timing.encode):
         assert stage.ToNanoseconds() > 0
-    # The encoder does one thing at a time; decoding is done side by side.
-    spent = timing.compute.ToNanoseconds() + timing.encode.ToNanoseconds()
-    assert spent <= timing.total.ToNanoseconds() * 1.01
+    # Utterances are decoded, and run, side by side; each waits, and the reply is written, once.
+    assert timing.encode.ToNanoseconds() <= timing.total.ToNanoseconds()
     assert timing.queue.ToNanoseconds() <= timing.total.ToNanoseconds()
 
 
