@@ -115,19 +115,25 @@ class Admission:
         return within and self._wait(lane) <= self._limits.wait_seconds[lane]
 
     def _wait(self, lane: Lane, own: float = 0.0) -> float:
-        """Seconds until `own` more seconds of a lane would be done, in as many passes as run."""
+        """Seconds until `own` more seconds of a lane would be done."""
         now = time.monotonic()
-        left = sum(running.left(now) for running in self._engine.running)
+        # Passes side by side take their time from each other.
+        left = sum(running.left(now) / running.passes for running in self._engine.running)
         backlog = {each: self.seconds(each) for each in WEIGHTS}
-        return (left + ahead(backlog, lane, own)) / self._engine.passes
+        return left + ahead(backlog, lane, own)
 
     def _needed(self, lane: Lane, frames: int) -> float:
-        """Seconds until `frames` that join a lane would be done; one window is in one pass."""
+        """Seconds until `frames` that join a lane would be done.
+
+        The last window has the passes of others beside it, unless there are none.
+        """
         own, window = (
             self._predictor.long(count, self._limits.batch_frames) * self._predictor.scale
             for count in (frames, min(frames, TYPICAL))
         )
-        return max(self._wait(lane, own), self._wait(lane) + window)
+        wait = self._wait(lane)
+        passes = self._engine.passes if wait else 1
+        return max(self._wait(lane, own), wait + window * passes)
 
     def _check_room(self, lane: Lane, frames: int) -> None:
         # Who came before and waits to be let in is not overtaken.

@@ -29,16 +29,16 @@ MIN_BUDGET = 50
 class Model:
     """What the batcher needs to know of an encoder.
 
-    `passes` of them run at once, each in a thread that begins with `prepare`. `padded` says whether
-    an utterance costs as much as the longest beside it, `out_of_memory` whether an error of
-    `encode` was one of memory.
+    Up to `passes` run at once; `share` is told how many, whenever that changes, so that they share
+    the cores and one alone has all. `padded` says whether an utterance costs as much as the longest
+    beside it, `out_of_memory` whether an error of `encode` was one of memory.
     """
 
     encode: Encode
     layers: int
     padded: bool = False
     passes: int = 1
-    prepare: Callable[[], None] = lambda: None
+    share: Callable[[int], None] = lambda _: None
     out_of_memory: Callable[[Exception], bool] = lambda error: isinstance(error, MemoryError)
 
 
@@ -73,10 +73,11 @@ Report = Passed | Failed | Dropped
 
 @dataclass(frozen=True)
 class Running:
-    """The pass that runs now, since when, and how long it was predicted to take."""
+    """A pass that runs, since when, and how long it was predicted to take among so many."""
 
     started: float
     predicted: float
+    passes: int = 1
 
     def left(self, now: float) -> float:
         """Seconds until it should be over."""
@@ -135,7 +136,6 @@ class Engine:
         return Rule(self.budget, self._model.padded, self._predictor.cost.knee, age)
 
     def _serve(self) -> None:
-        self._model.prepare()
         while not self._queue.closed:
             taken = self._queue.take(self.rule, self._charge, self._canary.wait(self.fault))
             if taken.dropped:
@@ -152,20 +152,20 @@ class Engine:
         base = self._predictor.base(
             self.rule().costed([len(job) for job in jobs]), max(job.depth for job in jobs)
         )
-        started = self._began(base)
+        self._began(base)
         try:
             answers = self._encode(jobs)
         except Exception as error:  # noqa: BLE001  # any failure is the jobs' answer, not the thread's end
             self._ended()
             self._fail(jobs, error)
             return
-        seconds = self._ended() - started
+        over = self._ended()
         with self._lock:
-            self._predictor.learn(base, seconds)
-            self._last_seconds = seconds
+            self._predictor.learn(base, over.seconds / over.passes)
+            self._last_seconds = over.seconds
             self.budget = min(self._most, int(self.budget * GROW) + 1)
             self.fault = ""
-        self._report(Passed(jobs, answers, started, seconds))
+        self._report(Passed(jobs, answers, over.started, over.seconds))
 
     def _encode(self, jobs: list[Job]) -> list[Encoded]:
         answers = self._model.encode([job.frames for job in jobs], [job.ask for job in jobs])
@@ -198,26 +198,38 @@ class Engine:
 
     def _try_canary(self) -> None:
         base = self._predictor.base([len(self._canary.frames)], depth_of(self._canary.ask))
-        started = self._began(base)
+        self._began(base)
         fault = self._canary.fault()
-        seconds = self._ended() - started
+        over = self._ended()
         with self._lock:
             self.fault = fault
             if not fault:
-                self._predictor.learn(base, seconds)
+                self._predictor.learn(base, over.seconds / over.passes)
 
-    def _began(self, base: float) -> float:
+    def _began(self, base: float) -> None:
+        with self._lock:
+            passes = len(self._running) + 1
+            predicted = base * self._predictor.scale * passes
+            self._running[threading.get_ident()] = Running(time.monotonic(), predicted, passes)
+            self._model.share(passes)
+
+    def _ended(self) -> "_Over":
         now = time.monotonic()
         with self._lock:
-            self._running[threading.get_ident()] = Running(now, base * self._predictor.scale)
-        return now
-
-    def _ended(self) -> float:
-        now = time.monotonic()
-        with self._lock:
-            del self._running[threading.get_ident()]
+            ran = self._running.pop(threading.get_ident())
+            passes = len(self._running) + 1
+            self._model.share(max(1, len(self._running)))
             self.finished = now
-        return now
+        return _Over(ran.started, now - ran.started, (ran.passes + passes) / 2)
+
+
+@dataclass(frozen=True)
+class _Over:
+    """When a pass began, what it took, and among how many it ran on average."""
+
+    started: float
+    seconds: float
+    passes: float
 
 
 def _too_large(job: Job, error: Exception) -> AudioExceedsDevice:

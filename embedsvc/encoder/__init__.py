@@ -10,7 +10,7 @@ from embedsvc.encoder.pooling import merge, normalize, pool
 from embedsvc.encoder.precision import Fidelity, fidelity, in_precision
 from embedsvc.encoder.projections import Defaults, Projection, Projections
 from embedsvc.encoder.spaces import FEATURES_VERSION, Identity, Recipe, space_of
-from embedsvc.encoder.threads import take_threads, threads, usual_passes
+from embedsvc.encoder.threads import share_threads, threads, usual_passes
 
 __all__ = [
     "FEATURES_VERSION",
@@ -35,8 +35,8 @@ __all__ = [
     "out_of_memory",
     "pool",
     "resolve",
+    "share_threads",
     "space_of",
-    "take_threads",
     "threads",
     "usual_passes",
 ]

@@ -4,7 +4,7 @@ import torch
 
 MOST_PASSES = 4
 """Passes at once. One that has a core to itself waits for no other core: on two cores, two passes
-side by side do a third more than one pass on both. But a lone caller gets only the cores of one.
+side by side do more than one after the other on both.
 """
 
 
@@ -13,11 +13,14 @@ def usual_passes(device: torch.device) -> int:
     return min(MOST_PASSES, torch.get_num_threads()) if device.type == "cpu" else 1
 
 
-def take_threads(count: int) -> None:
-    """Let passes of the thread that calls this use `count` threads."""
-    torch.set_num_threads(count)
+def share_threads(threads: int, passes: int) -> None:
+    """Let each of the passes that run use its part of `threads`; one that runs goes on with it.
+
+    Torch has one such number for all that a process does.
+    """
+    torch.set_num_threads(max(1, threads // passes))
 
 
 def threads() -> int:
-    """How many threads a pass uses."""
+    """How many threads a pass alone uses."""
     return torch.get_num_threads()

@@ -8,7 +8,7 @@ from functools import partial
 
 from embedsvc.audio import DecodePool
 from embedsvc.batching import Batcher, Cost, Limits, Model, calibrated, noise
-from embedsvc.encoder import Encoder, out_of_memory, take_threads, threads, usual_passes
+from embedsvc.encoder import Encoder, out_of_memory, share_threads, threads, usual_passes
 from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
 from embedsvc.pipeline import loading
@@ -106,7 +106,6 @@ def _load(settings: ModelSettings) -> tuple[Encoder, Model, Cost]:
         settings.name, settings.threads, settings.device, settings.precision, settings.runtime
     )
     model = _model(encoder, settings.passes)
-    model.prepare()  # for this thread, so that what is timed is what will run
 
     def run(length: int) -> float:
         started = time.perf_counter()
@@ -124,7 +123,7 @@ def _model(encoder: Encoder, passes: int | None) -> Model:
         # On a processor utterances are packed, and cost what they are; a GPU pays for its longest.
         padded=encoder.device.type != "cpu",
         passes=passes,
-        prepare=partial(take_threads, max(1, threads() // passes)),
+        share=partial(share_threads, threads()),
         out_of_memory=out_of_memory,
     )
 

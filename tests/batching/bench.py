@@ -49,6 +49,7 @@ class Encoder:
         self.batches: list[list[int]] = []
         self.depths: list[set[int]] = []
         self.sizes: list[int] = []
+        self.shares: list[int] = []
         self.canaries = 0
         self.most = 10**9
         self.broken = False
@@ -129,7 +130,7 @@ async def running(
     """A batcher whose predictions are a millisecond a frame, and no wait is too long."""
     encoder = Encoder()
     batcher = Batcher(
-        Model(encoder, LAYERS, padded, passes),
+        Model(encoder, LAYERS, padded, passes, encoder.shares.append),
         COST,
         Limits(max_batch_frames, queue_frames, dict.fromkeys(Lane, wait_seconds)),
         cache_bytes=cache_bytes,

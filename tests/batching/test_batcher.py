@@ -41,6 +41,17 @@ async def test_what_waits_while_a_batch_runs_is_the_next_batch() -> None:
         assert bench.batcher.waiting_frames == 0
 
 
+async def test_one_pass_has_all_threads_until_others_run_beside_it() -> None:
+    async with running(passes=2) as bench:
+        one = await bench.plug()
+        assert bench.encoder.shares == [1]
+        two = await bench.plug(7)
+        assert bench.encoder.shares == [1, 2]
+        bench.unplug()
+        await asyncio.gather(one, two)
+        assert bench.encoder.shares == [1, 2, 1, 1]
+
+
 async def test_several_passes_run_at_once_and_one_that_hangs_holds_up_no_other() -> None:
     async with running(passes=2) as bench:
         plug = await bench.plug()
