@@ -91,7 +91,10 @@ def test_an_interrupted_export_leaves_nothing(environment: dict[str, str], tmp_p
             assert export.poll() is None
             time.sleep(0.01)
         export.send_signal(signal.SIGINT)
-        _, told = export.communicate(timeout=60)
+        try:
+            _, told = export.communicate(timeout=60)
+        finally:
+            export.kill()  # else leaving waits for its end
     assert export.returncode == 130
     assert "Traceback" not in told
     assert not list(place.iterdir())
