@@ -3,7 +3,7 @@
 from embedsvc.encoder.checkpoints import Checkpoint, bundled, resolve
 from embedsvc.encoder.config import EncoderConfig
 from embedsvc.encoder.heads import PhoneHead, load_phone_head
-from embedsvc.encoder.memory import out_of_memory
+from embedsvc.encoder.memory import out_of_memory, return_freed
 from embedsvc.encoder.model import Encoder, Plan
 from embedsvc.encoder.native import library as kernels
 from embedsvc.encoder.pooling import merge, normalize, pool
@@ -35,6 +35,7 @@ __all__ = [
     "out_of_memory",
     "pool",
     "resolve",
+    "return_freed",
     "share_threads",
     "space_of",
     "threads",

@@ -1,4 +1,6 @@
-"""When an error means that memory ran out, on the processor or on a GPU."""
+"""Memory: whether it ran out, and giving it back."""
+
+import ctypes
 
 import torch
 
@@ -9,3 +11,13 @@ def out_of_memory(error: Exception) -> bool:
         return True
     # What torch raises on a processor is a plain RuntimeError.
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def return_freed() -> None:
+    """Give the system back all that is free: after loading, up to twice the size of the weights.
+
+    The C library of GNU keeps blocks of less than 32 MiB for itself; others have no such function.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,11 +1,10 @@
 """Loads an encoder, in a precision that was tried on speech."""
 
-import ctypes
 from pathlib import Path
 
 from embedsvc import samples
 from embedsvc.audio import Door, decode, features
-from embedsvc.encoder import Encoder, in_precision, resolve
+from embedsvc.encoder import Encoder, in_precision, resolve, return_freed
 from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.types import Frames, Precision, Runtime
 
@@ -30,7 +29,7 @@ def load(
     encoder = Encoder.load(resolve(model), threads, device)
     if wanted is not Precision.FP32:
         encoder = in_precision(encoder, wanted, probe())
-    _return_memory()
+    return_freed()
     return encoder
 
 
@@ -57,13 +56,3 @@ def probe() -> list[Frames]:
     clips = {clip.language: clip for clip in samples.clips("archive")}
     chosen = list(clips.values())[:PROBE_CLIPS]
     return [features(decode(clip.data(), Door()).samples) for clip in chosen]
-
-
-def _return_memory() -> None:
-    """Give the system back what loading took and freed: up to twice the size of the weights.
-
-    Of the GNU C library, which keeps blocks smaller than 32 MiB for itself; others do not.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
