@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -41,7 +42,10 @@ class Child:
 
     def ask(self, *question: Any) -> Any:
         """The answer to one question."""
-        self._line.send(question)
+        try:
+            self._line.send(question)
+        except OSError as error:
+            raise self._ended() from error
         return self._hear()
 
     def close(self) -> None:
@@ -65,11 +69,17 @@ class Child:
     def _hear(self) -> Any:
         try:
             value, fault = self._line.recv()
-        except EOFError as error:
-            raise FailedPrecondition(f"its process ended; see {self._log}") from error
+        except (EOFError, OSError) as error:
+            raise self._ended() from error
         if fault:
             raise FailedPrecondition(fault)
         return value
+
+    def _ended(self) -> FailedPrecondition:
+        self._process.join(_GRACE)
+        killed = self._process.exitcode == -signal.SIGKILL
+        why = ", killed, perhaps for want of memory" if killed else ""
+        return FailedPrecondition(f"its process ended{why}; see {self._log}")
 
 
 def _live(line: Connection, log: Path, make: Make, arguments: tuple[Any, ...]) -> None:

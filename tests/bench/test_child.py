@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_a_question_that_fails_is_told(tmp_path: Path) -> None:
     ):
         child.ask(0)
     assert "Traceback" in (tmp_path / "log").read_text()
+
+
+def test_a_process_that_was_killed_between_questions_is_told(tmp_path: Path) -> None:
+    with Child(tmp_path / "log", adder, 12) as child:
+        _, process = child.ask(4)
+        os.kill(process, signal.SIGKILL)
+        child._process.join(10)
+        with pytest.raises(FailedPrecondition, match="ended, killed, perhaps for want of memory"):
+            child.ask(4)
 
 
 def test_a_process_that_ends_is_told(tmp_path: Path) -> None:
