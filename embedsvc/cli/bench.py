@@ -6,7 +6,6 @@ Each of its commands is in a file of its own; what they give is shown and writte
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,7 @@ def run(chosen: argparse.Namespace) -> int:
     from embedsvc.bench import machine, plots, report
 
     what, result = chosen.measure(chosen)
-    command = shlex.join(["embedsvc", *sys.argv[1:]])
+    command = shlex.join(["embedsvc", *chosen.words])
     about = {"bench": chosen.what, **machine.about(command), **what}
     for title, columns, rows in report.tables(result):
         table(title, columns, rows)

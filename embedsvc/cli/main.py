@@ -55,7 +55,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code."""
-    chosen = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    chosen = parser().parse_args(words)
+    chosen.words = words
     try:
         code: int = chosen.run(chosen)
     except EmbedsvcError as error:

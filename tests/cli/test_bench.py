@@ -26,7 +26,7 @@ class Files:
         assert ended.returncode == 0, ended.stderr
         found: dict[str, Any] = json.loads(self._json.read_text())
         assert found["bench"] == bench
-        assert found["command"].startswith("embedsvc ")
+        assert found["command"].startswith(f"embedsvc bench {bench} --")
         assert found["machine"]["cores"] >= 1
         assert found["versions"]["torch"]
         assert f"$ {found['command']}" in self._markdown.read_text()
