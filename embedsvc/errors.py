@@ -38,7 +38,8 @@ EmbedsvcError
 └── Internal                   a bug; the message never says more
 """
 
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
 
 class EmbedsvcError(Exception):
@@ -64,10 +65,15 @@ class EmbedsvcError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.facts = {name: str(value) for name, value in facts.items()}
 
-    def at(self, prefix: str) -> "EmbedsvcError":
-        """This error with its field placed under `prefix`, such as `audios[2]`."""
-        self.field = f"{prefix}.{self.field}" if self.field else prefix
-        return self
+    def named(self, field: str) -> Self:
+        """The same error of another field; this one stays, since several may have met it."""
+        other = copy(self)
+        other.field = field
+        return other
+
+    def at(self, prefix: str) -> Self:
+        """The same error with its field placed under `prefix`, such as `audios[2]`."""
+        return self.named(f"{prefix}.{self.field}" if self.field else prefix)
 
 
 class InvalidArgument(EmbedsvcError):

@@ -287,13 +287,9 @@ def _results(written: Written) -> list[collection_pb2.RecordingResult]:
     results = []
     for place, stored in enumerate(written.results):
         result = convert.result_message(stored)
-        if isinstance(stored.error, EmbedsvcError):
-            # A segment is a row of the tensor and one of the spans; the message says which.
-            head, _, part = stored.error.field.partition(".")
-            if head.startswith("segments"):
-                stored.error.field = "vectors.spans" if part == "span" else "vectors.vectors"
         if stored.error is not None:
-            result.error.CopyFrom(item_status(stored.error, f"recordings[{place}]"))
+            error = _as_requested(stored.error)
+            result.error.CopyFrom(item_status(error, f"recordings[{place}]"))
         results.append(result)
     return results
 
@@ -303,3 +299,11 @@ def _usage(written: Written) -> types_pb2.Usage:
         sum(stored.samples for stored in written.results),
         sum(stored.frames for stored in written.results),
     )
+
+
+def _as_requested(error: BaseException) -> BaseException:
+    """An error of a segment, named after what the request calls it: its message says which."""
+    if isinstance(error, EmbedsvcError) and error.field.startswith("segments"):
+        part = error.field.partition(".")[2]
+        return error.named("vectors.spans" if part == "span" else "vectors.vectors")
+    return error
