@@ -22,6 +22,7 @@ FILES = sorted(
 FLOORS = (
     ("errors", "timing", "version", "v1"),
     ("types", "filters", "samples", "models"),
+    ("transforms",),
     ("audio", "encoder", "index"),
     ("settings", "telemetry", "wire", "evaluation"),
     ("batching", "pipeline", "training"),
