@@ -352,6 +352,27 @@ class Segmentation:
 
 
 @dataclass(frozen=True)
+class FittedInfo:
+    """The transform that a collection is searched through.
+
+    `version` counts those it has had; `digest` is of the numbers of this one, which gives `dim`
+    dimensions. It was fitted on `segments` of the collection. `language` is the metadata field by
+    which languages were told apart, empty if their means were left in; `dropped` are leading
+    principal components.
+    """
+
+    version: int
+    digest: str
+    dim: int
+    language: str
+    standardized: bool
+    dropped: int
+    whitened: bool
+    segments: int
+    created_at: float
+
+
+@dataclass(frozen=True)
 class CollectionInfo:
     """A collection as it is now; counts are of live rows."""
 
@@ -362,3 +383,4 @@ class CollectionInfo:
     segments: int
     sequence: int
     created_at: float
+    fitted: FittedInfo | None = None

@@ -99,12 +99,15 @@ class BaseFile:
     directory: Path
     uid: str
 
-    def save(self, base: Base, sequence: int) -> None:
-        """Make `base` the one found at the next start; a crash leaves the old one or the new."""
+    def save(self, base: Base, sequence: int, transform: str = "") -> None:
+        """Make `base` the one found at the next start; a crash leaves the old one or the new.
+
+        `transform` is the digest of what its vectors went through.
+        """
         content = base.serialize()
         name = f"base-{base.upto}-{sequence}.faiss"
         replace_file(self.directory / name, content)
-        facts = self._facts(base) | {
+        facts = self._facts(base, transform) | {
             "file": name,
             "upto": base.upto,
             "count": len(base),
@@ -115,7 +118,7 @@ class BaseFile:
         sync_directory(self.directory)
         self.remove_others(name)
 
-    def load(self, dim: int, last_sid: int) -> Base | None:
+    def load(self, dim: int, transform: str, last_sid: int) -> Base | None:
         """The saved base, or None when there is none that can be trusted."""
         facts = self._read_current()
         if facts.pop("check", "") != _check(facts):
@@ -127,9 +130,9 @@ class BaseFile:
         if hashlib.sha256(content).hexdigest() != facts["sha256"]:
             return None
         base = Base(faiss.deserialize_index(np.frombuffer(content, np.uint8)), facts["upto"])
-        # A base of another collection, of another format, or from after the rows were restored
-        # from a backup is whole, and yet not ours.
-        fits = self._facts(base).items() <= facts.items()
+        # A base of another collection, of another format or transform, or from after the rows
+        # were restored from a backup is whole, and yet not ours.
+        fits = self._facts(base, transform).items() <= facts.items()
         return base if fits and base.dim == dim and base.upto <= last_sid else None
 
     def remove_others(self, name: str = "") -> None:
@@ -150,8 +153,14 @@ class BaseFile:
             return {}
         return facts if isinstance(facts, dict) else {}
 
-    def _facts(self, base: Base) -> dict[str, Any]:
-        return {"format": FORMAT, "recipe": RECIPE, "uid": self.uid, "dim": base.dim}
+    def _facts(self, base: Base, transform: str) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "recipe": RECIPE,
+            "uid": self.uid,
+            "dim": base.dim,
+            "transform": transform,
+        }
 
 
 def _check(facts: dict[str, Any]) -> str:

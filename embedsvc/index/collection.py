@@ -2,29 +2,31 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
 
-from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound
+from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound, TensorShape
 from embedsvc.filters import Filter
-from embedsvc.index import reads, requests
-from embedsvc.index.base import BaseFile, build
-from embedsvc.index.changes import Change, Changes, Keys
+from embedsvc.index import fitted, reads, requests
+from embedsvc.index.base import Base, BaseFile, build
+from embedsvc.index.changes import Change, Changes
 from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import ROWS_SCHEMA, Readers, open_writer, storage_errors
 from embedsvc.index.files import Ballast, disk_errors
+from embedsvc.index.fitted import digest
 from embedsvc.index.identity import Identity, stamp
 from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode
-from embedsvc.index.prepared import MAX_ID_BYTES, Halves, Prepared, check_text, prepare, unit
-from embedsvc.index.recovery import Recovered, recover
+from embedsvc.index.prepared import MAX_ID_BYTES, Prepared, check_text, prepare, unit
+from embedsvc.index.recovery import Recovered, Rows, recover
 from embedsvc.index.search import Search
-from embedsvc.index.view import View
+from embedsvc.index.view import Refit, View
 from embedsvc.index.where import where
 from embedsvc.index.writer import Write, Writer
+from embedsvc.transforms import Recipe, Sample, Transform
 from embedsvc.types import (
     CollectionInfo,
     Floats,
@@ -95,6 +97,7 @@ class Collection:
             segments=view.segments,
             sequence=view.sequence,
             created_at=self._identity.created_at,
+            fitted=view.fitted.info() if view.fitted else None,
         )
 
     @property
@@ -231,10 +234,54 @@ class Collection:
         `group` lets a recording count once, by its best segment. Raises TensorShape for a query
         that is not a direction of this space.
         """
-        direction = unit(query, self._dim, "query")
-        search = Search(direction, k, condition, exclude_id, group)
+        given = unit(query, self._dim, "query")
         with self._reading() as (view, connection):
+            search = Search(view.direction(given), k, condition, exclude_id, group)
             return search.run(view, connection, self._tuning.gather_limit)
+
+    def sample(self, count: int, language: str = "") -> Sample:
+        """At most `count` of the stored vectors, evenly spread over all, to fit a transform on.
+
+        `language` names the metadata field whose text says the language of a recording.
+        """
+        with self._reading() as (_, connection):
+            return reads.sample(connection, count, language, self._dim)
+
+    def adopt(self, transform: Transform | None, recipe: Recipe, segments: int) -> int:
+        """Search through `transform` from now on, or through none; the number of this write.
+
+        `segments` says how many it was fitted on. Searches and writes go on meanwhile. Raises
+        TensorShape for one of another space, and DiskFull or DataLoss: then nothing has changed.
+        A damaged transform can be removed.
+        """
+        if transform is not None and transform.takes != self._dim:
+            raise TensorShape(
+                f"`transform` must take {self._dim} dimensions, but takes {transform.takes}",
+                field="transform",
+            )
+        with self._compacting:
+            if transform is None:
+                self._check_open()
+            else:
+                self._check_serving()
+            upto = self._writer.view.upto
+            base = self._base(transform, upto)
+
+            def write(connection: apsw.Connection, sequence: int) -> tuple[int, Refit]:
+                now = self._tuning.clock()
+                made = fitted.write(connection, transform, recipe, segments, now)
+                tail = Rows(connection, self._dim, transform).tail(upto)
+                return sequence, Refit(base, tail, made)
+
+            # From here on the base on disk is of the transform before, and not to be trusted.
+            self._saved = False
+            sequence = self._write(write, 1)
+            with suppress(DiskFull), disk_errors():
+                self._base_file.save(base, sequence, digest(transform))
+                self._saved = True
+        if self._damage is not None:
+            self._writer.publish(lambda _: self._recovered())
+        return sequence
 
     def compact(self) -> None:
         """Rebuild the base from the rows, which also drops deleted vectors from memory and disk.
@@ -247,10 +294,9 @@ class Collection:
             view = self._writer.view
             if self._saved and not len(view.tail) and not view.dead:
                 return
-            with storage_errors(), self._readers.lend() as connection:
-                base = build(self._batches(connection, view.upto), self._dim, view.upto)
+            base = self._base(view.transform, view.upto)
             with disk_errors():
-                self._base_file.save(base, view.sequence)
+                self._base_file.save(base, view.sequence, digest(view.transform))
             self._writer.publish(lambda current: current.rebased(base))
             self._saved = True
 
@@ -312,9 +358,12 @@ class Collection:
         self._damage, self._saved = recovered.damage, recovered.saved
         return recovered.view
 
-    def _check_serving(self) -> None:
+    def _check_open(self) -> None:
         if self._ending is not None:
             raise self._ending.with_traceback(None)
+
+    def _check_serving(self) -> None:
+        self._check_open()
         if self._damage is not None:
             raise self._damage.with_traceback(None)
 
@@ -345,9 +394,15 @@ class Collection:
 
         return self._writer.at_rest(begin)
 
-    def _batches(self, connection: apsw.Connection, upto: int) -> Iterator[tuple[Keys, Halves]]:
-        for batch in reads.batches(connection, 0, upto, self._dim):
-            self._check_serving()
+    def _base(self, transform: Transform | None, upto: int) -> Base:
+        """All segments up to `upto` through `transform`; ends early when the collection closes."""
+        with storage_errors(), self._readers.lend() as connection:
+            rows = Rows(connection, self._dim, transform)
+            return build(self._while_open(rows.batches(0, upto)), rows.gives, upto)
+
+    def _while_open(self, batches: Iterator[T]) -> Iterator[T]:
+        for batch in batches:
+            self._check_open()
             yield batch
 
     def _compact_if_due(self) -> None:
