@@ -18,7 +18,8 @@ EmbedsvcError
 ├── NotFound
 │   ├── CollectionNotFound
 │   ├── RecordingNotFound
-│   └── ModelNotFound
+│   ├── ModelNotFound
+│   └── OperationNotFound
 ├── AlreadyExists              a collection of that name, or a recording of that id
 ├── FailedPrecondition         right in form, wrong for the state things are in
 │   ├── SpaceMismatch          vectors of two embedding spaces
@@ -31,6 +32,7 @@ EmbedsvcError
 │   ├── AudioExceedsDevice     one utterance alone does not fit the encoder's memory
 │   ├── MessageTooLarge        a request or reply over the message limit
 │   └── DiskFull
+├── OperationRunning           another operation works on the same
 ├── Unavailable                not now: starting, draining or unreachable
 ├── Cancelled                  the caller left
 ├── DeadlineExceeded           the time the caller allowed is over
@@ -184,6 +186,12 @@ class ModelNotFound(NotFound):
     reason = "MODEL_NOT_FOUND"
 
 
+class OperationNotFound(NotFound):
+    """No operation of that name: it never was, was deleted, or ended too long ago."""
+
+    reason = "OPERATION_NOT_FOUND"
+
+
 class AlreadyExists(EmbedsvcError):
     """A collection of that name, or a recording of that id, is there already."""
 
@@ -262,6 +270,12 @@ class Unavailable(EmbedsvcError):
     reason = "UNAVAILABLE"
 
 
+class OperationRunning(EmbedsvcError):
+    """Another operation works on the same; wait for it, or cancel it."""
+
+    reason = "OPERATION_RUNNING"
+
+
 class Cancelled(EmbedsvcError):
     """The caller left before the answer."""
 
@@ -290,3 +304,14 @@ class Internal(EmbedsvcError):
     """A bug of the server; its log has the details, the message never does."""
 
     reason = "INTERNAL"
+
+
+def kind_of(reason: str) -> type[EmbedsvcError] | None:
+    """The class of ours with that reason."""
+    waiting: list[type[EmbedsvcError]] = [EmbedsvcError]
+    while waiting:
+        kind = waiting.pop(0)
+        if kind.reason == reason and kind is not EmbedsvcError:
+            return kind
+        waiting.extend(kind.__subclasses__())
+    return None

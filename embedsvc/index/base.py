@@ -15,8 +15,8 @@ from typing import Any
 import faiss
 import numpy as np
 
+from embedsvc.files import replace_file, sync_directory
 from embedsvc.index.changes import Keys
-from embedsvc.index.files import replace_file, sync_directory
 from embedsvc.index.prepared import Halves
 from embedsvc.types import Floats
 

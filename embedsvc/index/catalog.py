@@ -19,10 +19,10 @@ from embedsvc.errors import (
     InvalidArgument,
     Unavailable,
 )
+from embedsvc.files import Ballast, DirectoryLock, sync_directory
 from embedsvc.index.collection import Collection, Surroundings
 from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import open_writer, storage_errors
-from embedsvc.index.files import Ballast, DirectoryLock, sync_directory
 from embedsvc.index.identity import COLUMNS, Identity, identity
 from embedsvc.index.outcomes import Tuning
 from embedsvc.types import Segmentation, Space

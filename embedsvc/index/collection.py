@@ -10,13 +10,13 @@ from typing import TypeVar
 import apsw
 
 from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound, TensorShape
+from embedsvc.files import Ballast, disk_errors
 from embedsvc.filters import Filter
 from embedsvc.index import fitted, reads, requests
 from embedsvc.index.base import Base, BaseFile, build
 from embedsvc.index.changes import Change, Changes
 from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import ROWS_SCHEMA, Readers, open_writer, storage_errors
-from embedsvc.index.files import Ballast, disk_errors
 from embedsvc.index.fitted import digest
 from embedsvc.index.identity import Identity, stamp
 from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode

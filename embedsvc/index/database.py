@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 
 from embedsvc.errors import DataLoss, DiskFull
-from embedsvc.index.files import FULL_OR_FAILING, sync_directory
+from embedsvc.files import FULL_OR_FAILING, sync_directory
 
 BUSY_MS = 5_000
 """How long a connection waits for another; only while the log is recovered after a crash."""
