@@ -352,22 +352,33 @@ class Segmentation:
 
 
 @dataclass(frozen=True)
+class TransformRecipe:
+    """How vectors are moved before they are compared, in this order.
+
+    `language` names the metadata field with the language of a recording, whose mean is taken away;
+    empty to leave the languages' means in. `drop` leaves out leading principal components. None as
+    `dim` keeps all dimensions that are not dropped.
+    """
+
+    language: str = ""
+    standardize: bool = True
+    drop: int = 0
+    whiten: bool = True
+    dim: int | None = None
+
+
+@dataclass(frozen=True)
 class FittedInfo:
-    """The transform that a collection is searched through.
+    """The transform that a collection is searched through, fitted on `segments` of its own.
 
     `version` counts those it has had; `digest` is of the numbers of this one, which gives `dim`
-    dimensions. It was fitted on `segments` of the collection. `language` is the metadata field by
-    which languages were told apart, empty if their means were left in; `dropped` are leading
-    principal components.
+    dimensions.
     """
 
     version: int
     digest: str
     dim: int
-    language: str
-    standardized: bool
-    dropped: int
-    whitened: bool
+    recipe: TransformRecipe
     segments: int
     created_at: float
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import grpc
+from google.longrunning.operations_pb2_grpc import OperationsStub
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -70,6 +71,7 @@ class Stubs:
     collections: CollectionServiceStub
     search: SearchServiceStub
     server: ServerServiceStub
+    operations: OperationsStub
     health: HealthStub
 
     @classmethod
@@ -80,6 +82,7 @@ class Stubs:
             CollectionServiceStub(channel),
             SearchServiceStub(channel),
             ServerServiceStub(channel),
+            OperationsStub(channel),
             HealthStub(channel),
         )
 

@@ -8,13 +8,22 @@ import numpy as np
 from embedsvc.client import audible, results
 from embedsvc.client.audible import Audible
 from embedsvc.client.channel import Caller, Stubs
+from embedsvc.client.operations import Running, Tell
 from embedsvc.client.results import AddedRecording, SearchResult, ServerInfo
 from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter, parse
-from embedsvc.types import CollectionInfo, Floats, Lane, Metadata, Segment, StoredRecording
+from embedsvc.types import (
+    CollectionInfo,
+    Floats,
+    Lane,
+    Metadata,
+    Segment,
+    StoredRecording,
+    TransformRecipe,
+)
 from embedsvc.v1 import collection_pb2, search_pb2
 from embedsvc.wire import metadata as wire_metadata
-from embedsvc.wire import tensors, times
+from embedsvc.wire import spaces, tensors, times
 
 NewRecording = tuple[str, Audible, Metadata]
 """An id, the audio, and metadata."""
@@ -37,6 +46,7 @@ class Collection:
         self._server = info
         self._stub = stubs.collections
         self._search = stubs.search
+        self._operations = stubs.operations
 
     def info(self) -> CollectionInfo:
         """The collection as it is now."""
@@ -217,6 +227,29 @@ class Collection:
         elif where is not None:
             request.filter.CopyFrom(_condition(where))
         return self._caller.unary(self._stub.DeleteRecordings, request).deleted
+
+    def fit(
+        self, recipe: TransformRecipe | None = None, *, tell: Tell | None = None
+    ) -> CollectionInfo:
+        """Fit a transform on what is stored, and search through it from now on.
+
+        It returns when that is done; `tell` hears how far it is. What goes wrong is raised. When
+        the caller is interrupted, the fitting is cancelled.
+        """
+        request = collection_pb2.FitTransformRequest(
+            collection=self.name, recipe=spaces.recipe_message(recipe or TransformRecipe())
+        )
+        begun = self._caller.unary(self._stub.FitTransform, request)
+        ended = Running(begun, self._operations, self._caller).finish(tell)
+        response = collection_pb2.FitTransformResponse()
+        ended.response.Unpack(response)
+        return results.collection_info(response.collection)
+
+    def unfit(self) -> CollectionInfo:
+        """Search vectors as they are again."""
+        request = collection_pb2.RemoveTransformRequest(collection=self.name)
+        reply = self._caller.unary(self._stub.RemoveTransform, request)
+        return results.collection_info(reply.collection)
 
     def _adding(self, mode: str) -> collection_pb2.AddRecordingsRequest:
         # The id makes the call safe to retry after a lost answer.

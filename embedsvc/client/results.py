@@ -140,6 +140,7 @@ def collection_info(message: collection_pb2.Collection) -> CollectionInfo:
         segments=message.segment_count,
         sequence=message.sequence,
         created_at=times.epoch_seconds(message.create_time),
+        fitted=spaces.fitted(message.transform) if message.HasField("transform") else None,
     )
 
 

@@ -26,7 +26,7 @@ from embedsvc.index.search import Search
 from embedsvc.index.view import Refit, View
 from embedsvc.index.where import where
 from embedsvc.index.writer import Write, Writer
-from embedsvc.transforms import Recipe, Sample, Transform
+from embedsvc.transforms import Sample, Transform
 from embedsvc.types import (
     CollectionInfo,
     Floats,
@@ -36,6 +36,7 @@ from embedsvc.types import (
     Segmentation,
     Space,
     StoredRecording,
+    TransformRecipe,
 )
 
 T = TypeVar("T")
@@ -247,7 +248,7 @@ class Collection:
         with self._reading() as (_, connection):
             return reads.sample(connection, count, language, self._dim)
 
-    def adopt(self, transform: Transform | None, recipe: Recipe, segments: int) -> int:
+    def adopt(self, transform: Transform | None, recipe: TransformRecipe, segments: int) -> int:
         """Search through `transform` from now on, or through none; the number of this write.
 
         `segments` says how many it was fitted on. Searches and writes go on meanwhile. Raises

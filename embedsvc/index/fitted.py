@@ -10,8 +10,8 @@ import numpy as np
 
 from embedsvc.errors import DataLoss
 from embedsvc.index.prepared import Doubles, Halves
-from embedsvc.transforms import Recipe, Transform, from_bytes, to_bytes
-from embedsvc.types import FittedInfo
+from embedsvc.transforms import Transform, from_bytes, to_bytes
+from embedsvc.types import FittedInfo, TransformRecipe
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Fitted:
 
     version: int
     transform: Transform
-    recipe: Recipe
+    recipe: TransformRecipe
     segments: int
     created_at: float
 
@@ -33,10 +33,7 @@ class Fitted:
             version=self.version,
             digest=self.transform.digest,
             dim=self.transform.gives,
-            language=self.recipe.language,
-            standardized=self.recipe.standardize,
-            dropped=self.recipe.drop,
-            whitened=self.recipe.whiten,
+            recipe=self.recipe,
             segments=self.segments,
             created_at=self.created_at,
         )
@@ -76,14 +73,14 @@ def read(connection: apsw.Connection) -> Fitted | None:
         raise DataLoss(
             "`collection` must be readable, but its transform fails its checksum: remove it"
         )
-    made_to = Recipe(**json.loads(recipe))
+    made_to = TransformRecipe(**json.loads(recipe))
     return Fitted(version, from_bytes(data), made_to, segments, created_at)
 
 
 def write(
     connection: apsw.Connection,
     transform: Transform | None,
-    recipe: Recipe,
+    recipe: TransformRecipe,
     segments: int,
     now: float,
 ) -> Fitted | None:

@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 
+from google.longrunning import operations_pb2
+
 from embedsvc.batching import Terms
 from embedsvc.errors import EmbedsvcError, InvalidArgument
 from embedsvc.index import WriteMode
+from embedsvc.pipeline import fitting
 from embedsvc.pipeline.library import ReadyVectors, Submission, WriteOptions
 from embedsvc.pipeline.receipts import Written
-from embedsvc.service import convert, paging, uploads
+from embedsvc.service import convert, operations, paging, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.embedding import check_batch
 from embedsvc.service.status import Context, item_status, naming, unary
@@ -134,6 +137,28 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
             usage=_usage(written),
             timing=times.timing_message(written.timing.written(seconds)),
         )
+
+    @unary
+    async def FitTransform(
+        self, request: collection_pb2.FitTransformRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """A transform for what the collection holds, in the background."""
+        backend = self._backend
+        recipe = spaces.recipe(request.recipe)
+        with naming(drop="recipe.drop", dim="recipe.dim"):
+            operation = await fitting.begin(
+                backend.operations, backend.library.catalog, request.collection, recipe
+            )
+        return await operations.message(backend, operation)
+
+    @unary
+    async def RemoveTransform(
+        self, request: collection_pb2.RemoveTransformRequest, context: Context
+    ) -> collection_pb2.RemoveTransformResponse:
+        """Vectors as they are again."""
+        await fitting.remove(self._backend.library.catalog, request.collection)
+        info = await self._backend.library.info(request.collection)
+        return collection_pb2.RemoveTransformResponse(collection=convert.collection_message(info))
 
     async def _upload(
         self,

@@ -137,6 +137,7 @@ def collection_message(info: CollectionInfo) -> collection_pb2.Collection:
         segment_count=info.segments,
         sequence=info.sequence,
         create_time=times.timestamp(info.created_at),
+        transform=spaces.fitted_message(info.fitted) if info.fitted else None,
     )
 
 

@@ -16,7 +16,7 @@ from sklearn.covariance import ledoit_wolf
 from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.transforms.languages import fit_centers
 from embedsvc.transforms.transform import Transform
-from embedsvc.types import Floats
+from embedsvc.types import Floats, TransformRecipe
 
 Doubles = NDArray[np.float64]
 
@@ -25,42 +25,6 @@ LEAST_VECTORS = 32
 
 LEAST_DEVIATION = 1e-6
 """A dimension that varies less says nothing, and must not be blown up."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to fit, in this order; None as `dim` keeps all dimensions that are not dropped.
-
-    `language` names the metadata field with the language of a recording; empty to leave the
-    languages' own means in.
-    """
-
-    language: str = ""
-    standardize: bool = True
-    drop: int = 0
-    whiten: bool = True
-    dim: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.drop < 0:
-            raise InvalidArgument(f"`drop` must be 0 or more, but is {self.drop}", field="drop")
-        if self.dim is not None and self.dim < 1:
-            raise InvalidArgument(f"`dim` must be 1 or more, but is {self.dim}", field="dim")
-
-    def width(self, dim: int) -> int:
-        """Dimensions that come out of `dim`; raises InvalidArgument when there are too few."""
-        left = dim - self.drop
-        if left < 1:
-            raise InvalidArgument(
-                f"`drop` must be less than the {dim} dimensions there are, but is {self.drop}",
-                field="drop",
-            )
-        if self.dim is not None and self.dim > left:
-            raise InvalidArgument(
-                f"`dim` must be at most the {left} dimensions that are left, but is {self.dim}",
-                field="dim",
-            )
-        return self.dim or left
 
 
 @dataclass(frozen=True)
@@ -75,15 +39,35 @@ class Sample:
         return len(self.vectors)
 
 
-def fit(sample: Sample, recipe: Recipe) -> Transform:
-    """The transform of `recipe`; raises FailedPrecondition when `sample` is too small for it."""
+def width(recipe: TransformRecipe, dim: int) -> int:
+    """Dimensions that come out of `dim`; raises InvalidArgument for a recipe that cannot be."""
+    if not 0 <= recipe.drop < dim:
+        raise InvalidArgument(
+            f"`drop` must be 0 to {dim - 1}, one less than there are dimensions, "
+            f"but is {recipe.drop}",
+            field="drop",
+        )
+    left = dim - recipe.drop
+    if recipe.dim is not None and not 1 <= recipe.dim <= left:
+        raise InvalidArgument(
+            f"`dim` must be 1 to {left}, the dimensions that are left, but is {recipe.dim}",
+            field="dim",
+        )
+    return recipe.dim or left
+
+
+def fit(sample: Sample, recipe: TransformRecipe) -> Transform:
+    """The transform of `recipe`.
+
+    Raises InvalidArgument as `width`, and FailedPrecondition when `sample` is too small for it.
+    """
     if len(sample) < LEAST_VECTORS:
         raise FailedPrecondition(
             f"`collection` must have at least {LEAST_VECTORS} segments to fit on, "
             f"but has {len(sample)}",
             field="collection",
         )
-    width = recipe.width(sample.vectors.shape[1])
+    kept = width(recipe, sample.vectors.shape[1])
     centers = None
     vectors = sample.vectors
     if recipe.language:
@@ -95,23 +79,23 @@ def fit(sample: Sample, recipe: Recipe) -> Transform:
                 field="language",
             )
         vectors = centers.remove(vectors)
-    mean, matrix = _affine(vectors.astype(np.float64), recipe, width)
+    mean, matrix = _affine(vectors.astype(np.float64), recipe, kept)
     return Transform(mean.astype(np.float32), matrix.astype(np.float32), centers)
 
 
-def _affine(x: Doubles, recipe: Recipe, width: int) -> tuple[Doubles, Doubles]:
-    """Mean (D,) and matrix (D, width)."""
+def _affine(x: Doubles, recipe: TransformRecipe, kept: int) -> tuple[Doubles, Doubles]:
+    """Mean (D,) and matrix (D, kept)."""
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     scale = np.ones_like(mean)
     if recipe.standardize:
         scale = np.where(deviation > LEAST_DEVIATION, 1 / np.maximum(deviation, 1e-300), 0.0)
-    plain = not (recipe.drop or recipe.whiten or width < len(mean))
+    plain = not (recipe.drop or recipe.whiten or kept < len(mean))
     if plain:
         return mean, np.diag(scale)
     covariance, _ = ledoit_wolf((x - mean) * scale, assume_centered=True)
     variances, components = np.linalg.eigh(covariance)
     last = len(mean) - recipe.drop
-    chosen = slice(last - width, last)
+    chosen = slice(last - kept, last)
     directions = _signed(components[:, chosen])[:, ::-1]
     if recipe.whiten:
         directions = directions / np.sqrt(np.maximum(variances[chosen][::-1], LEAST_DEVIATION**2))

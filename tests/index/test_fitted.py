@@ -10,12 +10,13 @@ import pytest
 from embedsvc.errors import DataLoss, FailedPrecondition, TensorShape
 from embedsvc.filters import Equals
 from embedsvc.index import Catalog, Collection, Tuning, WriteMode
-from embedsvc.transforms import Recipe, Transform, fit
+from embedsvc.transforms import Transform, fit
+from embedsvc.types import TransformRecipe
 from tests.index.builders import DIM, EAGER, SEGMENTATION, SMALL, recording, space, stored, vector
 
 COUNT = 60
 QUERIES = [vector(seed) for seed in range(900, 905)]
-RECIPE = Recipe(language="language", dim=5)
+RECIPE = TransformRecipe(language="language", dim=5)
 
 
 def add(collection: Collection, first: int, last: int) -> None:
@@ -26,7 +27,7 @@ def add(collection: Collection, first: int, last: int) -> None:
     assert not collection.add(items, mode=WriteMode.UPSERT).failures
 
 
-def fitted(collection: Collection, recipe: Recipe = RECIPE) -> Transform:
+def fitted(collection: Collection, recipe: TransformRecipe = RECIPE) -> Transform:
     sample = collection.sample(10_000, recipe.language)
     transform = fit(sample, recipe)
     collection.adopt(transform, recipe, len(sample))
@@ -100,9 +101,9 @@ def test_it_is_there_after_a_restart(tmp_path: Path, tuning: Tuning) -> None:
 
 def test_it_can_be_fitted_anew_and_taken_away(collection: Collection) -> None:
     fitted(collection)
-    second = fitted(collection, Recipe(drop=1))
+    second = fitted(collection, TransformRecipe(drop=1))
     assert_searches(collection, second)
-    collection.adopt(None, Recipe(), 0)
+    collection.adopt(None, TransformRecipe(), 0)
     assert_searches(collection, None)
 
 
@@ -115,7 +116,7 @@ def test_a_base_of_another_transform_is_not_believed(tmp_path: Path) -> None:
         (folder,) = (tmp_path / "collections").iterdir()
         before = {path.name: path.read_bytes() for path in folder.glob("base-*")}
         current = (folder / "CURRENT").read_bytes()
-        transform = fitted(collection, Recipe(standardize=False))
+        transform = fitted(collection, TransformRecipe(standardize=False))
     for path in folder.glob("base-*"):
         path.unlink()
     for name, content in before.items():
@@ -152,7 +153,7 @@ def test_it_is_told(collection: Collection) -> None:
     told = collection.info().fitted
     assert told is not None
     assert (told.version, told.digest, told.dim) == (1, transform.digest, 5)
-    assert (told.language, told.segments) == ("language", 2 * COUNT)
+    assert (told.recipe, told.segments) == (RECIPE, 2 * COUNT)
     fitted(collection)
     again = collection.info().fitted
     assert again is not None
@@ -179,7 +180,7 @@ def test_a_sample_is_spread_over_all(collection: Collection) -> None:
 def test_a_transform_of_another_space_is_refused(collection: Collection) -> None:
     other = Transform(np.zeros(DIM + 1, np.float32), np.eye(DIM + 1, dtype=np.float32))
     with pytest.raises(TensorShape, match="must take 8 dimensions, but takes 9"):
-        collection.adopt(other, Recipe(), 100)
+        collection.adopt(other, TransformRecipe(), 100)
     assert_searches(collection, None)
 
 
@@ -201,5 +202,5 @@ def test_a_damaged_transform_is_told_and_searched_by_nobody(tmp_path: Path) -> N
     with Catalog(tmp_path, SMALL) as catalog:
         with pytest.raises(DataLoss, match="transform fails its checksum"):
             catalog.get("x").search(QUERIES[0], 3)
-        catalog.get("x").adopt(None, Recipe(), 0)
+        catalog.get("x").adopt(None, TransformRecipe(), 0)
         assert_searches(catalog.get("x"), None)

@@ -3,14 +3,15 @@ import pytest
 from safetensors.numpy import load, save
 
 from embedsvc.errors import DataLoss
-from embedsvc.transforms import Recipe, Transform, fit, from_bytes, to_bytes
+from embedsvc.transforms import Transform, fit, from_bytes, to_bytes
+from embedsvc.types import TransformRecipe
 from tests.transforms.speech import made
 
 SAMPLE = made().sample
-CENTERED = fit(SAMPLE, Recipe(language="language"))
+CENTERED = fit(SAMPLE, TransformRecipe(language="language"))
 
 
-@pytest.mark.parametrize("transform", [CENTERED, fit(SAMPLE, Recipe(dim=3))])
+@pytest.mark.parametrize("transform", [CENTERED, fit(SAMPLE, TransformRecipe(dim=3))])
 def test_what_was_written_is_read(transform: Transform) -> None:
     again = from_bytes(to_bytes(transform))
     assert again.digest == transform.digest

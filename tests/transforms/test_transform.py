@@ -2,11 +2,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedsvc.transforms import Recipe, Transform, fit
+from embedsvc.transforms import Transform, fit
+from embedsvc.types import TransformRecipe
 from tests.transforms.speech import DIM, made
 
 SAMPLE = made().sample
-FITTED = fit(SAMPLE, Recipe(language="language", dim=12))
+FITTED = fit(SAMPLE, TransformRecipe(language="language", dim=12))
 
 
 @given(rows=st.lists(st.integers(0, len(SAMPLE) - 1), min_size=1, max_size=40))
@@ -28,7 +29,7 @@ def test_a_vector_that_nothing_is_left_of_still_has_a_direction() -> None:
 
 
 def test_equal_numbers_have_an_equal_digest() -> None:
-    again = fit(SAMPLE, Recipe(language="language", dim=12))
+    again = fit(SAMPLE, TransformRecipe(language="language", dim=12))
     assert again.digest == FITTED.digest
-    assert fit(SAMPLE, Recipe(language="language", dim=11)).digest != FITTED.digest
-    assert fit(SAMPLE, Recipe(dim=12)).digest != FITTED.digest
+    assert fit(SAMPLE, TransformRecipe(language="language", dim=11)).digest != FITTED.digest
+    assert fit(SAMPLE, TransformRecipe(dim=12)).digest != FITTED.digest
