@@ -356,14 +356,15 @@ class TransformRecipe:
     """How vectors are moved before they are compared, in this order.
 
     `language` names the metadata field with the language of a recording, whose mean is taken away;
-    empty to leave the languages' means in. `drop` leaves out leading principal components. None as
-    `dim` keeps all dimensions that are not dropped.
+    empty to leave the languages' means in. `drop` leaves out leading principal components; to
+    `whiten` is for vectors that no projection has whitened yet. None as `dim` keeps all dimensions
+    that are not dropped.
     """
 
     language: str = ""
     standardize: bool = True
     drop: int = 0
-    whiten: bool = True
+    whiten: bool = False
     dim: int | None = None
 
 

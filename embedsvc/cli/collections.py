@@ -63,7 +63,9 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-standardize", action="store_true", help="keep unequal variances")
     parser.add_argument("--drop", type=int, metavar="N", help="leading components to leave out")
-    parser.add_argument("--no-whiten", action="store_true", help="keep unequal directions")
+    parser.add_argument(
+        "--whiten", action="store_true", help="give every direction the same weight"
+    )
     parser.add_argument("--dim", type=int, metavar="N", help="dimensions to keep")
 
 
@@ -72,7 +74,7 @@ def _fit(collection: Collection, chosen: argparse.Namespace) -> None:
         language=getattr(chosen, "language", ""),
         standardize=not getattr(chosen, "no_standardize", False),
         drop=getattr(chosen, "drop", 0),
-        whiten=not getattr(chosen, "no_whiten", False),
+        whiten=getattr(chosen, "whiten", False),
         dim=getattr(chosen, "dim", None),
     )
     with progress() as bar:

@@ -47,6 +47,7 @@ class Running:
         except KeyboardInterrupt:
             request = operations_pb2.CancelOperationRequest(name=self._seen.name)
             self._caller.unary(self._stub.CancelOperation, request)
+            self._look()  # it ends at its next step; another may begin then
             raise
         if self._seen.HasField("error"):
             raise error_of(self._seen.error)
@@ -59,7 +60,6 @@ class Running:
         return Status(metadata.done_steps, metadata.total_steps, metadata.step)
 
     def _look(self) -> None:
-        request = operations_pb2.WaitOperationRequest(
-            name=self._seen.name, timeout=duration_pb2.Duration(seconds=POLL_SECONDS)
-        )
+        limit = duration_pb2.Duration(seconds=POLL_SECONDS)
+        request = operations_pb2.WaitOperationRequest(name=self._seen.name, timeout=limit)
         self._seen = self._caller.unary(self._stub.WaitOperation, request)

@@ -17,7 +17,7 @@ from embedsvc.types import Floats
 
 Doubles = NDArray[np.float64]
 
-LEAST_VECTORS = 8
+LEAST_VECTORS = 4
 """A language with fewer has no mean of its own: it would be that of one speaker and few words."""
 
 PRIOR_VECTORS = 4.0

@@ -284,7 +284,7 @@ class TransformRecipe(google.protobuf.message.Message):
     drop: builtins.int
     """Leading principal components to leave out."""
     whiten: builtins.bool
-    """Give every direction the same variance; absent is true."""
+    """Give every direction the same variance. For raw vectors: twice whitened is worse than once."""
     dim: builtins.int
     """Dimensions to keep; 0 for all."""
     def __init__(
@@ -293,15 +293,12 @@ class TransformRecipe(google.protobuf.message.Message):
         language_field: builtins.str = ...,
         standardize: builtins.bool | None = ...,
         drop: builtins.int = ...,
-        whiten: builtins.bool | None = ...,
+        whiten: builtins.bool = ...,
         dim: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_standardize", b"_standardize", "_whiten", b"_whiten", "standardize", b"standardize", "whiten", b"whiten"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_standardize", b"_standardize", "_whiten", b"_whiten", "dim", b"dim", "drop", b"drop", "language_field", b"language_field", "standardize", b"standardize", "whiten", b"whiten"]) -> None: ...
-    @typing.overload
+    def HasField(self, field_name: typing.Literal["_standardize", b"_standardize", "standardize", b"standardize"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_standardize", b"_standardize", "dim", b"dim", "drop", b"drop", "language_field", b"language_field", "standardize", b"standardize", "whiten", b"whiten"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_standardize", b"_standardize"]) -> typing.Literal["standardize"] | None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_whiten", b"_whiten"]) -> typing.Literal["whiten"] | None: ...
 
 global___TransformRecipe = TransformRecipe
 

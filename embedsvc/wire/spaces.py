@@ -92,7 +92,7 @@ def recipe(message: collection_pb2.TransformRecipe) -> TransformRecipe:
         language=message.language_field,
         standardize=message.standardize if message.HasField("standardize") else True,
         drop=message.drop,
-        whiten=message.whiten if message.HasField("whiten") else True,
+        whiten=message.whiten,
         dim=message.dim or None,
     )
 

@@ -83,7 +83,7 @@ def test_translations_are_found_after_the_languages_are_centered(stubs: Stubs, f
     assert ended.response.Unpack(response)
     told = response.collection.transform
     assert (told.version, told.dim, told.segment_count) == (1, 12, SENTENCES * len(LANGUAGES))
-    assert (told.recipe.language_field, told.recipe.whiten) == ("language", True)
+    assert (told.recipe.language_field, told.recipe.whiten) == ("language", False)
     after = first_foreign(stubs, filled)
     assert before < 0.6
     assert after > 0.9

@@ -14,7 +14,7 @@ PLAIN = WHAT.sample.vectors / np.linalg.norm(WHAT.sample.vectors, axis=1, keepdi
 
 def test_without_languages_translations_are_found() -> None:
     raw = found(PLAIN, WHAT)
-    whitened = found(fit(WHAT.sample, TransformRecipe())(WHAT.sample.vectors), WHAT)
+    whitened = found(fit(WHAT.sample, TransformRecipe(whiten=True))(WHAT.sample.vectors), WHAT)
     centered = found(
         fit(WHAT.sample, TransformRecipe(language="language"))(WHAT.sample.vectors), WHAT
     )
@@ -42,14 +42,16 @@ def test_what_it_learned_holds_for_others() -> None:
 
 def test_whitening_gives_all_directions_the_same_weight() -> None:
     many = made(sentences=1_000, apart=0.5).sample
-    moved = (many.vectors - (transform := fit(many, TransformRecipe())).mean) @ transform.matrix
+    moved = (
+        many.vectors - (transform := fit(many, TransformRecipe(whiten=True))).mean
+    ) @ transform.matrix
     covariance = np.cov(moved.T)
     assert np.allclose(np.diag(covariance), 1, atol=0.2)
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.1
 
 
 def test_standardizing_alone_keeps_the_axes() -> None:
-    transform = fit(WHAT.sample, TransformRecipe(whiten=False))
+    transform = fit(WHAT.sample, TransformRecipe())
     assert np.count_nonzero(transform.matrix) == DIM
     moved = (WHAT.sample.vectors - transform.mean) @ transform.matrix
     assert np.allclose(moved.std(axis=0), 1, atol=1e-3)
@@ -61,7 +63,7 @@ def test_leading_components_are_dropped() -> None:
     loud /= np.linalg.norm(loud)
     vectors = random.standard_normal((400, DIM)) + 50 * random.standard_normal((400, 1)) * loud
     sample = Sample(vectors.astype(np.float32), [""] * 400, [str(i) for i in range(400)])
-    transform = fit(sample, TransformRecipe(standardize=False, drop=1, whiten=False))
+    transform = fit(sample, TransformRecipe(standardize=False, drop=1))
     assert transform.gives == DIM - 1
     assert np.abs(loud @ transform.matrix).max() < 0.05
 
