@@ -334,6 +334,28 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A segment of a recording."""
+
+    id: str
+    span: Span
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two segments that belong together.
+
+    `margin` is their cosine over the mean of that to the nearest of either; 0 where nobody asked.
+    """
+
+    left: Place
+    right: Place
+    margin: float
+    cosine: float
+
+
+@dataclass(frozen=True)
 class Found:
     """The answer to a search: `scanned` segments were scored, `exact` when all allowed were."""
 

@@ -123,9 +123,9 @@ class Caller:
             self._fail(error)
 
     def stream(
-        self, method: Callable[..., Iterator[Reply]], requests: Iterator[Any]
+        self, method: Callable[..., Iterator[Reply]], requests: Iterator[Any] | Message
     ) -> Iterator[Reply]:
-        """Many messages in, many out; leaving the iterator ends the call."""
+        """One message or many in, many out; leaving the iterator ends the call."""
         self.check_open()
         call: Any = method(requests)
         try:

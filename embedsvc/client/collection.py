@@ -9,7 +9,7 @@ from embedsvc.client import audible, results
 from embedsvc.client.audible import Audible
 from embedsvc.client.channel import Caller, Stubs
 from embedsvc.client.operations import Running, Tell
-from embedsvc.client.results import AddedRecording, SearchResult, ServerInfo
+from embedsvc.client.results import AddedRecording, Duplicates, SearchResult, ServerInfo
 from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter, parse
 from embedsvc.types import (
@@ -17,6 +17,7 @@ from embedsvc.types import (
     Floats,
     Lane,
     Metadata,
+    Pair,
     Segment,
     StoredRecording,
     TransformRecipe,
@@ -228,6 +229,52 @@ class Collection:
             request.filter.CopyFrom(_condition(where))
         return self._caller.unary(self._stub.DeleteRecordings, request).deleted
 
+    def mine(
+        self,
+        other: "Collection | None" = None,
+        *,
+        where: Filter | str | None = None,
+        other_where: Filter | str | None = None,
+        min_margin: float | None = None,
+        neighbors: int = 0,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Pair]:
+        """Pairs of segments that say the same here and in `other`, the best first.
+
+        Without `other`, in two parts of this collection, as `where` and `other_where` say. `tell`
+        hears how many comparisons of how many are done. Leaving the iterator ends the work.
+        """
+        sides = [(self, where), (other or self, other_where)]
+        left, right = (_side(collection.name, condition) for collection, condition in sides)
+        request = search_pb2.MinePairsRequest(left=left, right=right, neighbors=neighbors)
+        if min_margin is not None:
+            request.min_margin = min_margin
+        for reply in self._caller.stream(self._search.MinePairs, request):
+            if reply.HasField("pair"):
+                yield results.pair(reply.pair)
+            elif tell is not None:
+                tell(reply.progress.done, reply.progress.total)
+
+    def duplicates(
+        self,
+        *,
+        where: Filter | str | None = None,
+        min_cosine: float = 0.0,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Duplicates]:
+        """Groups of recordings with nearly the same sound.
+
+        0 as `min_cosine` leaves the choice to the server; `tell` as in `mine`.
+        """
+        request = search_pb2.FindDuplicatesRequest(collection=self.name, min_cosine=min_cosine)
+        if where is not None:
+            request.filter.CopyFrom(_condition(where))
+        for reply in self._caller.stream(self._search.FindDuplicates, request):
+            if reply.HasField("group"):
+                yield results.duplicates(reply.group)
+            elif tell is not None:
+                tell(reply.progress.done, reply.progress.total)
+
     def fit(
         self, recipe: TransformRecipe | None = None, *, tell: Tell | None = None
     ) -> CollectionInfo:
@@ -276,6 +323,13 @@ class Collection:
         requests = audible.upload(kind, config, sound, self._server().chunk_bytes)
         reply = self._caller.upload(self._stub.UploadRecording, requests, None)
         return results.added(reply.result)
+
+
+def _side(name: str, where: Filter | str | None) -> search_pb2.MinePairsRequest.Side:
+    side = search_pb2.MinePairsRequest.Side(collection=name)
+    if where is not None:
+        side.filter.CopyFrom(_condition(where))
+    return side
 
 
 def _mode(mode: str) -> "collection_pb2.WriteMode.ValueType":

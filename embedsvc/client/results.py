@@ -10,6 +10,8 @@ from embedsvc.types import (
     Floats,
     Hit,
     Output,
+    Pair,
+    Place,
     Segment,
     Space,
     Span,
@@ -81,6 +83,14 @@ class SearchResult:
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Recordings that are copies, or have parts that are, and the pairs that say so."""
+
+    ids: tuple[str, ...]
+    pairs: tuple[Pair, ...]
 
 
 @dataclass(frozen=True)
@@ -213,6 +223,24 @@ def search_result(message: search_pb2.SearchResponse) -> SearchResult:
         sequence=message.sequence,
         warnings=audio.warnings(message.warnings),
         timing=times.timing(message.timing),
+    )
+
+
+def pair(message: search_pb2.SegmentPair) -> Pair:
+    """Two segments that belong together, from their message."""
+    return Pair(_place(message.left), _place(message.right), message.margin, message.cosine)
+
+
+def duplicates(message: search_pb2.DuplicateGroup) -> Duplicates:
+    """Recordings that are copies, from their message."""
+    return Duplicates(tuple(message.recording_ids), tuple(map(pair, message.pairs)))
+
+
+def _place(message: search_pb2.PairedSegment) -> Place:
+    return Place(
+        id=message.recording_id,
+        span=times.span(message.span, "span"),
+        metadata=metadata.metadata(message.metadata, "metadata"),
     )
 
 

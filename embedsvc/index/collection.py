@@ -12,7 +12,7 @@ import apsw
 from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound, TensorShape
 from embedsvc.files import Ballast, disk_errors
 from embedsvc.filters import Filter
-from embedsvc.index import fitted, reads, requests
+from embedsvc.index import fitted, reads, requests, whole
 from embedsvc.index.base import Base, BaseFile, build
 from embedsvc.index.changes import Change, Changes
 from embedsvc.index.compactor import Compactor
@@ -21,10 +21,12 @@ from embedsvc.index.fitted import digest
 from embedsvc.index.identity import Identity, stamp
 from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode
 from embedsvc.index.prepared import MAX_ID_BYTES, Prepared, check_text, prepare, unit
+from embedsvc.index.reads import Match
 from embedsvc.index.recovery import Recovered, Rows, recover
 from embedsvc.index.search import Search
 from embedsvc.index.view import Refit, View
 from embedsvc.index.where import where
+from embedsvc.index.whole import Whole
 from embedsvc.index.writer import Write, Writer
 from embedsvc.transforms import Sample, Transform
 from embedsvc.types import (
@@ -283,6 +285,21 @@ class Collection:
         if self._damage is not None:
             self._writer.publish(lambda _: self._recovered())
         return sequence
+
+    def whole(self, transform: Transform | None, condition: Filter | None = None) -> Whole:
+        """All that meets `condition`, with vectors through `transform`; much memory."""
+        with self._reading() as (_, connection):
+            return whole.read(connection, self._dim, transform, condition)
+
+    def matches(self, sids: Sequence[int]) -> dict[int, Match]:
+        """What those of `sids` are that still exist."""
+        with self._reading() as (_, connection):
+            return reads.matches(connection, sids)
+
+    @property
+    def transform(self) -> Transform | None:
+        """What its vectors go through before they are compared."""
+        return self._writer.view.transform
 
     def compact(self) -> None:
         """Rebuild the base from the rows, which also drops deleted vectors from memory and disk.
