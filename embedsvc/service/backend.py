@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from embedsvc import telemetry
 from embedsvc.audio import DecodePool
 from embedsvc.batching import Batcher, Cost, Limits, Model, calibrated, noise
 from embedsvc.encoder import Encoder, out_of_memory, share_threads, threads, usual_passes
@@ -69,6 +70,15 @@ class Backend:
         """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""
         settings = self.settings
         encoder, model, cost = await asyncio.to_thread(_load, settings.model)
+        telemetry.event(
+            "loaded",
+            model=encoder.name,
+            device=str(encoder.device),
+            precision=encoder.precision,
+            reason=encoder.why,
+            batches=encoder.how,
+            passes=model.passes,
+        )
         self._batcher = Batcher(
             model,
             cost,
