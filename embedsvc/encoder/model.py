@@ -97,7 +97,8 @@ class Encoder:
     def load(cls, checkpoint: Checkpoint, threads: int | None = None, device: str = "cpu") -> Self:
         """Model of a checkpoint, in float32 on a torch `device` such as `cuda` or `cuda:1`.
 
-        On a GPU its padded pass is compiled and tried here, which takes a while. `threads` sets torch's for the whole process.
+        On a GPU its padded pass is compiled and tried here, which takes a while. `threads` sets
+        torch's for the whole process.
         """
         if threads is not None:
             torch.set_num_threads(threads)

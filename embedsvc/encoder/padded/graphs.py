@@ -81,7 +81,9 @@ class Graphs:
         self._shapes: OrderedDict[tuple[int, ...], Shape] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
+    @property
+    def captured(self) -> int:
+        """How many shapes."""
         return len(self._shapes)
 
     @contextmanager
