@@ -34,14 +34,18 @@ from some 2 ms that the host may take for 24 blocks, and 1.2 GFLOP for a frame i
 class Cuda:
     """Captures for a GPU. All share scratch memory, since one pass runs them, one by one."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, work: Work) -> Work:
         """Record `work` without doing it."""
         graph = torch.cuda.CUDAGraph()
         # What other threads do with the device meanwhile is no part of it, and no mistake.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.device(self._device),
+            torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+        ):
             work()
         again: Work = graph.replay
         return again

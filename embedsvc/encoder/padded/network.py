@@ -135,7 +135,7 @@ def on_gpu(packed: Network) -> tuple[Network | PaddedNetwork, str]:
     """The network as a GPU runs it best, and how that is in words."""
     if not all(map(serves, packed.exact_blocks())):
         return packed, f"{PACKED}: its blocks are not those of published models"
-    return tried(PaddedNetwork.of(packed, compiled(), Cuda()))
+    return tried(PaddedNetwork.of(packed, compiled(), Cuda(packed.projection.weight.device)))
 
 
 def tried(network: PaddedNetwork) -> tuple[Network | PaddedNetwork, str]:
