@@ -85,6 +85,15 @@ class Backend:
         """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""
         settings = self.settings
         encoder, model, cost = await asyncio.to_thread(_load, settings.model)
+        telemetry.event(
+            "loaded",
+            model=encoder.name,
+            device=str(encoder.device),
+            precision=encoder.precision,
+            reason=encoder.why,
+            batches=encoder.how,
+            passes=model.passes,
+        )
         self._batcher = Batcher(
             model,
             cost,
