@@ -42,6 +42,7 @@ OWNERS = {
     "onnx": {"encoder"},
     "onnxruntime": {"encoder", "bench"},
     "openvino": {"bench"},
+    "mteb": {"client"},
     "faiss": {"index"},
     "apsw": {"index"},
     "sqlite3": set(),
