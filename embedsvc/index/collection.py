@@ -1,6 +1,7 @@
 """A collection: durable rows, searched through a view of them in memory."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import apsw
+import numpy as np
 
 from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound
 from embedsvc.filters import Filter
-from embedsvc.index import reads, requests
-from embedsvc.index.base import BaseFile, build
+from embedsvc.index import acceleration, columns, reads, requests
+from embedsvc.index.base import Base, BaseFile, build
 from embedsvc.index.changes import Change, Changes, Keys
 from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import ROWS_SCHEMA, Readers, open_writer, storage_errors
@@ -40,6 +42,9 @@ T = TypeVar("T")
 
 MAX_PAGE = 10_000
 
+RECENT = 200
+"""Queries kept in memory, and only there, to tune the accelerator on."""
+
 NO_KEY = RequestKey()
 
 TRIES = 3
@@ -53,6 +58,7 @@ class Surroundings:
     tuning: Tuning
     compactor: Compactor
     ballast: Ballast
+    accelerator: Compactor
 
 
 class Collection:
@@ -67,8 +73,11 @@ class Collection:
         self._tuning = around.tuning
         self._base_file = BaseFile(directory, identity.uid)
         self._compacting = threading.Lock()
+        self._accelerating = threading.Lock()
+        self._recent: deque[Floats] = deque(maxlen=RECENT)
         self._ending: EmbedsvcError | None = None
         self.last_compaction_error: Exception | None = None
+        self.last_acceleration_error: Exception | None = None
         self._base_file.remove_others()
         with storage_errors():
             connection = open_writer(directory / "rows.db", self._tuning.vfs, ROWS_SCHEMA)
@@ -95,6 +104,7 @@ class Collection:
             segments=view.segments,
             sequence=view.sequence,
             created_at=self._identity.created_at,
+            index=view.base.info,
         )
 
     @property
@@ -232,6 +242,7 @@ class Collection:
         that is not a direction of this space.
         """
         direction = unit(query, self._dim, "query")
+        self._recent.append(direction.astype(np.float32))
         search = Search(direction, k, condition, exclude_id, group)
         with self._reading() as (view, connection):
             return search.run(view, connection, self._tuning.gather_limit)
@@ -248,16 +259,51 @@ class Collection:
             if self._saved and not len(view.tail) and not view.dead:
                 return
             with storage_errors(), self._readers.lend() as connection:
-                base = build(self._batches(connection, view.upto), self._dim, view.upto)
+                bare = build(self._batches(connection, view.upto), self._dim, view.upto)
+                base = bare.along(self._columns(connection, bare), view.base.tuned)
             with disk_errors():
                 self._base_file.save(base, view.sequence)
             self._writer.publish(lambda current: current.rebased(base))
             self._saved = True
 
+    def accelerate(self) -> None:
+        """Give the base an accelerator, or a newer one, if it is due.
+
+        Takes a minute for 100,000 segments; everything else goes on meanwhile, compaction too.
+        """
+        with self._accelerating:
+            self._check_serving()
+            if not self._saved:
+                self.compact()
+            base = self._writer.view.base
+            if not acceleration.due(base, self._tuning):
+                return
+            made = acceleration.tuned(base, list(self._recent), self._tuning, self._check_serving)
+            with self._compacting:
+                self._check_serving()
+                current = self._writer.view.base
+                placed = current.along(current.columns, made)
+                with disk_errors():
+                    self._base_file.save_accelerator(made)
+                self._writer.publish(lambda view: view.on(placed))
+
+    def prepare(self) -> None:
+        """Read the metadata of the base into memory, if that is due."""
+        with self._compacting:
+            self._check_serving()
+            base = self._writer.view.base
+            if not self._lacks_columns(base):
+                return
+            with storage_errors(), self._readers.lend() as connection:
+                placed = base.along(self._columns(connection, base), base.tuned)
+            self._writer.publish(lambda view: view.on(placed))
+
     def close(self, ending: EmbedsvcError) -> None:
         """Refuse all further calls with `ending`."""
         self._ending = ending
         self._around.compactor.forget(self._identity.uid)
+        self._around.compactor.forget(f"{self._identity.uid}:columns")
+        self._around.accelerator.forget(self._identity.uid)
         with self._compacting:
             self._readers.close()
             self._writer.close(ending)
@@ -350,20 +396,45 @@ class Collection:
             self._check_serving()
             yield batch
 
+    def _columns(self, connection: apsw.Connection, base: Base) -> columns.Columns | None:
+        return columns.read(connection, base.sids) if self._lacks_columns(base) else None
+
+    def _lacks_columns(self, base: Base) -> bool:
+        return base.columns is None and len(base) >= self._tuning.columns_from
+
     def _compact_if_due(self) -> None:
-        view, tuning = self._writer.view, self._tuning
+        if self._damage is not None:
+            return
+        view, tuning, uid = self._writer.view, self._tuning, self._identity.uid
         held = len(view.base) + len(view.tail)
         too_dead = view.dead > max(tuning.dead_floor, tuning.dead_share * held)
-        if self._damage is None and (
-            not self._saved or len(view.tail) > tuning.tail_limit or too_dead
-        ):
-            self._around.compactor.request(self._identity.uid, self._try_compact)
+        if not self._saved or len(view.tail) > tuning.tail_limit or too_dead:
+            self._around.compactor.request(uid, self._try_compact)
+        if self._lacks_columns(view.base):
+            self._around.compactor.request(f"{uid}:columns", self._try_prepare)
+        if acceleration.due(view.base, tuning):
+            self._around.accelerator.request(uid, self._try_accelerate)
 
     def _try_compact(self) -> bool:
-        try:
-            self.compact()
-        except Exception as error:  # noqa: BLE001  # the caller is a thread with nobody to tell
-            self.last_compaction_error = error
-            return self._ending is not None
-        self.last_compaction_error = None
-        return True
+        self.last_compaction_error = _error_of(self.compact)
+        if self.last_compaction_error is None:
+            self._compact_if_due()
+        return self.last_compaction_error is None or self._ending is not None
+
+    def _try_prepare(self) -> bool:
+        return _error_of(self.prepare) is None or self._ending is not None
+
+    def _try_accelerate(self) -> bool:
+        self.last_acceleration_error = _error_of(self.accelerate)
+        if self.last_acceleration_error is None:
+            self._compact_if_due()
+        return self.last_acceleration_error is None or self._ending is not None
+
+
+def _error_of(work: Callable[[], None]) -> Exception | None:
+    """What `work` raises: it is called by threads with nobody to tell."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001  # see above
+        return error
+    return None

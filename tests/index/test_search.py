@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from embedsvc.errors import InvalidArgument, TensorShape
 from embedsvc.filters import And, Equals, Exists, Filter, Not, Range
-from embedsvc.index import Catalog, Collection, WriteMode
+from embedsvc.index import Catalog, Collection, Tuning, WriteMode
 from embedsvc.types import Recording, Segment, Span
 from tests.index.builders import (
     DIM,
@@ -72,11 +74,7 @@ def test_answers_are_those_of_numpy(
 
 @pytest.mark.parametrize("gather", [0, 10_000])
 def test_both_ways_to_score_a_filtered_base_agree(catalog: Catalog, gather: int) -> None:
-    catalog._around = type(catalog._around)(
-        type(EAGER)(gather_limit=gather, ballast_bytes=0),
-        catalog._around.compactor,
-        catalog._around.ballast,
-    )
+    catalog._around = replace(catalog._around, tuning=Tuning(gather_limit=gather, ballast_bytes=0))
     collection, oracle = catalog.create("x", space(), SEGMENTATION), Oracle()
     put(collection, oracle, numbered(0, 80))
     collection.compact()
