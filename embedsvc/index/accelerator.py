@@ -99,7 +99,7 @@ def build(codes: Halves, blocks: Blocks, check: Callable[[], None]) -> Accelerat
 def deserialize(content: bytes, count: int) -> Accelerator:
     """The accelerator of `count` segments whose bytes these are."""
     graph, sids = content[: -8 * count], content[-8 * count :]
-    index = faiss.downcast_index(faiss.deserialize_index(np.frombuffer(graph, np.uint8)))
+    index = faiss.deserialize_index(np.frombuffer(graph, np.uint8))
     return Accelerator(index, np.frombuffer(sids, "<i8").astype(np.int64))
 
 
