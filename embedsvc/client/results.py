@@ -9,6 +9,7 @@ from embedsvc.types import (
     CollectionInfo,
     Floats,
     Hit,
+    IndexInfo,
     Output,
     Segment,
     Space,
@@ -140,6 +141,18 @@ def collection_info(message: collection_pb2.Collection) -> CollectionInfo:
         segments=message.segment_count,
         sequence=message.sequence,
         created_at=times.epoch_seconds(message.create_time),
+        index=_index_info(message.index) if message.HasField("index") else None,
+    )
+
+
+def _index_info(message: collection_pb2.SearchIndex) -> IndexInfo:
+    return IndexInfo(
+        recipe=message.recipe,
+        recall=message.recall,
+        target=message.target,
+        measured_on=message.measured_on,
+        segments=message.segment_count,
+        reason=message.reason,
     )
 
 

@@ -16,6 +16,7 @@ from embedsvc.types import (
     Embedding,
     Floats,
     Hit,
+    IndexInfo,
     Output,
     OutputSpec,
     Pooling,
@@ -137,6 +138,18 @@ def collection_message(info: CollectionInfo) -> collection_pb2.Collection:
         segment_count=info.segments,
         sequence=info.sequence,
         create_time=times.timestamp(info.created_at),
+        index=_index_message(info.index) if info.index else None,
+    )
+
+
+def _index_message(index: IndexInfo) -> collection_pb2.SearchIndex:
+    return collection_pb2.SearchIndex(
+        recipe=index.recipe,
+        recall=index.recall,
+        target=index.target,
+        measured_on=index.measured_on,
+        segment_count=index.segments,
+        reason=index.reason,
     )
 
 

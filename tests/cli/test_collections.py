@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from embedsvc.cli.collections import index_text
+from embedsvc.types import IndexInfo
 from tests.cli.program import Program, objects
 
 
@@ -19,6 +21,7 @@ def test_collections_are_listed_shown_and_deleted(
     assert (shown["recordings"], shown["segments"]) == (3, 3)
     assert (shown["space"]["layer"], shown["space"]["pooling"]) == (2, "mean")
     assert (shown["segment_seconds"], shown["hop_seconds"]) == (6.0, 3.0)
+    assert (shown["index"]["recipe"], shown["index"]["recall"]) == ("flat-fp16", 1.0)
     listed = objects(main("collections", "--target", target, "--json"))
     assert shown in listed
     assert "shown" in main("collections", "list", "--target", target).stdout
@@ -33,3 +36,10 @@ def test_flags_before_the_action_count_too(main: Program, target: str, collectio
     before = main("collections", "--target", target, "--json", "show", collection)
     after = main("collections", "show", collection, "--target", target, "--json")
     assert objects(before) == objects(after)
+
+
+def test_an_index_that_misses_some_says_how_many_it_finds() -> None:
+    assert (
+        index_text(IndexInfo("hnsw32-sq8", 0.976, 0.95, 400, 10**6)) == "hnsw32-sq8, recall 97.6%"
+    )
+    assert index_text(IndexInfo("flat-fp16")) == "flat-fp16"
