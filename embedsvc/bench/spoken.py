@@ -40,7 +40,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Spoken:
-    """Vectors to store (N, D), and to ask with (Q, D) in half precision; Q is even.
+    """Vectors to store (N, D), in no order, and to ask with (Q, D) in half precision; Q is even.
 
     The first half of `asked` is from other recordings of the folders that are stored, the other
     half from folders of which nothing is stored: mostly other languages and rooms.
@@ -68,7 +68,8 @@ def of_folder(directory: Path, count: int, queries: int, tell: Tell, seed: int =
             held[at : at + len(part)] = part
             at += len(part)
             if at == count:
-                return Spoken(*_standardized(held, np.concatenate(asked)))
+                mixed = held[generator.permutation(count)]
+                return Spoken(*_standardized(mixed, np.concatenate(asked)))
         tell(f"{at:,} vectors of speech at speed {speed:g} and before")
     raise InvalidArgument(
         f"`--speech` must hold enough for {count:,} vectors, but is enough for {at:,}"

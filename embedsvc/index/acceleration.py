@@ -12,6 +12,10 @@ from embedsvc.types import Floats, IndexInfo
 RETRAINED = 4
 """How many times more segments than at first make the graph begin anew, on another sample."""
 
+FRESH = 4
+"""One part in so many of a full tail outside the graph makes it worth to add them: all that is
+not in it is scored by every search."""
+
 RETRIED = 2
 """How many times more segments make it worth to try again what failed."""
 
@@ -24,7 +28,7 @@ def due(base: Base, tuning: Tuning) -> bool:
         return True
     if base.tuned.accelerator is None:
         return len(base) >= RETRIED * base.tuned.info.segments
-    return _fresh(base) > tuning.tail_limit or _stale(base, tuning)
+    return FRESH * _fresh(base) > tuning.tail_limit or _stale(base, tuning)
 
 
 def tuned(base: Base, recent: Sequence[Floats], tuning: Tuning, check: Callable[[], None]) -> Tuned:
