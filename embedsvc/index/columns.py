@@ -157,12 +157,11 @@ def fields_of(condition: Filter) -> Iterator[str]:
 def read(connection: apsw.Connection, sids: Keys) -> Columns:
     """Columns for the segments `sids` (N,), which ascend; those that are gone have no fields."""
     rids, places = _recordings(connection, sids)
-    known = [row[0] for row in connection.execute("SELECT DISTINCT key FROM label")]
     columns: dict[str, Column] = {}
     left_out = set()
     room = BYTES_PER_SEGMENT * len(sids)
-    for name in sorted(known):
-        column = _column(connection, name, rids, places)
+    for name, labels in sorted(_labels(connection, rids).items()):
+        column = None if labels.too_many else labels.column(rids, places)
         if column is None or column.codes.nbytes > room:
             left_out.add(name)
             continue
@@ -188,37 +187,57 @@ def _recordings(connection: apsw.Connection, sids: Keys) -> tuple[Keys, Keys]:
     return rids, places
 
 
-def _column(connection: apsw.Connection, name: str, rids: Keys, places: Keys) -> Column | None:
-    """The column of a field; None for one of too many texts."""
-    values: list[list[Any]] = [[] for _ in KINDS]
-    owners, numbers = array("q"), array("q")
-    code = 0
-    last: tuple[Any, Any] = (None, None)
-    for number, value, rid in connection.execute(
-        "SELECT kind, value, rid FROM label WHERE key = ? ORDER BY kind, value", (name,)
+class _Labels:
+    """The labels of one field, in the order they are met: who has them, and which value."""
+
+    def __init__(self) -> None:
+        self.too_many = False
+        self._owners, self._numbers = array("q"), array("q")
+        self._known: tuple[dict[Any, int], ...] = tuple({} for _ in KINDS)
+        self._count = 0
+
+    def add(self, rid: int, number: int, value: Any) -> None:
+        """One more; a field of too many texts only notes that."""
+        known = self._known[number]
+        if value not in known:
+            if number == KINDS["text"] and len(known) == MAX_TEXTS:
+                self.too_many = True
+                return
+            known[value] = self._count
+            self._count += 1
+        self._owners.append(rid)
+        self._numbers.append(known[value])
+
+    def column(self, rids: Keys, places: Keys) -> Column:
+        """With the values in order, for segments of the recordings at `places` of `rids`."""
+        ordered = [sorted(known) for known in self._known]
+        met = [known[value] for known, values in zip(self._known, ordered, strict=True)
+               for value in values]  # fmt: skip
+        code_of: Codes = np.zeros(self._count, np.min_scalar_type(self._count))
+        code_of[met] = np.arange(1, self._count + 1)
+        codes: Codes = np.zeros(len(rids) + 1, code_of.dtype)  # the last is for what is gone
+        codes[np.searchsorted(rids, self._owners)] = code_of[np.asarray(self._numbers)]
+        numbered: dict[str, tuple[int, Sequence[Any]]] = {}
+        first = 1
+        for name, values in zip(KINDS, ordered, strict=True):
+            numbered[name] = first, _compact(values)
+            first += len(values)
+        return Column(codes[places], numbered)
+
+
+def _labels(connection: apsw.Connection, rids: Keys) -> dict[str, _Labels]:
+    """The labels of the recordings `rids`, which ascend, by field."""
+    found: dict[str, _Labels] = {}
+    if not len(rids):
+        return found
+    wanted = set(rids.tolist()) if len(rids) <= int(rids[-1] - rids[0]) else None
+    for rid, name, number, value in connection.execute(
+        "SELECT rid, key, kind, value FROM label WHERE rid BETWEEN ? AND ?",
+        (int(rids[0]), int(rids[-1])),
     ):
-        if last != (number, value):
-            code += 1
-            last = (number, value)
-            values[number].append(value)
-        owners.append(rid)
-        numbers.append(code)
-    if len(values[KINDS["text"]]) > MAX_TEXTS:
-        return None
-    codes = np.zeros(len(rids) + 1, np.min_scalar_type(code))  # the last is for what is gone
-    at = np.searchsorted(rids, owners)
-    ours = rids[np.minimum(at, len(rids) - 1)] == owners if len(rids) else np.zeros(len(at), bool)
-    codes[at[ours]] = np.asarray(numbers)[ours]
-    return Column(codes[places], _numbered(values))
-
-
-def _numbered(values: list[list[Any]]) -> dict[str, tuple[int, Sequence[Any]]]:
-    numbered: dict[str, tuple[int, Sequence[Any]]] = {}
-    first = 1
-    for name, number in KINDS.items():
-        numbered[name] = first, _compact(values[number])
-        first += len(values[number])
-    return numbered
+        if wanted is None or rid in wanted:
+            found.setdefault(name, _Labels()).add(rid, number, value)
+    return found
 
 
 def _compact(values: list[Any]) -> Sequence[Any]:

@@ -4,14 +4,14 @@ Nothing in a published view changes, and a new one is published by assigning one
 that searches need no lock. FAISS crashes when an index is searched while it grows.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import apsw
 import numpy as np
 
 from embedsvc.filters import Filter
-from embedsvc.index.allowed import Allowed, Held
+from embedsvc.index.allowed import Allowed, Growing, Held
 from embedsvc.index.base import Base
 from embedsvc.index.changes import Change, Keys
 from embedsvc.index.flat import best, best_of_halves
@@ -40,6 +40,7 @@ class Tail:
     sids: Keys
     vectors: Floats
     count: int
+    metadata: Growing = field(default_factory=Growing)
 
     def __len__(self) -> int:
         return self.count
@@ -64,7 +65,7 @@ class Tail:
         vectors = np.zeros((capacity, self.vectors.shape[1]), np.float32)
         sids[: self.count] = self.sids[: self.count]
         vectors[: self.count] = self.vectors[: self.count]
-        return Tail(sids, vectors, self.count)
+        return Tail(sids, vectors, self.count, self.metadata)
 
 
 def empty_tail(dim: int) -> Tail:
@@ -121,7 +122,8 @@ class View:
     def allowed(self, connection: apsw.Connection, condition: Filter) -> Allowed:
         """What of it meets `condition`; `connection` is in the same state."""
         tail = self.tail.sids[: len(self.tail)]
-        return Held(self.base.sids, tail, self.base.columns).allowed(connection, condition)
+        held = Held(self.base.sids, tail, self.base.columns, self.tail.metadata)
+        return held.allowed(connection, condition)
 
     def changed(self, changes: list[Change], sequence: int) -> "View":
         """The view after `changes`; not to be used unless they are committed."""

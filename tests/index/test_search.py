@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,3 +186,26 @@ def test_any_mix_of_equal_and_different_vectors_is_ranked_as_numpy_does(
         collection.compact()
         put(collection, oracle, items[cut:])
         assert_finds(collection, oracle, vector(seeds[0] * 1_000), k, group=group)
+
+
+def test_filters_see_a_growing_tail_through_columns_made_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedsvc.index.allowed.PART", 16)
+    tuning = Tuning(columns_from=20, gather_limit=4, ballast_bytes=0)
+    with Catalog(tmp_path, tuning) as catalog:
+        collection, oracle = catalog.create("x", space(), SEGMENTATION), Oracle()
+        put(collection, oracle, numbered(0, 30))
+        collection.compact()
+        for first in range(30, 120, 9):
+            put(collection, oracle, numbered(first, first + 9))
+            collection.delete([f"r{first + 3}"])
+            del oracle.recordings[f"r{first + 3}"]
+            for condition in CONDITIONS:
+                assert_finds(collection, oracle, vector(first), 10, condition)
+        view = collection._writer.view
+        assert view.base.columns is not None
+        with collection._readers.lend() as connection:
+            parts = view.tail.metadata.parts(connection, view.tail.sids[: len(view.tail)])
+        assert len(parts) > 3
+        assert sum(columns.count for _, columns in parts) > len(view.tail) - 32
