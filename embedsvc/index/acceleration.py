@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from embedsvc.index import accelerator, autotune
 from embedsvc.index.accelerator import Accelerator
+from embedsvc.index.autotune import FEWEST
 from embedsvc.index.base import RECIPE, Base
 from embedsvc.index.outcomes import Tuning
 from embedsvc.index.proposals import Tuned, placed
@@ -11,6 +12,9 @@ from embedsvc.types import Floats, IndexInfo
 
 RETRAINED = 4
 """How many times more segments than at first make the graph begin anew, on another sample."""
+
+RECENT = 200
+"""Queries kept in memory, and only there, to tune the accelerator on."""
 
 FRESH = 4
 """One part in so many of a full tail outside the graph makes it worth to add them: all that is
@@ -20,14 +24,20 @@ RETRIED = 2
 """How many times more segments make it worth to try again what failed."""
 
 
-def due(base: Base, tuning: Tuning) -> bool:
-    """Whether `base` should get an accelerator, or a newer one."""
+def due(base: Base, tuning: Tuning, asked: int) -> bool:
+    """Whether `base` should get an accelerator, or a newer one.
+
+    `asked` is how many recent queries are known: the first ones need another look, because they
+    may lie elsewhere than what is stored.
+    """
     if len(base) < tuning.accelerate_from:
         return False
     if base.tuned is None:
         return True
     if base.tuned.accelerator is None:
         return len(base) >= RETRIED * base.tuned.info.segments
+    if base.tuned.asked < FEWEST and asked >= RECENT:
+        return True
     return FRESH * _fresh(base) > tuning.tail_limit or _stale(base, tuning)
 
 
@@ -48,13 +58,13 @@ def tuned(base: Base, recent: Sequence[Floats], tuning: Tuning, check: Callable[
         segments=len(base),
     )
     if point.effort is not None:
-        return Tuned(held, point.effort, trained, info)
+        return Tuned(held, point.effort, trained, len(recent), info)
     reason = (
         f"{accelerator.RECIPE} found {point.recall:.1%} of the nearest at most, and "
         f"{tuning.recall_target:.1%} are wanted with 95 % confidence"
     )
     exact = IndexInfo(RECIPE, 1.0, info.target, info.measured_on, info.segments, reason)
-    return Tuned(None, 0, trained, exact)
+    return Tuned(None, 0, trained, len(recent), exact)
 
 
 def _accelerator(base: Base, tuning: Tuning, check: Callable[[], None]) -> tuple[Accelerator, int]:

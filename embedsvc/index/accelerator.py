@@ -74,7 +74,12 @@ class Accelerator:
         return places
 
     def grown(self, blocks: Blocks, check: Callable[[], None]) -> "Accelerator":
-        """A copy that also holds the segments after its last; `check` may raise to stop it."""
+        """A copy that also holds the segments after its last; itself when there are none.
+
+        `check` is called often, and may raise to stop it.
+        """
+        if next(blocks(self.upto), None) is None:
+            return self
         return _filled(_faiss.clone_index(self.index), self.sids, blocks(self.upto), check)
 
     def serialize(self) -> bytes:

@@ -31,6 +31,9 @@ FORMAT = 1
 RECIPE = "flat-fp16"
 """All vectors, stored as the rows have them."""
 
+POINT = ("effort", "trained", "asked")
+"""What CURRENT says of an accelerator besides what all may know."""
+
 BLOCK = 4_096
 """Vectors handed on at once."""
 
@@ -110,7 +113,7 @@ class BaseFile:
 
     def save_accelerator(self, tuned: Tuned) -> None:
         """Add `tuned` to the base that is saved, likewise."""
-        known = asdict(tuned.info) | {"effort": tuned.effort, "trained": tuned.trained, "file": ""}
+        known = asdict(tuned.info) | {name: getattr(tuned, name) for name in POINT} | {"file": ""}
         if tuned.accelerator is not None:
             name = f"base-{secrets.token_hex(8)}.accelerator"
             known |= self._write(name, tuned.accelerator.serialize())
@@ -149,7 +152,7 @@ class BaseFile:
             if content is None:
                 return None
             held = accelerator.deserialize(content, known["count"])
-        return Tuned(held, known["effort"], known["trained"], info)
+        return Tuned(held, info=info, **{name: known[name] for name in POINT})
 
     def _write(self, name: str, content: bytes | memoryview) -> dict[str, Any]:
         replace_file(self.directory / name, content)

@@ -42,9 +42,6 @@ T = TypeVar("T")
 
 MAX_PAGE = 10_000
 
-RECENT = 200
-"""Queries kept in memory, and only there, to tune the accelerator on."""
-
 NO_KEY = RequestKey()
 
 TRIES = 3
@@ -74,7 +71,7 @@ class Collection:
         self._base_file = BaseFile(directory, identity.uid)
         self._compacting = threading.Lock()
         self._accelerating = threading.Lock()
-        self._recent: deque[Floats] = deque(maxlen=RECENT)
+        self._recent: deque[Floats] = deque(maxlen=acceleration.RECENT)
         self._ending: EmbedsvcError | None = None
         self.last_compaction_error: Exception | None = None
         self.last_acceleration_error: Exception | None = None
@@ -245,7 +242,10 @@ class Collection:
         self._recent.append(direction.astype(np.float32))
         search = Search(direction, k, condition, exclude_id, group)
         with self._reading() as (view, connection):
-            return search.run(view, connection, self._tuning.gather_limit)
+            found = search.run(view, connection, self._tuning.gather_limit)
+        if not found.exact:
+            self._accelerate_if_due()
+        return found
 
     def compact(self) -> None:
         """Rebuild the base from the rows, which also drops deleted vectors from memory and disk.
@@ -276,7 +276,7 @@ class Collection:
             if not self._saved:
                 self.compact()
             base = self._writer.view.base
-            if not acceleration.due(base, self._tuning):
+            if not acceleration.due(base, self._tuning, len(self._recent)):
                 return
             made = acceleration.tuned(base, list(self._recent), self._tuning, self._check_serving)
             with self._compacting:
@@ -412,8 +412,11 @@ class Collection:
             self._around.compactor.request(uid, self._try_compact)
         if self._lacks_columns(view.base):
             self._around.compactor.request(f"{uid}:columns", self._try_prepare)
-        if acceleration.due(view.base, tuning):
-            self._around.accelerator.request(uid, self._try_accelerate)
+        self._accelerate_if_due()
+
+    def _accelerate_if_due(self) -> None:
+        if acceleration.due(self._writer.view.base, self._tuning, len(self._recent)):
+            self._around.accelerator.request(self._identity.uid, self._try_accelerate)
 
     def _try_compact(self) -> bool:
         self.last_compaction_error = _error_of(self.compact)

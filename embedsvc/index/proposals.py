@@ -25,12 +25,14 @@ class Tuned:
 
     `accelerator` is None when no effort reached the target; then the base is searched as a whole
     until there is so much more that another attempt is worth it. `trained` is how many segments
-    there were when the graph was last begun from nothing.
+    there were when the graph was last begun from nothing, `asked` how many recent queries it was
+    tuned on.
     """
 
     accelerator: Accelerator | None
     effort: int
     trained: int
+    asked: int
     info: IndexInfo
 
 

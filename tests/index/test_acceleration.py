@@ -71,6 +71,26 @@ def test_what_is_newer_than_the_graph_is_found(tmp_path: Path) -> None:
                 assert found.hits[0].id == f"p{n}"
 
 
+def test_the_first_queries_make_it_tune_again_and_are_then_known(tmp_path: Path) -> None:
+    with Catalog(tmp_path, QUICK) as catalog:
+        collection = catalog.create("x", space(DIM), SEGMENTATION)
+        collection.add(parts(600), mode=WriteMode.UPSERT)
+        collection.compact()
+        collection.accelerate()
+        first = collection._writer.view.base.tuned
+        assert first is not None
+        assert (first.asked, first.info.measured_on) == (0, 200)
+        for seed in range(250):
+            collection.search(near(seed, 1), 1)
+        deadline = time.monotonic() + 20
+        while (again := collection._writer.view.base.tuned) is first:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert again is not None
+        assert (again.asked, again.info.measured_on) == (200, 400)
+        assert again.accelerator is first.accelerator
+
+
 def test_a_target_that_is_out_of_reach_leaves_all_exact_and_says_why(tmp_path: Path) -> None:
     with Catalog(tmp_path, replace(QUICK, recall_target=1.0)) as catalog:
         collection = catalog.create("x", space(DIM), SEGMENTATION)
