@@ -20,6 +20,7 @@ from embedsvc.filters import (
     check,
     matches,
     parse,
+    written,
 )
 from embedsvc.types import MetadataValue
 
@@ -139,6 +140,8 @@ def test_or_binds_least_then_and_then_not(text: str, expected: Filter) -> None:
         ("a> 0.5", Range("a", gt=0.5)),
         ("a IN ('x', 2, false)", In("a", ("x", 2, False))),
         ("EXISTS(a.b-c)", Exists("a.b-c")),
+        ("exists a", Exists("a")),
+        ("not exists a and b = 2", And((Not(Exists("a")), B))),
         ("język = 'pl'", Equals("język", "pl")),
         ("android = 1", Equals("android", 1)),
         ("  a\n=\t1  ", Equals("a", 1)),
@@ -185,7 +188,8 @@ def test_a_quoted_text_is_taken_as_it_is_but_for_escapes(text: str, value: str) 
         ("a in 1", "`(`", "`1`"),
         ("a in ()", "a quoted text", "`)`"),
         ("a in (1 2)", "`)`", "`2`"),
-        ("exists a", "`(`", "`a`"),
+        ("exists (a", "`)`", "the end"),
+        ("exists", "a field name", "the end"),
         ("exists(and)", "a field name", "`and`"),
         ("or = 1", "a field name", "`or`"),
         ("a = 1 and", "a field name", "the end"),
@@ -204,18 +208,67 @@ def test_an_error_says_what_must_stand_where(text: str, wanted: str, found: str)
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "place", "position"),
     [
-        ('a = "open', '"open'),
-        ("a = 1; drop", "; drop"),
-        ("a & b", "& b"),
-        (r"a = 'x\'", r"'x\'"),
+        ('a = "open', '"open', 5),
+        ("a = 1; drop", "; drop", 6),
+        ("a & b", "& b", 3),
+        (r"a = 'x\'", r"'x\'", 5),
     ],
 )
-def test_what_is_no_token_is_named(text: str, place: str) -> None:
+def test_what_is_no_token_is_named(text: str, place: str, position: int) -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse(text)
-    assert f"`{place}` there" in caught.value.message
+    assert f"`{place}` there, at character {position}:" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("", 1),
+        ("year >", 7),
+        ("year >   ", 7),
+        ("year > 3 language", 10),
+        ("  (a = 1 or\n b ~= 2)", 16),
+        ('language = "pol" and (year < true)', 30),
+        ("a = 1 and not", 14),
+    ],
+)
+def test_an_error_says_at_which_character(text: str, position: int) -> None:
+    with pytest.raises(InvalidArgument, match=f"at character {position}:") as caught:
+        parse(text)
+    assert caught.value.facts["position"] == str(position)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tree=trees, recordings=recordings)
+def test_what_is_written_is_read_with_the_same_meaning(
+    tree: Filter, recordings: list[dict[str, MetadataValue]]
+) -> None:
+    text = written(tree)
+    found = parse(text)
+    for metadata in recordings:
+        assert matches(found, metadata) == matches(tree, metadata)
+    assert parse(written(found)) == found
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Equals("no word", 1),
+        Equals("and", 1),
+        Equals("1", 1),
+        Equals("a", float("inf")),
+        Equals("a", 10**50),
+        In("a", ()),
+        Range("a", gt=True),
+        And(()),
+        Not(Or(())),
+    ],
+)
+def test_what_has_no_text_is_told(condition: Filter) -> None:
+    with pytest.raises(InvalidArgument, match="must have a text form"):
+        written(condition)
 
 
 @settings(max_examples=100, deadline=None)

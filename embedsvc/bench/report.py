@@ -34,7 +34,7 @@ def markdown(about: Mapping[str, Any], result: Result) -> str:
     lines += [f"{about['what']}."]
     for title, columns, rows in tables(result):
         lines += ["", f"### {title}", "", *lines_of(columns, rows)]
-    if isinstance(result, Comparison):
+    if isinstance(result, Comparison | Searched):
         lines += ["", *(f"- Not measured: {name}: {why}." for name, why in result.skipped)]
     return "\n".join(lines)
 
@@ -58,8 +58,9 @@ def charts(result: Result) -> list[Chart]:
         case Results():
             return _loads(result)
         case Searched():
-            rows = [(f"{row.share:.1%}", row.alone) for row in result.rows]
-            return [Bars("searches a second, one caller, by share left by the filter", rows)]
+            title = "searches a second, one caller, by share left by the filter"
+            rows = [(f"{row.share:.1%}", row.alone) for row in result.engines[0].rows]
+            return [Bars(title, rows)]
 
 
 def _comparison(result: Comparison) -> Iterator[Table]:
@@ -219,6 +220,7 @@ def _loads(result: Results) -> list[Chart]:
 def _searched(result: Searched) -> Iterator[Table]:
     columns = (
         "share left",
+        "by",
         f"recall@{TOP_K}>",
         "exact",
         "alone/s>",
@@ -230,21 +232,29 @@ def _searched(result: Searched) -> Iterator[Table]:
     rows: Rows = [
         (
             f"{row.share:.1%}",
+            engine.name,
             f"{row.recall:.4f}",
             "yes" if row.exact else "no",
             _spread(row.alone),
             _spread(row.together),
             *(f"{1000 * row.latency[name]:.2f} ms" for name in ("p50", "p95", "p99")),
         )
-        for row in result.rows
+        for same in zip(*(engine.rows for engine in result.engines), strict=True)
+        for engine, row in zip(result.engines, same, strict=True)
     ]
     title = f"{result.vectors:,} vectors of {result.dim}; {result.about}"
     yield title, columns, rows
     made: Rows = [
-        ("stored", f"{result.vectors / result.add_seconds:,.0f} vectors a second"),
-        ("made ready", f"{result.compact_seconds:.2f} s"),
+        (
+            engine.name,
+            f"{engine.made.add_seconds:.1f} s",
+            f"{engine.made.ready_seconds:.1f} s",
+            f"{engine.made.resident / _MEBIBYTE:,.0f}",
+            engine.made.about,
+        )
+        for engine in result.engines
     ]
-    yield "Built", ("", "took>"), made
+    yield "Built", ("by", "stored in>", "made ready in>", "MiB>", "settings"), made
 
 
 def _spread(value: Spread) -> str:

@@ -9,7 +9,11 @@ from embedsvc.cli.flags import count
 from embedsvc.cli.output import say
 
 if TYPE_CHECKING:
-    from embedsvc.bench.search import Searched, Vectors
+    from embedsvc.bench.search import Searched
+    from embedsvc.bench.vectors import Vectors
+
+DEFAULT = 20_000
+RIVALS = ("hnswlib", "usearch", "milvus-lite")
 
 
 def add(
@@ -18,7 +22,10 @@ def add(
     """The command and its flags."""
     parser = what.add_parser("search", help="the index, with and without filters")
     parser.add_argument(
-        "--vectors", type=count, default=20_000, metavar="N", help="how many (default: 20000)"
+        "--vectors",
+        type=count,
+        metavar="N",
+        help="how many (default: 20000, or all of --npz)",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -27,7 +34,27 @@ def add(
         metavar="D",
         help="random vectors of D dimensions; else those of mini of bundled clips, with noise",
     )
-    source.add_argument("--npz", type=Path, metavar="FILE", help="its array `vectors` (N, D)")
+    source.add_argument(
+        "--npz",
+        type=Path,
+        metavar="FILE",
+        help="its array `vectors` (N, D), and `queries` (Q, D) if there is one",
+    )
+    source.add_argument(
+        "--speech",
+        type=Path,
+        metavar="DIR",
+        help="vectors of mini of all seconds of the sound files in folders of DIR",
+    )
+    parser.add_argument("--save", type=Path, metavar="FILE.npz", help="keep the vectors, for --npz")
+    parser.add_argument(
+        "--against",
+        nargs="+",
+        default=[],
+        metavar="STORE",
+        choices=RIVALS,
+        help=f"others, where they are installed: {', '.join(RIVALS)}",
+    )
     parser.add_argument("--queries", type=count, default=200, metavar="Q", help="default: 200")
     parser.add_argument("--rounds", type=count, default=3, help="of all queries (default: 3)")
     return parser
@@ -39,7 +66,7 @@ def measure(chosen: argparse.Namespace) -> "tuple[dict[str, Any], Searched]":
 
     vectors = _vectors(chosen)
     with tempfile.TemporaryDirectory(prefix="embedsvc-bench-") as folder:
-        searched = search.measure(vectors, Path(folder), chosen.rounds, say)
+        searched = search.measure(vectors, Path(folder), chosen.rounds, chosen.against, say)
     what = {
         "what": (
             f"{searched.vectors:,} vectors of {searched.dim}, {vectors.about}; "
@@ -53,10 +80,17 @@ def measure(chosen: argparse.Namespace) -> "tuple[dict[str, Any], Searched]":
 
 
 def _vectors(chosen: argparse.Namespace) -> "Vectors":
-    from embedsvc.bench import search
+    from embedsvc.bench import vectors
 
+    wanted = chosen.vectors or DEFAULT
     if chosen.npz:
-        return search.of_file(chosen.npz, chosen.queries)
-    if chosen.dim:
-        return search.of_dim(chosen.vectors, chosen.queries, chosen.dim)
-    return search.of_speech(chosen.vectors, chosen.queries)
+        found = vectors.of_file(chosen.npz, chosen.vectors, chosen.queries)
+    elif chosen.dim:
+        found = vectors.of_dim(wanted, chosen.queries, chosen.dim)
+    elif chosen.speech:
+        found = vectors.of_recordings(chosen.speech, wanted, chosen.queries, say)
+    else:
+        found = vectors.of_speech(wanted, chosen.queries)
+    if chosen.save:
+        vectors.save(found, chosen.save)
+    return found

@@ -10,7 +10,7 @@ from embedsvc.cli.embed import space_fields
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.client import Collection
 from embedsvc.timing import to_seconds
-from embedsvc.types import CollectionInfo, TransformRecipe
+from embedsvc.types import CollectionInfo, IndexInfo, TransformRecipe
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -108,12 +108,16 @@ def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
             info.segments,
             f"{info.space.model} layer {info.space.layer} {info.space.pooling}",
             f"{to_seconds(info.segmentation.length):g} s",
+            index_text(info.index),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created_at)),
         )
         for info in infos
     ]
-    columns = ("collection", "recordings>", "segments>", "space", "segment", "created")
+    columns = ("collection", "recordings>", "segments>", "space", "segment", "index", "created")
     table("Collections", columns, rows)
+    for info in infos:
+        if info.index and info.index.reason:
+            say(f"{info.name}: all segments are scored: {info.index.reason}")
 
 
 def _described(info: CollectionInfo) -> dict[str, Any]:
@@ -125,6 +129,14 @@ def _described(info: CollectionInfo) -> dict[str, Any]:
         "space": space_fields(info.space),
         "segment_seconds": to_seconds(info.segmentation.length),
         "hop_seconds": to_seconds(info.segmentation.hop),
+        "index": None if info.index is None else asdict(info.index),
         "created_at": info.created_at,
         "transform": asdict(info.fitted) if info.fitted else None,
     }
+
+
+def index_text(index: IndexInfo | None) -> str:
+    """The recipe, and what it finds when that is not all."""
+    if index is None or index.recall == 1:
+        return index.recipe if index else ""
+    return f"{index.recipe}, recall {index.recall:.1%}"

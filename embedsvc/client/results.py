@@ -9,6 +9,7 @@ from embedsvc.types import (
     CollectionInfo,
     Floats,
     Hit,
+    IndexInfo,
     Output,
     Pair,
     Place,
@@ -151,6 +152,18 @@ def collection_info(message: collection_pb2.Collection) -> CollectionInfo:
         sequence=message.sequence,
         created_at=times.epoch_seconds(message.create_time),
         fitted=spaces.fitted(message.transform) if message.HasField("transform") else None,
+        index=_index_info(message.index) if message.HasField("index") else None,
+    )
+
+
+def _index_info(message: collection_pb2.SearchIndex) -> IndexInfo:
+    return IndexInfo(
+        recipe=message.recipe,
+        recall=message.recall,
+        target=message.target,
+        measured_on=message.measured_on,
+        segments=message.segment_count,
+        reason=message.reason,
     )
 
 

@@ -74,7 +74,10 @@ class Catalog:
         self._lock = threading.Lock()
         self._closed = False
         self._around = Surroundings(
-            self._tuning, Compactor(self._tuning.retry_seconds), self._ballast()
+            self._tuning,
+            Compactor(self._tuning.retry_seconds),
+            self._ballast(),
+            Compactor(self._tuning.retry_seconds),
         )
 
     def create(self, name: str, space: Space, segmentation: Segmentation) -> Collection:
@@ -144,6 +147,7 @@ class Catalog:
                 slot.gone = True
                 if slot.collection is not None:
                     slot.collection.close(Unavailable("`collection` is closed"))
+        self._around.accelerator.close()
         self._around.compactor.close()
         self._connection.close()
         self._held.release()

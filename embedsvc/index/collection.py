@@ -1,6 +1,7 @@
 """A collection: durable rows, searched through a view of them in memory."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import apsw
+import numpy as np
 
 from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound, TensorShape
 from embedsvc.files import Ballast, disk_errors
 from embedsvc.filters import Filter
-from embedsvc.index import fitted, reads, requests, whole
+from embedsvc.index import acceleration, columns, fitted, reads, requests, whole
 from embedsvc.index.base import Base, BaseFile, build
 from embedsvc.index.changes import Change, Changes
 from embedsvc.index.compactor import Compactor
@@ -58,6 +60,7 @@ class Surroundings:
     tuning: Tuning
     compactor: Compactor
     ballast: Ballast
+    accelerator: Compactor
 
 
 class Collection:
@@ -72,8 +75,11 @@ class Collection:
         self._tuning = around.tuning
         self._base_file = BaseFile(directory, identity.uid)
         self._compacting = threading.Lock()
+        self._accelerating = threading.Lock()
+        self._recent: deque[Floats] = deque(maxlen=acceleration.RECENT)
         self._ending: EmbedsvcError | None = None
         self.last_compaction_error: Exception | None = None
+        self.last_acceleration_error: Exception | None = None
         self._base_file.remove_others()
         with storage_errors():
             connection = open_writer(directory / "rows.db", self._tuning.vfs, ROWS_SCHEMA)
@@ -101,6 +107,7 @@ class Collection:
             sequence=view.sequence,
             created_at=self._identity.created_at,
             fitted=view.fitted.info() if view.fitted else None,
+            index=view.base.info,
         )
 
     @property
@@ -239,8 +246,13 @@ class Collection:
         """
         given = unit(query, self._dim, "query")
         with self._reading() as (view, connection):
-            search = Search(view.direction(given), k, condition, exclude_id, group)
-            return search.run(view, connection, self._tuning.gather_limit)
+            asked = view.direction(given)
+            self._recent.append(asked.astype(np.float32))
+            search = Search(asked, k, condition, exclude_id, group)
+            found = search.run(view, connection, self._tuning.gather_limit)
+        if not found.exact:
+            self._accelerate_if_due()
+        return found
 
     def sample(self, count: int, language: str = "") -> Sample:
         """At most `count` of the stored vectors, evenly spread over all, to fit a transform on.
@@ -268,7 +280,9 @@ class Collection:
             else:
                 self._check_serving()
             upto = self._writer.view.upto
-            base = self._base(transform, upto)
+            bare = self._base(transform, upto)
+            with storage_errors(), self._readers.lend() as connection:
+                base = bare.along(self._columns(connection, bare), None)
 
             def write(connection: apsw.Connection, sequence: int) -> tuple[int, Refit]:
                 now = self._tuning.clock()
@@ -279,6 +293,7 @@ class Collection:
             # From here on the base on disk is of the transform before, and not to be trusted.
             self._saved = False
             sequence = self._write(write, 1)
+            self._recent.clear()
             with suppress(DiskFull), disk_errors():
                 self._base_file.save(base, sequence, digest(transform))
                 self._saved = True
@@ -312,16 +327,56 @@ class Collection:
             view = self._writer.view
             if self._saved and not len(view.tail) and not view.dead:
                 return
-            base = self._base(view.transform, view.upto)
+            bare = self._base(view.transform, view.upto)
+            with storage_errors(), self._readers.lend() as connection:
+                base = bare.along(self._columns(connection, bare), view.base.tuned)
             with disk_errors():
                 self._base_file.save(base, view.sequence, digest(view.transform))
             self._writer.publish(lambda current: current.rebased(base))
             self._saved = True
 
+    def accelerate(self) -> None:
+        """Give the base an accelerator, or a newer one, if it is due.
+
+        Takes a minute for 100,000 segments; everything else goes on meanwhile, compaction too.
+        """
+        with self._accelerating:
+            self._check_serving()
+            if not self._saved:
+                self.compact()
+            view = self._writer.view
+            if not acceleration.due(view.base, self._tuning, len(self._recent)):
+                return
+            # A search that began before another transform came may have left a query of then.
+            asked = [query for query in self._recent if len(query) == view.base.dim]
+            made = acceleration.tuned(view.base, asked, self._tuning, self._check_serving)
+            with self._compacting:
+                self._check_serving()
+                if self._writer.view.fitted is not view.fitted:
+                    return  # made for vectors that are searched no more; the next is due
+                current = self._writer.view.base
+                placed = current.along(current.columns, made)
+                with disk_errors():
+                    self._base_file.save_accelerator(made)
+                self._writer.publish(lambda view: view.on(placed))
+
+    def prepare(self) -> None:
+        """Read the metadata of the base into memory, if that is due."""
+        with self._compacting:
+            self._check_serving()
+            base = self._writer.view.base
+            if not self._lacks_columns(base):
+                return
+            with storage_errors(), self._readers.lend() as connection:
+                placed = base.along(self._columns(connection, base), base.tuned)
+            self._writer.publish(lambda view: view.on(placed))
+
     def close(self, ending: EmbedsvcError) -> None:
         """Refuse all further calls with `ending`."""
         self._ending = ending
         self._around.compactor.forget(self._identity.uid)
+        self._around.compactor.forget(f"{self._identity.uid}:columns")
+        self._around.accelerator.forget(self._identity.uid)
         with self._compacting:
             self._readers.close()
             self._writer.close(ending)
@@ -423,20 +478,48 @@ class Collection:
             self._check_open()
             yield batch
 
+    def _columns(self, connection: apsw.Connection, base: Base) -> columns.Columns | None:
+        return columns.read(connection, base.sids) if self._lacks_columns(base) else None
+
+    def _lacks_columns(self, base: Base) -> bool:
+        return base.columns is None and len(base) >= self._tuning.columns_from
+
     def _compact_if_due(self) -> None:
-        view, tuning = self._writer.view, self._tuning
+        if self._damage is not None:
+            return
+        view, tuning, uid = self._writer.view, self._tuning, self._identity.uid
         held = len(view.base) + len(view.tail)
         too_dead = view.dead > max(tuning.dead_floor, tuning.dead_share * held)
-        if self._damage is None and (
-            not self._saved or len(view.tail) > tuning.tail_limit or too_dead
-        ):
-            self._around.compactor.request(self._identity.uid, self._try_compact)
+        if not self._saved or len(view.tail) > tuning.tail_limit or too_dead:
+            self._around.compactor.request(uid, self._try_compact)
+        if self._lacks_columns(view.base):
+            self._around.compactor.request(f"{uid}:columns", self._try_prepare)
+        self._accelerate_if_due()
+
+    def _accelerate_if_due(self) -> None:
+        if acceleration.due(self._writer.view.base, self._tuning, len(self._recent)):
+            self._around.accelerator.request(self._identity.uid, self._try_accelerate)
 
     def _try_compact(self) -> bool:
-        try:
-            self.compact()
-        except Exception as error:  # noqa: BLE001  # the caller is a thread with nobody to tell
-            self.last_compaction_error = error
-            return self._ending is not None
-        self.last_compaction_error = None
-        return True
+        self.last_compaction_error = _error_of(self.compact)
+        if self.last_compaction_error is None:
+            self._compact_if_due()
+        return self.last_compaction_error is None or self._ending is not None
+
+    def _try_prepare(self) -> bool:
+        return _error_of(self.prepare) is None or self._ending is not None
+
+    def _try_accelerate(self) -> bool:
+        self.last_acceleration_error = _error_of(self.accelerate)
+        if self.last_acceleration_error is None:
+            self._compact_if_due()
+        return self.last_acceleration_error is None or self._ending is not None
+
+
+def _error_of(work: Callable[[], None]) -> Exception | None:
+    """What `work` raises: it is called by threads with nobody to tell."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001  # see above
+        return error
+    return None

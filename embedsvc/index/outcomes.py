@@ -79,6 +79,15 @@ class Tuning:
     gather_limit: int = 256
     """Allowed segments up to which copying them out beats FAISS skipping the others."""
 
+    columns_from: int = 4_096
+    """Segments in the base from which its metadata is held in memory; SQL is quick for fewer."""
+
+    accelerate_from: int = 32_768
+    """Segments in the base from which searches are not exact; scoring that many takes 2-4 ms."""
+
+    recall_target: float = 0.95
+    """Share of the true 10 nearest that an accelerator must find, with 95 % confidence."""
+
     ballast_bytes: int = 16 * 2**20
     """Disk space held back, given up so that deletion works on a full disk."""
 

@@ -75,11 +75,12 @@ def rids_of(connection: apsw.Connection, ids: Sequence[str]) -> list[int]:
     return [rid for rid in found if rid is not None]
 
 
-def allowed(connection: apsw.Connection, condition: Filter) -> Keys:
-    """Segments of the recordings that meet `condition`, ascending."""
-    part = where(condition)
-    sql = f"SELECT s.sid FROM recording r JOIN segment s ON s.rid = r.rid WHERE {part.sql}"  # noqa: S608  # values are bound
-    rows = connection.execute(sql, part.values)
+def allowed(connection: apsw.Connection, condition: Filter, after: int = 0) -> Keys:
+    """Segments after `after` of the recordings that meet `condition`, ascending."""
+    part = where(condition, few=after > 0)
+    join = "segment s CROSS JOIN recording r" if after else "recording r JOIN segment s"
+    sql = f"SELECT s.sid FROM {join} ON s.rid = r.rid WHERE s.sid > ? AND ({part.sql})"  # noqa: S608  # values are bound
+    rows = connection.execute(sql, (after, *part.values))
     return np.sort(np.fromiter((row[0] for row in rows), np.int64))
 
 

@@ -25,6 +25,10 @@ WIDENING = 4
 """How many times more segments are fetched when there were too few."""
 
 
+WIDENINGS = (1, 4)
+"""How many times its effort the accelerator makes before all that is allowed is scored."""
+
+
 @dataclass(frozen=True)
 class Search:
     """One search: the `k` nearest to `query`, a unit vector (D,)."""
@@ -47,15 +51,16 @@ class Search:
         There are fewer than `k` hits only when no more are allowed: dead segments, excluded ones
         and equal scores at the end make it look further.
         """
-        allowed = None if self.condition is None else reads.allowed(connection, self.condition)
+        allowed = None if self.condition is None else view.allowed(connection, self.condition)
         want = self.k * (PER_RECORDING if self.group else 1) + SLACK
+        widenings = list(WIDENINGS)
         while True:
-            nearest = view.nearest(self.query, want, allowed, gather_limit)
+            widening = widenings.pop(0) if widenings else 0
+            nearest = view.nearest(self.query, want, allowed, gather_limit, widening)
             hits = self._hits(nearest, connection)
-            sure = len(hits) == self.k and hits[-1].score > nearest.floor
-            if sure or len(nearest.sids) == nearest.scanned:
-                # The base scores every vector it holds, so that nothing was left to chance.
-                return Found(tuple(hits), view.sequence, exact=True, scanned=nearest.scanned)
+            sure = len(hits) == self.k and (not nearest.exact or hits[-1].score > nearest.floor)
+            if sure or nearest.complete:
+                return Found(tuple(hits), view.sequence, nearest.exact, nearest.scanned)
             want *= WIDENING
 
     def _hits(self, nearest: Nearest, connection: apsw.Connection) -> list[Hit]:

@@ -5,13 +5,18 @@ that searches need no lock. FAISS crashes when an index is searched while it gro
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import cast
 
+import apsw
 import numpy as np
 
-from embedsvc.index.base import Base, best
+from embedsvc.filters import Filter
+from embedsvc.index.allowed import Allowed, Growing, Held
+from embedsvc.index.base import Base
 from embedsvc.index.changes import Change, Keys
 from embedsvc.index.fitted import Fitted, direction, moved
+from embedsvc.index.flat import best, best_of_halves
 from embedsvc.index.prepared import Doubles, Halves
 from embedsvc.transforms import Transform
 from embedsvc.types import Floats
@@ -24,6 +29,10 @@ RESCORED = 4_096
 """Vectors scored again at once; 32 MB at 1,024 dimensions."""
 
 
+GATHERED = 256
+"""One in so many allowed segments, and copying them out beats FAISS skipping the others."""
+
+
 @dataclass(frozen=True)
 class Tail:
     """Segments stored since the base; rows from `count` on are room to grow.
@@ -34,6 +43,7 @@ class Tail:
     sids: Keys
     vectors: Floats
     count: int
+    metadata: Growing = field(default_factory=Growing)
 
     def __len__(self) -> int:
         return self.count
@@ -58,7 +68,7 @@ class Tail:
         vectors = np.zeros((capacity, self.vectors.shape[1]), np.float32)
         sids[: self.count] = self.sids[: self.count]
         vectors[: self.count] = self.vectors[: self.count]
-        return Tail(sids, vectors, self.count)
+        return Tail(sids, vectors, self.count, self.metadata)
 
 
 def empty_tail(dim: int) -> Tail:
@@ -77,16 +87,28 @@ class Refit:
 
 @dataclass(frozen=True)
 class Nearest:
-    """Segments by score, best first, then by age.
+    """Segments by score, best first, then by age; `scanned` were scored.
 
-    A segment that is not among them scores less than `floor`, or was not allowed. `scanned` were
-    scored.
+    A segment that is not among them scores less than `floor`, or was not allowed, or was not
+    proposed: the latter only when not `exact`. `complete` says that none was left out.
     """
 
     sids: Keys
     scores: Doubles
     floor: float
     scanned: int
+    exact: bool
+    complete: bool
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The best of the base: `positions`, and what `Nearest` says of all."""
+
+    positions: Keys
+    floor: float
+    scanned: int
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,6 +134,12 @@ class View:
     def upto(self) -> int:
         """The last segment it holds."""
         return int(self.tail.sids[len(self.tail) - 1]) if len(self.tail) else self.base.upto
+
+    def allowed(self, connection: apsw.Connection, condition: Filter) -> Allowed:
+        """What of it meets `condition`; `connection` is in the same state."""
+        tail = self.tail.sids[: len(self.tail)]
+        held = Held(self.base.sids, tail, self.base.columns, self.tail.metadata)
+        return held.allowed(connection, condition)
 
     def changed(self, changes: Sequence[Change | Refit], sequence: int) -> "View":
         """The view after `changes`; not to be used unless they are committed."""
@@ -144,46 +172,73 @@ class View:
         """The same rows on a newer base."""
         return replace(self, base=base, tail=self.tail.after(base.upto))
 
+    def on(self, base: Base) -> "View":
+        """The same on the same base, with other company."""
+        return replace(self, base=base)
+
     def nearest(
-        self, query: Doubles, want: int, allowed: Keys | None, gather_limit: int
+        self,
+        query: Doubles,
+        want: int,
+        allowed: Allowed | None,
+        gather_limit: int,
+        widening: int = 0,
     ) -> Nearest:
         """At least the `want` best segments for the unit vector `query` (D,), or all there are.
 
-        `allowed` are ascending sids. The scores are computed again from the stored vectors, one
-        by one, so that they do not depend on where a segment is held or who scored it first.
+        With a `widening` they may be those that the accelerator proposes at so many times its
+        effort. The scores are computed again from the stored vectors, one by one, so that they
+        do not depend on where a segment is held or who scored it first.
         """
         coarse = query.astype(np.float32)
-        in_base = None if allowed is None else _positions(self.base.sids, allowed)
-        in_tail = None if allowed is None else _positions(self.tail.sids[: len(self.tail)], allowed)
-        held, base_floor = self._best_of_base(coarse, want, in_base, gather_limit)
-        fresh, tail_floor = self._best_of_tail(coarse, want, in_tail)
+        base = self._best_of_base(coarse, want, allowed, gather_limit, widening)
+        held = base.positions
+        fresh, floor = self._best_of_tail(coarse, want, allowed)
         sids = np.concatenate([self.base.sids[held], self.tail.sids[fresh]])
         scores = np.concatenate(
             [_scores(self.base.codes, held, query), _scores(self.tail.vectors, fresh, query)]
         )
         order = np.lexsort((sids, -scores))
-        sizes = (
-            len(self.base) if in_base is None else len(in_base),
-            len(self.tail) if in_tail is None else len(in_tail),
+        scanned = base.scanned + (len(self.tail) if allowed is None else len(allowed.tail))
+        return Nearest(
+            sids[order],
+            scores[order],
+            max(base.floor, floor) + ROUNDING,
+            scanned,
+            base.exact,
+            base.exact and len(sids) == scanned,
         )
-        floor = max(base_floor, tail_floor) + ROUNDING
-        return Nearest(sids[order], scores[order], floor, sum(sizes))
 
     def _best_of_base(
-        self, query: Floats, want: int, positions: Keys | None, gather_limit: int
-    ) -> tuple[Keys, float]:
-        if positions is not None and len(positions) <= gather_limit:
-            return _best_among(self.base.codes, positions, query, want)
-        if not len(self.base):
-            return np.zeros(0, np.int64), -np.inf
-        found, scores = self.base.search(query, want, positions)
-        held = len(self.base) if positions is None else len(positions)
-        return found, _floor(scores, held)
+        self,
+        query: Floats,
+        want: int,
+        allowed: Allowed | None,
+        gather_limit: int,
+        widening: int,
+    ) -> _Part:
+        base = self.base
+        mask = None if allowed is None else allowed.base
+        held = len(base) if mask is None else int(np.count_nonzero(mask))
+        if mask is not None and held <= max(gather_limit, len(base) // GATHERED):
+            found, floor = _best_among(base.codes, np.flatnonzero(mask), query, want)
+            return _Part(found, floor, held)
+        if not len(base):
+            return _Part(np.zeros(0, np.int64), -np.inf, 0)
+        if widening and base.proposals is not None:
+            proposed = base.proposals.near(query, want, widening, mask)
+            if proposed is not None:
+                found, floor = _best_among(base.codes, proposed, query, want)
+                return _Part(found, floor, len(proposed), exact=False)
+        found, scores = base.search(query, want, mask)
+        return _Part(found, _floor(scores, held), held)
 
-    def _best_of_tail(self, query: Floats, want: int, positions: Keys | None) -> tuple[Keys, float]:
+    def _best_of_tail(
+        self, query: Floats, want: int, allowed: Allowed | None
+    ) -> tuple[Keys, float]:
         vectors = self.tail.vectors[: len(self.tail)]
-        if positions is not None:
-            return _best_among(vectors, positions, query, want)
+        if allowed is not None:
+            return _best_among(vectors, allowed.tail, query, want)
         found, scores = best(vectors, query, want)
         return found, _floor(scores, len(vectors))
 
@@ -193,22 +248,17 @@ def _best_among(
 ) -> tuple[Keys, float]:
     if len(positions) <= want:
         return positions, -np.inf
-    found, scores = best(vectors[positions].astype(np.float32), query, want)
+    chosen = vectors[positions]
+    if chosen.dtype == np.float16:
+        found, scores = best_of_halves(cast("Halves", chosen), query, want)
+    else:
+        found, scores = best(cast("Floats", chosen), query, want)
     return positions[found], _floor(scores, len(positions))
 
 
 def _floor(scores: Floats, held: int) -> float:
     """The score that no segment left out can exceed, given those of the best of `held`."""
     return float(scores.min(initial=np.inf)) if len(scores) < held else -np.inf
-
-
-def _positions(sids: Keys, allowed: Keys) -> Keys:
-    """Where the `allowed` are among `sids`, for those that are; both ascend."""
-    places = np.searchsorted(sids, allowed)
-    inside = places < len(sids)
-    places, allowed = places[inside], allowed[inside]
-    found: Keys = places[sids[places] == allowed]
-    return found
 
 
 def _scores(vectors: Floats | Halves, positions: Keys, query: Doubles) -> Doubles:

@@ -36,18 +36,25 @@ class Where:
     values: tuple[MetadataValue, ...] = ()
 
 
+LISTED = "r.rid IN (SELECT rid FROM label WHERE key = ? AND ({}))"
+EACH = "EXISTS (SELECT 1 FROM label WHERE rid = r.rid AND key = ? AND ({}))"
+"""Two ways to ask for the label of a recording; never NULL, so NOT is safe."""
+
 ALWAYS = Where("1")
 NEVER = Where("0")
 
 
-def where(condition: Filter | None) -> Where:
+def where(condition: Filter | None, *, few: bool = False) -> Where:
     """Compile a filter; None is met by every recording.
+
+    `few` is for a question that looks at few recordings anyway: each is checked by itself,
+    instead of listing all that have a label first.
 
     Raises InvalidArgument for a filter too large, or with text that is not Unicode.
     """
     if condition is None:
         return ALWAYS
-    compiled = _compile(check(condition))
+    compiled = _compile(check(condition), EACH if few else LISTED)
     if len(compiled.values) > MAX_VALUES:
         raise InvalidArgument(
             f"`filter` must have at most {MAX_VALUES} values, but has {len(compiled.values)}",
@@ -60,37 +67,36 @@ def where(condition: Filter | None) -> Where:
     return compiled
 
 
-def _compile(condition: Filter) -> Where:  # noqa: PLR0911  # one for each kind
+def _compile(condition: Filter, form: str) -> Where:  # noqa: PLR0911  # one for each kind
     match condition:
         case And(clauses):
-            return _join(" AND ", clauses, ALWAYS)
+            return _join(" AND ", clauses, ALWAYS, form)
         case Or(clauses):
-            return _join(" OR ", clauses, NEVER)
+            return _join(" OR ", clauses, NEVER, form)
         case Not(clause):
-            inner = _compile(clause)
+            inner = _compile(clause, form)
             return Where(f"NOT ({inner.sql})", inner.values)
         case Exists(field):
-            return _labeled(field, ALWAYS)
+            return _labeled(field, ALWAYS, form)
         case Equals(field, value):
-            return _labeled(field, _one_of((value,)))
+            return _labeled(field, _one_of((value,)), form)
         case In(field, values):
-            return _labeled(field, _one_of(values))
+            return _labeled(field, _one_of(values), form)
         case Range(field=field):
-            return _labeled(field, _between(condition))
+            return _labeled(field, _between(condition), form)
 
 
-def _join(operator: str, clauses: Sequence[Filter], empty: Where) -> Where:
+def _join(operator: str, clauses: Sequence[Filter], empty: Where, form: str) -> Where:
     if not clauses:
         return empty
-    parts = [_compile(clause) for clause in clauses]
+    parts = [_compile(clause, form) for clause in clauses]
     sql = operator.join(f"({part.sql})" for part in parts)
     return Where(sql, tuple(value for part in parts for value in part.values))
 
 
-def _labeled(field: str, on_value: Where) -> Where:
-    """The recordings whose label `field` meets a condition; never NULL, so NOT is safe."""
-    sql = f"r.rid IN (SELECT rid FROM label WHERE key = ? AND ({on_value.sql}))"  # noqa: S608  # values are bound
-    return Where(sql, (field, *on_value.values))
+def _labeled(field: str, on_value: Where, form: str) -> Where:
+    """The recordings whose label `field` meets a condition."""
+    return Where(form.format(on_value.sql), (field, *on_value.values))
 
 
 def _one_of(values: Sequence[MetadataValue]) -> Where:

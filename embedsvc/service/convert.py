@@ -18,6 +18,7 @@ from embedsvc.types import (
     Embedding,
     Floats,
     Hit,
+    IndexInfo,
     Output,
     OutputSpec,
     Pair,
@@ -142,6 +143,18 @@ def collection_message(info: CollectionInfo) -> collection_pb2.Collection:
         sequence=info.sequence,
         create_time=times.timestamp(info.created_at),
         transform=spaces.fitted_message(info.fitted) if info.fitted else None,
+        index=_index_message(info.index) if info.index else None,
+    )
+
+
+def _index_message(index: IndexInfo) -> collection_pb2.SearchIndex:
+    return collection_pb2.SearchIndex(
+        recipe=index.recipe,
+        recall=index.recall,
+        target=index.target,
+        measured_on=index.measured_on,
+        segment_count=index.segments,
+        reason=index.reason,
     )
 
 

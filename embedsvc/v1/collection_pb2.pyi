@@ -354,6 +354,7 @@ class Collection(google.protobuf.message.Message):
     SEQUENCE_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     TRANSFORM_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
     name: builtins.str
     """1 to 64 of a-z, 0-9, - and _, starting with a letter or digit."""
     recording_count: builtins.int
@@ -370,6 +371,10 @@ class Collection(google.protobuf.message.Message):
     def transform(self) -> global___FittedTransform:
         """Absent when vectors are compared as they are."""
 
+    @property
+    def index(self) -> global___SearchIndex:
+        """How its older segments are searched."""
+
     def __init__(
         self,
         *,
@@ -381,11 +386,52 @@ class Collection(google.protobuf.message.Message):
         sequence: builtins.int = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         transform: global___FittedTransform | None = ...,
+        index: global___SearchIndex | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "segmentation", b"segmentation", "space", b"space", "transform", b"transform"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space", "transform", b"transform"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "segmentation", b"segmentation", "space", b"space", "transform", b"transform"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space", "transform", b"transform"]) -> None: ...
 
 global___Collection = Collection
+
+@typing.final
+class SearchIndex(google.protobuf.message.Message):
+    """How segments are searched, and how much of the truth that finds. Every hit is scored from its
+    stored vector, whatever found it.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECIPE_FIELD_NUMBER: builtins.int
+    RECALL_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    MEASURED_ON_FIELD_NUMBER: builtins.int
+    SEGMENT_COUNT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    recipe: builtins.str
+    """`flat-fp16` scores all: answers are exact. `hnsw32-sq8` is a graph that proposes some."""
+    recall: builtins.float
+    """Share of the true 10 nearest that was found when it was tuned; 1 when all are scored."""
+    target: builtins.float
+    """What `recall` had to reach, with 95 % confidence; 0 when there was nothing to tune."""
+    measured_on: builtins.int
+    """Stored vectors and recent queries it was measured on."""
+    segment_count: builtins.int
+    """Segments it held then."""
+    reason: builtins.str
+    """Why all are scored although there are many, or empty."""
+    def __init__(
+        self,
+        *,
+        recipe: builtins.str = ...,
+        recall: builtins.float = ...,
+        target: builtins.float = ...,
+        measured_on: builtins.int = ...,
+        segment_count: builtins.int = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["measured_on", b"measured_on", "reason", b"reason", "recall", b"recall", "recipe", b"recipe", "segment_count", b"segment_count", "target", b"target"]) -> None: ...
+
+global___SearchIndex = SearchIndex
 
 @typing.final
 class CreateCollectionRequest(google.protobuf.message.Message):

@@ -95,7 +95,8 @@ def test_the_index_is_searched(main: Program, files: Files) -> None:
         *files.flags,
     )  # fmt: skip
     found = files.check(ended, "search")
-    shares = [row["share"] for row in found["result"]["rows"]]
+    (ours,) = found["result"]["engines"]
+    shares = [row["share"] for row in ours["rows"]]
     assert shares == [1, 0.5, 0.1, 0.01, 0.001]
     assert "600 vectors of 16" in ended.stdout
 

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from embedsvc.cli.collections import index_text
 from embedsvc.samples import clips
+from embedsvc.types import IndexInfo
 from tests.cli.program import Program, objects
 
 
@@ -20,6 +22,7 @@ def test_collections_are_listed_shown_and_deleted(
     assert (shown["recordings"], shown["segments"]) == (3, 3)
     assert (shown["space"]["layer"], shown["space"]["pooling"]) == (2, "mean")
     assert (shown["segment_seconds"], shown["hop_seconds"]) == (6.0, 3.0)
+    assert (shown["index"]["recipe"], shown["index"]["recall"]) == ("flat-fp16", 1.0)
     listed = objects(main("collections", "--target", target, "--json"))
     assert shown in listed
     assert "shown" in main("collections", "list", "--target", target).stdout
@@ -62,3 +65,10 @@ def test_a_collection_is_fitted_and_searched_as_it_is_again(main: Program, targe
     (shown,) = objects(main("collections", "show", "fitted", "--target", target, "--json"))
     assert shown["transform"] is None
     main("collections", "delete", "fitted", "--target", target)
+
+
+def test_an_index_that_misses_some_says_how_many_it_finds() -> None:
+    assert (
+        index_text(IndexInfo("hnsw32-sq8", 0.976, 0.95, 400, 10**6)) == "hnsw32-sq8, recall 97.6%"
+    )
+    assert index_text(IndexInfo("flat-fp16")) == "flat-fp16"

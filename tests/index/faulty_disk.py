@@ -117,11 +117,34 @@ def recorded(tape: Tape, call: Callable[[Path], None]) -> Callable[[Path], None]
     return sync
 
 
+def recorded_replacement(
+    tape: Tape, call: Callable[[Path, bytes | memoryview], None]
+) -> Callable[[Path, bytes | memoryview], None]:
+    """`call`, which gives a file new content, also put on tape."""
+
+    def replace(path: Path, content: bytes | memoryview) -> None:
+        call(path, content)
+        tape.events.append(Event("replace", tape.name(path), data=bytes(content)))
+
+    return replace
+
+
+def recorded_removal(tape: Tape, call: Callable[..., None]) -> Callable[..., None]:
+    """`Path.unlink`, also put on tape."""
+
+    def unlink(path: Path, *, missing_ok: bool = False) -> None:
+        call(path, missing_ok=missing_ok)
+        if path.is_relative_to(tape.root):
+            tape.events.append(Event("delete", tape.name(path)))
+
+    return unlink
+
+
 def after_power_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -> list[Any]:
     """Leave in `target` what a disk may hold after the first `cut` events; what was acknowledged.
 
     What was synced is there. Of the rest each write may be missing, or torn at a sector, and each
-    removal undone, whatever the order they were made in.
+    removal or replacement undone, whatever the order they were made in.
     """
     events = tape.events[:cut]
     synced = {event.file: place for place, event in enumerate(events) if event.what == "sync"}
@@ -131,12 +154,12 @@ def after_power_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -
     files: dict[str, bytearray] = {}
     for place, event in enumerate(events):
         durable = place <= synced.get(event.file, -1)
-        if event.what == "delete":
+        if event.what in {"delete", "replace"}:
             durable = event.note or place < listed.get(str(Path(event.file).parent), -1)
-        if event.what not in {"write", "truncate", "delete"}:
+        if event.what not in {"write", "truncate", "delete", "replace"}:
             continue
         if durable or chance.random() < 0.5:
-            torn = not durable and chance.random() < 0.3
+            torn = event.what == "write" and not durable and chance.random() < 0.3
             _apply(files, event, chance.randrange(len(event.data) + 1) if torn else None)
     for name, content in files.items():
         path = target / name
@@ -148,6 +171,9 @@ def after_power_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -
 def _apply(files: dict[str, bytearray], event: Event, torn_at: int | None) -> None:
     if event.what == "delete":
         files.pop(event.file, None)
+        return
+    if event.what == "replace":
+        files[event.file] = bytearray(event.data)
         return
     content = files.setdefault(event.file, bytearray())
     if event.what == "truncate":

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -236,8 +238,7 @@ def test_a_request_id_is_short_text(collection: Collection) -> None:
 def test_a_request_id_is_forgotten_after_a_day(catalog: Catalog) -> None:
     now = [1_000_000.0]
     tuning = Tuning(ballast_bytes=0, clock=lambda: now[0])
-    around = catalog._around
-    catalog._around = type(around)(tuning, around.compactor, around.ballast)
+    catalog._around = replace(catalog._around, tuning=tuning)
     collection = catalog.create("clocked", space(), SEGMENTATION)
     collection.add([recording("a")], mode=UPSERT, key=RequestKey("call", "one"))
     now[0] += 24 * 3600 - 1

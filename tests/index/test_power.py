@@ -2,17 +2,25 @@
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embedsvc.errors import CollectionNotFound
-from embedsvc.files import sync_directory
-from embedsvc.index import Catalog, Tuning, WriteMode
+from embedsvc.files import replace_file, sync_directory
+from embedsvc.index import Catalog, Collection, Tuning, WriteMode
 from embedsvc.types import Recording
 from tests.index.builders import SEGMENTATION, SMALL, Oracle, assert_finds, recording, space, vector
-from tests.index.faulty_disk import RecordingDisk, Tape, after_power_cut, recorded
+from tests.index.faulty_disk import (
+    RecordingDisk,
+    Tape,
+    after_power_cut,
+    recorded,
+    recorded_removal,
+    recorded_replacement,
+)
 
 DIM = 64
 
@@ -26,6 +34,11 @@ def history(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Tape:
     _disk = RecordingDisk(f"recording-{seed}", tape)
     monkeypatch.setattr("embedsvc.index.database.sync_directory", recorded(tape, sync_directory))
     monkeypatch.setattr("embedsvc.index.catalog.sync_directory", recorded(tape, sync_directory))
+    monkeypatch.setattr("embedsvc.index.base.sync_directory", recorded(tape, sync_directory))
+    monkeypatch.setattr(
+        "embedsvc.index.base.replace_file", recorded_replacement(tape, replace_file)
+    )
+    monkeypatch.setattr(Path, "unlink", recorded_removal(tape, Path.unlink))
     oracle = Oracle()
     with Catalog(root, Tuning(vfs=f"recording-{seed}", ballast_bytes=0)) as catalog:
         collection = catalog.create("x", space(DIM), SEGMENTATION)
@@ -42,15 +55,36 @@ def history(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Tape:
                 collection.delete([victim])
                 del oracle.recordings[victim]
                 tape.acknowledge(dict(oracle.recordings))
+            if n % 15 == 14:
+                collection._tuning = replace(SMALL, accelerate_from=64)
+                collection.compact()
+                collection.accelerate()
+                collection._tuning = SMALL
     return tape
+
+
+def without_accelerator(collection: Collection) -> bool:
+    """Make all answers exact; whether an accelerator was there, after a look at what it finds."""
+    base = collection._writer.view.base
+    if base.proposals is None:
+        return False
+    found = collection.search(vector(1, DIM), 20)
+    assert len(found.hits) == 20
+    collection._writer.publish(lambda view: view.on(view.base.along(None, None)))
+    exact = collection.search(vector(1, DIM), 20)
+    assert len({hit.id for hit in found.hits} & {hit.id for hit in exact.hits}) > 10
+    return True
 
 
 def states(tape: Tape) -> list[Step]:
     return [event.note for event in tape.events if event.what == "ack"]
 
 
-def check_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -> None:
-    """After the cut there is what was acknowledged, or one write more, and nothing half."""
+def check_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -> bool:
+    """After the cut there is what was acknowledged, or one write more, and nothing half.
+
+    Whether an accelerator was left too.
+    """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     acknowledged: list[Any] = after_power_cut(tape, cut, chance, target)
@@ -58,7 +92,7 @@ def check_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -> None
     with Catalog(target, SMALL) as catalog:
         if not acknowledged:
             assert catalog.names() in ([], ["x"])
-            return
+            return False
         collection = catalog.get("x")
         (integrity,) = collection._writer._connection.execute("PRAGMA integrity_check").fetchall()
         assert integrity == ("ok",)
@@ -68,16 +102,20 @@ def check_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -> None
         (state,) = [
             state for state in allowed if held == [(id, item.digest) for id, item in state.items()]
         ][:1]
+        accelerated = without_accelerator(collection)
         assert_finds(collection, Oracle(dict(state)), vector(cut, DIM), 20)
+        return accelerated
 
 
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuts: int, seed: int) -> None:
     tape = history(tmp_path / "real", monkeypatch, seed)
     monkeypatch.undo()
     chance = random.Random(seed)
+    accelerated = 0
     for _ in range(cuts):
         cut = chance.randrange(1, len(tape.events) + 1)
-        check_cut(tape, cut, chance, tmp_path / "image")
+        accelerated += check_cut(tape, cut, chance, tmp_path / "image")
+    assert accelerated > cuts // 4
 
 
 def test_a_power_cut_loses_nothing_that_was_acknowledged(

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +8,7 @@ from hypothesis import strategies as st
 
 from embedsvc.errors import InvalidArgument, TensorShape
 from embedsvc.filters import And, Equals, Exists, Filter, Not, Range
-from embedsvc.index import Catalog, Collection, WriteMode
+from embedsvc.index import Catalog, Collection, Tuning, WriteMode
 from embedsvc.types import Recording, Segment, Span
 from tests.index.builders import (
     DIM,
@@ -72,11 +75,7 @@ def test_answers_are_those_of_numpy(
 
 @pytest.mark.parametrize("gather", [0, 10_000])
 def test_both_ways_to_score_a_filtered_base_agree(catalog: Catalog, gather: int) -> None:
-    catalog._around = type(catalog._around)(
-        type(EAGER)(gather_limit=gather, ballast_bytes=0),
-        catalog._around.compactor,
-        catalog._around.ballast,
-    )
+    catalog._around = replace(catalog._around, tuning=Tuning(gather_limit=gather, ballast_bytes=0))
     collection, oracle = catalog.create("x", space(), SEGMENTATION), Oracle()
     put(collection, oracle, numbered(0, 80))
     collection.compact()
@@ -187,3 +186,26 @@ def test_any_mix_of_equal_and_different_vectors_is_ranked_as_numpy_does(
         collection.compact()
         put(collection, oracle, items[cut:])
         assert_finds(collection, oracle, vector(seeds[0] * 1_000), k, group=group)
+
+
+def test_filters_see_a_growing_tail_through_columns_made_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedsvc.index.allowed.PART", 16)
+    tuning = Tuning(columns_from=20, gather_limit=4, ballast_bytes=0)
+    with Catalog(tmp_path, tuning) as catalog:
+        collection, oracle = catalog.create("x", space(), SEGMENTATION), Oracle()
+        put(collection, oracle, numbered(0, 30))
+        collection.compact()
+        for first in range(30, 120, 9):
+            put(collection, oracle, numbered(first, first + 9))
+            collection.delete([f"r{first + 3}"])
+            del oracle.recordings[f"r{first + 3}"]
+            for condition in CONDITIONS:
+                assert_finds(collection, oracle, vector(first), 10, condition)
+        view = collection._writer.view
+        assert view.base.columns is not None
+        with collection._readers.lend() as connection:
+            parts = view.tail.metadata.parts(connection, view.tail.sids[: len(view.tail)])
+        assert len(parts) > 3
+        assert sum(columns.count for _, columns in parts) > len(view.tail) - 32
