@@ -22,7 +22,7 @@ FILES = sorted(
 FLOORS = (
     ("errors", "timing", "version", "v1"),
     ("types", "filters", "samples", "models"),
-    ("audio", "encoder", "index"),
+    ("audio", "encoder", "index", "moments"),
     ("settings", "telemetry", "wire", "evaluation"),
     ("batching", "pipeline", "training"),
     ("service",),

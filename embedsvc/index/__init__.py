@@ -5,7 +5,20 @@ which is checked when it is loaded, and rebuilt when it is damaged or gone.
 """
 
 from embedsvc.index.catalog import Catalog
+from embedsvc.index.codes import Candidates, Coded, Reach
 from embedsvc.index.collection import Collection
 from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode
 
-__all__ = ["Added", "Catalog", "Collection", "Deleted", "Page", "RequestKey", "Tuning", "WriteMode"]
+__all__ = [
+    "Added",
+    "Candidates",
+    "Catalog",
+    "Coded",
+    "Collection",
+    "Deleted",
+    "Page",
+    "Reach",
+    "RequestKey",
+    "Tuning",
+    "WriteMode",
+]

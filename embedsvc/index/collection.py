@@ -11,7 +11,7 @@ import apsw
 
 from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound
 from embedsvc.filters import Filter
-from embedsvc.index import reads, requests
+from embedsvc.index import codes, reads, requests
 from embedsvc.index.base import BaseFile, build
 from embedsvc.index.changes import Change, Changes, Keys
 from embedsvc.index.compactor import Compactor
@@ -22,6 +22,7 @@ from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, Wr
 from embedsvc.index.prepared import MAX_ID_BYTES, Halves, Prepared, check_text, prepare, unit
 from embedsvc.index.recovery import Recovered, recover
 from embedsvc.index.search import Search
+from embedsvc.index.stored_codes import StoredCodes
 from embedsvc.index.view import View
 from embedsvc.index.where import where
 from embedsvc.index.writer import Write, Writer
@@ -74,6 +75,7 @@ class Collection:
             connection = open_writer(directory / "rows.db", self._tuning.vfs, ROWS_SCHEMA)
             try:
                 stamp(connection, identity.name)
+                recipe = codes.recipe(connection)
                 recovered = recover(connection, self._base_file, identity.space.dim, self._tuning)
             except BaseException:
                 connection.close()
@@ -82,6 +84,7 @@ class Collection:
         self._saved = recovered.saved
         self._readers = Readers(directory / "rows.db", self._tuning.vfs)
         self._writer = Writer(connection, recovered.view)
+        self.codes = StoredCodes(recipe, identity.space.dim, self._tuning, self._reading)
         self._compact_if_due()
 
     def info(self) -> CollectionInfo:
@@ -235,6 +238,16 @@ class Collection:
         search = Search(direction, k, condition, exclude_id, group)
         with self._reading() as (view, connection):
             return search.run(view, connection, self._tuning.gather_limit)
+
+    def keep_codes(self, recipe: bytes) -> None:
+        """Make a new collection one that keeps codes of frames, made as `recipe` says."""
+
+        def write(connection: apsw.Connection, _: int) -> tuple[None, None]:
+            codes.keep_recipe(connection, recipe)
+            return None, None
+
+        self._writer.submit(write)
+        self.codes = StoredCodes(recipe, self.space.dim, self._tuning, self._reading)
 
     def compact(self) -> None:
         """Rebuild the base from the rows, which also drops deleted vectors from memory and disk.

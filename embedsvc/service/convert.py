@@ -137,6 +137,7 @@ def collection_message(info: CollectionInfo) -> collection_pb2.Collection:
         segment_count=info.segments,
         sequence=info.sequence,
         create_time=times.timestamp(info.created_at),
+        moments=None if info.moments is None else spaces.codes_message(info.moments),
     )
 
 
@@ -159,12 +160,18 @@ def recording_message(
 
 def hit_message(hit: Hit) -> search_pb2.Hit:
     """A hit as a message."""
-    return search_pb2.Hit(
+    message = search_pb2.Hit(
         recording_id=hit.id,
         score=hit.score,
         matched_span=times.span_message(hit.span),
         metadata=metadata.metadata_message(hit.metadata),
+        moment_score=hit.moment_score,
     )
+    if hit.query_span is not None:
+        message.query_span.CopyFrom(times.span_message(hit.query_span))
+    if hit.segment is not None:
+        message.segment_span.CopyFrom(times.span_message(hit.segment))
+    return message
 
 
 def search_message(answer: Answer) -> search_pb2.SearchResponse:
@@ -177,6 +184,7 @@ def search_message(answer: Answer) -> search_pb2.SearchResponse:
         scanned_segments=found.scanned,
         warnings=audio.warning_messages(answer.warnings),
         usage=audio.usage_message(answer.samples, answer.frames),
+        scanned_codes=found.scanned_codes,
     )
 
 

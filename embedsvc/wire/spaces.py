@@ -2,7 +2,7 @@
 
 from embedsvc.errors import InvalidArgument
 from embedsvc.timing import to_seconds
-from embedsvc.types import OutputSpec, Pooling, Segmentation, Space, Windowing
+from embedsvc.types import MomentCodes, OutputSpec, Pooling, Segmentation, Space, Windowing
 from embedsvc.v1 import collection_pb2, embedding_pb2, types_pb2
 from embedsvc.wire import enums, times
 
@@ -76,6 +76,16 @@ def segmentation_message(segmentation: Segmentation) -> collection_pb2.Segmentat
         length=times.sample_duration(segmentation.length),
         hop=times.sample_duration(segmentation.hop),
     )
+
+
+def codes_message(codes: MomentCodes) -> collection_pb2.MomentCodes:
+    """How frames are kept, as a message."""
+    return collection_pb2.MomentCodes(layer=codes.layer, rate_hz=codes.rate, dim=codes.dim)
+
+
+def codes(message: collection_pb2.MomentCodes) -> MomentCodes:
+    """How frames are kept, from a message."""
+    return MomentCodes(message.layer, message.rate_hz, message.dim)
 
 
 def space_message(space: Space) -> types_pb2.Space:
