@@ -139,7 +139,11 @@ def each(connection: apsw.Connection, condition: Filter | None) -> Iterator[Code
         rows = connection.execute(
             "SELECT first, count, data, crc FROM code WHERE rid = ? ORDER BY first", (rid,)
         )
+        expected = 0
         for row in rows:
+            if row[0] != expected:
+                raise _damage(connection, rid)
+            expected += row[1]
             yield Coded(name, labels, length, row[0], _whole(connection, rid, *row))
 
 

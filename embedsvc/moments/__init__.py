@@ -4,8 +4,8 @@ Pooled segments tell which recordings to look into; codes tell when, since they 
 what is said.
 """
 
-from embedsvc.moments.codes import Coder, Recipe, fit, recipe_of, units
-from embedsvc.moments.search import Moment, Query, Seen, Stretch, find
+from embedsvc.moments.codes import Coder, Recipe, fit, recipe_of, rounded, units
+from embedsvc.moments.search import Moment, Query, Seen, Stretch, find, scores_of
 
 __all__ = [
     "Coder",
@@ -17,5 +17,7 @@ __all__ = [
     "find",
     "fit",
     "recipe_of",
+    "rounded",
+    "scores_of",
     "units",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedsvc.errors import DataLoss, FailedPrecondition
 from embedsvc.timing import FRAME, FRAME_RATE
@@ -57,10 +58,7 @@ class Recipe:
         starts = np.arange(0, len(states), self.width)
         counts = np.minimum(self.width, len(states) - starts)[:, None]
         means = np.add.reduceat(states, starts, axis=0, dtype=np.float64) / counts
-        plain = (means - self.mean) @ self.matrix
-        peaks = np.abs(plain).max(axis=1, keepdims=True)
-        codes: Codes = np.rint(plain * (PEAK / np.maximum(peaks, _FLOOR))).astype(np.int8)
-        return codes
+        return rounded((means - self.mean) @ self.matrix)
 
     def to_bytes(self) -> bytes:
         """The recipe as a collection keeps it: a line of JSON, then `mean` and `matrix`."""
@@ -119,6 +117,13 @@ class Coder:
         if self._rest is not None and len(self._rest):
             self._codes.append(self._recipe(self._rest))
         return np.concatenate([np.zeros((0, self._recipe.dim), np.int8), *self._codes])
+
+
+def rounded(vectors: NDArray[np.floating]) -> Codes:
+    """Vectors (N, d) as codes: each scaled so that its largest number is 127, and rounded."""
+    peaks = np.abs(vectors).max(axis=1, keepdims=True)
+    codes: Codes = np.rint(vectors * (PEAK / np.maximum(peaks, _FLOOR))).astype(np.int8)
+    return codes
 
 
 def units(codes: Codes) -> Floats:

@@ -161,7 +161,7 @@ def _of_block(query: Query, block: _Block) -> Iterator[Moment]:
     wall = len(query) if query.method is MomentMethod.MAX_SIM else STEPS
     pieces = block.all
     similarity, columns = _similarity(query.codes, pieces, wall)
-    scores = _scores(query.method, similarity)
+    scores = scores_of(query.method, similarity)
     for end in _peaks(query, scores):
         place = bisect_right(columns, end) - 1
         piece = pieces[place]
@@ -187,7 +187,8 @@ def _similarity(query: Floats, pieces: Sequence[Stretch], wall: int) -> tuple[Fl
     return similarity, columns
 
 
-def _scores(method: MomentMethod, similarity: Floats) -> Floats:
+def scores_of(method: MomentMethod, similarity: Floats) -> Floats:
+    """Scores (m,) of the best that ends at each code, by similarities (n, m)."""
     match method:
         case MomentMethod.ALIGNMENT:
             return alignment.whole(similarity)

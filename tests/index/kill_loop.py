@@ -11,12 +11,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from embedsvc.index import Catalog, Collection, Tuning, WriteMode
 from embedsvc.types import Recording
-from tests.index.builders import SEGMENTATION, recording, space
+from tests.index.builders import SEGMENTATION, coded, recording, space
 
 DIM = 64
 IDS = 2_000
@@ -26,7 +28,8 @@ TUNING = Tuning(tail_limit=512, dead_floor=64, ballast_bytes=0)
 def versioned(id: str, version: int) -> Recording:
     """The content of `id` as `version` writes it."""
     seed = 100_000 * version + int(id[1:])
-    return recording(id, seed, dim=DIM, metadata={"version": version})
+    made = recording(id, seed, dim=DIM, metadata={"version": version})
+    return replace(made, codes=coded(seed))
 
 
 def child(directory: Path, version: int) -> None:
@@ -68,6 +71,7 @@ class Tally:
     lost: list[str] = field(default_factory=list)
     ghosts: list[str] = field(default_factory=list)
     unfound: list[str] = field(default_factory=list)
+    miscoded: list[str] = field(default_factory=list)
     rebuilt: int = 0
     open_seconds: list[float] = field(default_factory=list)
 
@@ -102,6 +106,10 @@ class Tally:
             query = versioned(id, rows[id]).segments[0].vector
             if collection.search(query, 1).hits[0].id != id:
                 self.unfound.append(id)
+            codes = collection.codes.of(id)
+            expected = versioned(id, rows[id]).codes
+            if expected is None or not np.array_equal(codes, expected):
+                self.miscoded.append(id)
         for id in random.sample([f"u{n}" for n in range(IDS)], 50):
             found = collection.search(versioned(id, 1).segments[0].vector, 5)
             self.ghosts += [hit.id for hit in found.hits if hit.id not in rows]
@@ -112,7 +120,7 @@ def run(directory: Path, rounds: int, seconds: float) -> Tally:
     """`rounds` children, each killed after about `seconds`; one base is damaged in between."""
     tally = Tally()
     with Catalog(directory, TUNING) as catalog:
-        catalog.create("x", space(DIM), SEGMENTATION)
+        catalog.create("x", space(DIM), SEGMENTATION, recipe=b"recipe")
     for version in range(1, rounds + 1):
         lines = killed(directory, version, seconds * random.uniform(0.5, 1.5))
         pending = tally.hear(iter(lines), version)
@@ -166,6 +174,7 @@ def main() -> None:
     say(
         f"{asked.rounds} rounds, {tally.acknowledged} acknowledged writes, "
         f"{len(tally.lost)} lost, {len(tally.ghosts)} ghosts, {len(tally.unfound)} not found, "
+        f"{len(tally.miscoded)} with other codes, "
         f"{tally.rebuilt} damaged base, opened in {max(tally.open_seconds) * 1000:.0f} ms at most"
     )
 
