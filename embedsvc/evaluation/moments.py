@@ -12,13 +12,14 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from embedsvc.audio import core_frames, features, log_mel, windows
+from embedsvc import samples
+from embedsvc.audio import Door, core_frames, decode, features, log_mel, windows
 from embedsvc.encoder import Encoder
 from embedsvc.evaluation.baseline import cepstra_of
 from embedsvc.evaluation.detection import Detection, best_term_weighted_value
 from embedsvc.evaluation.ranking import chance_at
 from embedsvc.evaluation.spliced import Placed, Question, is_at, overlap
-from embedsvc.moments import Query, Stretch, find, rounded, scores_of, units
+from embedsvc.moments import Coder, Query, Recipe, Stretch, find, fit, pooled, scores_of, units
 from embedsvc.timing import FRAME, FRAME_RATE, SAMPLE_RATE
 from embedsvc.types import Ask, Codes, Floats, MomentMethod, Moments, OutputSpec, Span, Windowing
 
@@ -101,18 +102,19 @@ System = Callable[[Sound], list[Found]]
 
 def heard(
     encoder: Encoder,
-    samples: Floats,
+    sound: Floats,
     layers: Sequence[int],
     lengths: Sequence[float] = (),
+    kept: int = HALF,
 ) -> Sound:
-    """Pass samples (N,) through the encoder; segments of `lengths` seconds go on by half of it.
+    """Pass a sound (N,) through the encoder; segments of `lengths` seconds go on by half of it.
 
-    A length of 0 is the whole.
+    A length of 0 is the whole. Of states, means of `kept` are kept.
     """
     plan = encoder.plan(OutputSpec(), Windowing())
     wanted = sorted({*layers, plan.layer})
     parts: dict[int, list[Floats]] = defaultdict(list)
-    todo = windows(samples, Windowing())
+    todo = windows(sound, Windowing())
     for first in range(0, len(todo), PASSES):
         batch = todo[first : first + PASSES]
         asks = [Ask(tuple(wanted), core_frames(window)) for window in batch]
@@ -121,7 +123,7 @@ def heard(
             for layer in wanted:
                 parts[layer].append(answer.frames[layer])
     frames = {layer: np.concatenate(parts[layer]) for layer in wanted}
-    spans = {length: tuple(_segments(len(samples), length)) for length in lengths}
+    spans = {length: tuple(_segments(len(sound), length)) for length in lengths}
     vectors = {
         length: np.stack(
             [
@@ -131,14 +133,14 @@ def heard(
         )
         for length in lengths
     }
-    mel = cepstra_of(log_mel(samples)).astype(np.float32)
-    kinds = {f"layer {layer}": _pooled(frames[layer], HALF) for layer in layers}
-    kinds[CEPSTRA] = _pooled(mel, 2 * HALF)
+    mel = cepstra_of(log_mel(sound)).astype(np.float32)
+    kinds = {_kind(layer): pooled(frames[layer], kept) for layer in layers}
+    kinds[CEPSTRA] = pooled(mel, 2 * kept)
     kept = {kind: states.astype(np.float16) for kind, states in kinds.items()}
-    return Sound(len(samples), kept, vectors, spans)
+    return Sound(len(sound), kept, vectors, spans)
 
 
-def pooled(archive: Archive, length: float) -> System:
+def segments(archive: Archive, length: float) -> System:
     """The nearest segments of that length, as a search without moments gives them."""
     matrix = np.concatenate([sound.vectors[length] for sound in archive.sounds])
     places = [
@@ -172,21 +174,42 @@ class Coding:
         return round(SAMPLE_RATE / self.rate)
 
 
-def coding(archive: Archive, kind: str, rate: float, make: Callable[[Floats], Floats]) -> Coding:
-    """Codes of one `kind` of states at `rate`, where `make` turns pooled states into them."""
-    width = round(FRAME_RATE_KEPT / rate)
+def coding(archive: Archive, kind: str, rate: float, reach_seconds: float) -> Coding:
+    """Codes of one `kind` of states at `rate`, as a collection makes them.
+
+    Each dimension is divided by its deviation over the archive, and the mean of what is within
+    `reach_seconds` is taken away.
+    """
+    states = np.concatenate([sound.states[kind] for sound in archive.sounds]).astype(np.float32)
+    matrix = np.diag(1 / (states.std(axis=0) + 1e-6)).astype(np.float32)
+    return coding_by(archive, kind, matrix, rate, reach_seconds)
+
+
+def coding_by(
+    archive: Archive, kind: str, matrix: Floats, rate: float, reach_seconds: float
+) -> Coding:
+    """The same, with states taken through `matrix` (D, d)."""
+    recipe = Recipe(kind, 0, round(FRAME_RATE_KEPT / rate), round(reach_seconds * rate), matrix)
 
     def code(sound: Sound) -> Codes:
-        return rounded(make(_pooled(sound.states[kind].astype(np.float32), width)))
+        coder = Coder(recipe)
+        coder.push(sound.states[kind].astype(np.float32))
+        return coder.finish()
 
     return Coding(tuple(code(sound) for sound in archive.sounds), code, rate)
 
 
-def standardizing(archive: Archive, kind: str) -> Callable[[Floats], Floats]:
-    """States less their mean over the archive, each dimension by its deviation."""
-    states = np.concatenate([sound.states[kind] for sound in archive.sounds]).astype(np.float32)
-    mean, deviation = states.mean(axis=0), states.std(axis=0) + 1e-6
-    return lambda rows: (rows - mean) / deviation
+def fitted(encoder: Encoder, layer: int) -> Recipe:
+    """The recipe that a new collection gets."""
+    clips = [decode(clip.data(), Door()).samples for clip in samples.clips("archive")]
+    states = [heard(encoder, clip, [layer], kept=1).states[_kind(layer)] for clip in clips]
+    return fit(_kind(layer), layer, [each.astype(np.float32) for each in states])
+
+
+def kept(archive: Archive, recipe: Recipe) -> Coding:
+    """Codes as a collection keeps them."""
+    reach_seconds = recipe.reach / recipe.rate
+    return coding_by(archive, _kind(recipe.layer), recipe.matrix, recipe.rate, reach_seconds)
 
 
 def everywhere(coded: Coding, method: MomentMethod) -> System:
@@ -355,6 +378,10 @@ def _segments(samples: int, seconds: float) -> Iterator[Span]:
         yield Span(number * hop, min(number * hop + length, samples))
 
 
+def _kind(layer: int) -> str:
+    return f"layer {layer}"
+
+
 def _frames(span: Span) -> slice:
     return slice(span.start // FRAME, max(span.start // FRAME + 1, span.end // FRAME))
 
@@ -365,11 +392,3 @@ def _moments(frames: Floats) -> Moments:
     return Moments(
         len(frames), mean.astype(np.float32), squares.astype(np.float32), frames.max(axis=0)
     )
-
-
-def _pooled(rows: Floats, width: int) -> Floats:
-    """Means (N, D) of `width` rows each; the last may be of fewer."""
-    starts = np.arange(0, len(rows), width)
-    counts = np.minimum(width, len(rows) - starts)[:, None]
-    means: Floats = (np.add.reduceat(rows, starts, axis=0) / counts).astype(np.float32)
-    return means

@@ -4,10 +4,19 @@ Pooled segments tell which recordings to look into; codes tell when, since they 
 what is said.
 """
 
-from embedsvc.moments.codes import Coder, Recipe, fit, recipe_of, rounded, units
+from embedsvc.moments.codes import (
+    REACH_SECONDS,
+    Coder,
+    Recipe,
+    fit,
+    pooled,
+    recipe_of,
+    units,
+)
 from embedsvc.moments.search import Moment, Query, Seen, Stretch, find, scores_of
 
 __all__ = [
+    "REACH_SECONDS",
     "Coder",
     "Moment",
     "Query",
@@ -16,8 +25,8 @@ __all__ = [
     "Stretch",
     "find",
     "fit",
+    "pooled",
     "recipe_of",
-    "rounded",
     "scores_of",
     "units",
 ]

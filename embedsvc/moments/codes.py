@@ -17,6 +17,15 @@ from embedsvc.types import Codes, Floats
 PEAK = 127
 """The largest number in a code; -128 is not used, so that signs are alike."""
 
+WIDTH = 4
+"""Frames in a code: 12.5 codes a second. See docs/moments.md for what this and the next cost."""
+
+REACH_SECONDS = 0.75
+"""How far on either side the mean is taken that is taken away from a code."""
+
+REACH = round(REACH_SECONDS * FRAME_RATE / WIDTH)
+DIM = 64
+
 _VERSION = 1
 _FLOOR = 1e-6
 
@@ -25,14 +34,16 @@ _FLOOR = 1e-6
 class Recipe:
     """How `width` frames of a `layer` become a code, in the space of frames `space`.
 
-    Their mean x (D,) becomes (x - mean) @ matrix, with `mean` (D,) and `matrix` (D, d), at any
-    length: codes are compared by cosine.
+    Their mean (D,) is taken through `matrix` (D, d). From what comes out the mean of the codes
+    around is taken away, `reach` of them on either side: what does not change within a few seconds
+    is who speaks, over which line and between which words, and not what is said at the moment.
+    Codes are compared by cosine, so that their length does not matter.
     """
 
     space: str
     layer: int
     width: int
-    mean: Floats
+    reach: int
     matrix: Floats
 
     @property
@@ -50,27 +61,17 @@ class Recipe:
         """Codes a second."""
         return FRAME_RATE / self.width
 
-    def __call__(self, states: Floats) -> Codes:
-        """Codes (N, d) of states (T, D), N the smallest number with N * width >= T.
-
-        The last one may be of fewer frames. Each is scaled so that its largest number is 127.
-        """
-        starts = np.arange(0, len(states), self.width)
-        counts = np.minimum(self.width, len(states) - starts)[:, None]
-        means = np.add.reduceat(states, starts, axis=0, dtype=np.float64) / counts
-        return rounded((means - self.mean) @ self.matrix)
-
     def to_bytes(self) -> bytes:
-        """The recipe as a collection keeps it: a line of JSON, then `mean` and `matrix`."""
+        """The recipe as a collection keeps it: a line of JSON, then `matrix`."""
         head = {
             "version": _VERSION,
             "space": self.space,
             "layer": self.layer,
             "width": self.width,
+            "reach": self.reach,
             "shape": self.matrix.shape,
         }
-        parts = (self.mean.astype("<f4").tobytes(), self.matrix.astype("<f4").tobytes())
-        return json.dumps(head).encode() + b"\n" + b"".join(parts)
+        return json.dumps(head).encode() + b"\n" + self.matrix.astype("<f4").tobytes()
 
 
 def recipe_of(data: bytes) -> Recipe:
@@ -78,10 +79,9 @@ def recipe_of(data: bytes) -> Recipe:
     head, _, body = data.partition(b"\n")
     try:
         known = json.loads(head)
-        version, (rows, columns) = known["version"], known["shape"]
-        numbers = np.frombuffer(body, "<f4").astype(np.float32)
-        mean, matrix = numbers[:rows], numbers[rows:].reshape(rows, columns)
-        recipe = Recipe(known["space"], known["layer"], known["width"], mean, matrix)
+        version = known["version"]
+        matrix = np.frombuffer(body, "<f4").astype(np.float32).reshape(known["shape"])
+        recipe = Recipe(known["space"], known["layer"], known["width"], known["reach"], matrix)
     except (ValueError, KeyError, TypeError) as error:
         raise DataLoss("`collection` must have a readable recipe of its codes") from error
     if version != _VERSION:
@@ -93,30 +93,57 @@ def recipe_of(data: bytes) -> Recipe:
 
 
 class Coder:
-    """Makes the codes of one recording whose states come in pieces; holds them and one code's rest.
+    """Makes the codes of one recording whose states come in pieces.
 
-    The codes do not depend on the pieces, but for rounding.
+    Holds them, and of the states those of a few seconds. Codes do not depend on the pieces, but
+    for rounding.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._rest: Floats | None = None
-        self._codes: list[Codes] = []
+        self._rest = np.zeros((0, len(recipe.matrix)), np.float32)
+        self._held = np.zeros((0, recipe.dim))
+        self._first = 0  # the place of the first that is held
+        self._codes = [np.zeros((0, recipe.dim), np.int8)]
+        self._done = 0
 
     def push(self, states: Floats) -> None:
         """Take the next states (T, D)."""
-        if self._rest is not None:
-            states = np.concatenate([self._rest, states])
+        states = np.concatenate([self._rest, states])
         whole = len(states) // self._recipe.width * self._recipe.width
-        if whole:
-            self._codes.append(self._recipe(states[:whole]))
         self._rest = states[whole:].copy()
+        self._take(states[:whole])
+        self._emit(self._first + len(self._held) - self._recipe.reach)
 
     def finish(self) -> Codes:
-        """All codes (N, d); call it once."""
-        if self._rest is not None and len(self._rest):
-            self._codes.append(self._recipe(self._rest))
-        return np.concatenate([np.zeros((0, self._recipe.dim), np.int8), *self._codes])
+        """All codes (N, d); call it once. The last may be of fewer frames."""
+        self._take(self._rest)
+        self._emit(self._first + len(self._held))
+        return np.concatenate(self._codes)
+
+    def _take(self, states: Floats) -> None:
+        if len(states):
+            means = pooled(states, self._recipe.width)
+            self._held = np.concatenate([self._held, means @ self._recipe.matrix])
+
+    def _emit(self, end: int) -> None:
+        """Make the codes before `end`, of whose surroundings all is held."""
+        if end <= self._done:
+            return
+        reach = self._recipe.reach
+        left = _less_around(self._held, reach, self._done - self._first, end - self._first)
+        self._codes.append(rounded(left))
+        self._done = end
+        keep = max(0, end - reach) - self._first
+        self._held, self._first = self._held[keep:], self._first + keep
+
+
+def pooled(states: Floats, width: int) -> NDArray[np.float64]:
+    """Means (N, D) of `width` states (T, D) each; the last may be of fewer."""
+    starts = np.arange(0, len(states), width)
+    counts = np.minimum(width, len(states) - starts)[:, None]
+    means: NDArray[np.float64] = np.add.reduceat(states, starts, axis=0, dtype=np.float64) / counts
+    return means
 
 
 def rounded(vectors: NDArray[np.floating]) -> Codes:
@@ -135,5 +162,31 @@ def units(codes: Codes) -> Floats:
 
 
 def fit(space: str, layer: int, states: Sequence[Floats]) -> Recipe:
-    """A recipe for the states (T, D) of a few utterances."""
-    raise NotImplementedError
+    """A recipe for the states (T, D) of a few utterances in many languages.
+
+    Each dimension is divided by its deviation, and the 64 directions of the largest variance are
+    kept, of what is left when the mean of what is around is taken away.
+    """
+    means = [pooled(each, WIDTH) for each in states]
+    deviation = np.concatenate(means).std(axis=0) + _FLOOR
+    local = np.concatenate([less_around(each / deviation, REACH) for each in means])
+    _, vectors = np.linalg.eigh(local.T @ local)
+    kept = vectors[:, ::-1][:, :DIM]
+    # The sign of an eigenvector is the library's choice.
+    kept = kept * np.sign(kept[np.abs(kept).argmax(axis=0), np.arange(kept.shape[1])])
+    return Recipe(space, layer, WIDTH, REACH, (kept / deviation[:, None]).astype(np.float32))
+
+
+def less_around(vectors: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Vectors (N, d) less the mean of each with `reach` on either side, or as many as there are."""
+    return _less_around(vectors, reach, 0, len(vectors))
+
+
+def _less_around(
+    vectors: NDArray[np.float64], reach: int, start: int, end: int
+) -> NDArray[np.float64]:
+    sums = np.concatenate([np.zeros((1, vectors.shape[1])), vectors.cumsum(axis=0)])
+    places = np.arange(start, end)
+    low, high = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(vectors))
+    means: NDArray[np.float64] = (sums[high] - sums[low]) / (high - low)[:, None]
+    return vectors[start:end] - means
