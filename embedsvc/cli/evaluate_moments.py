@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from embedsvc.cli.output import progress, say, table
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import MomentMethod
@@ -43,6 +45,9 @@ def add(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--queries", type=int, default=40, help="of each task and set at most (default: 40)"
     )
+    parser.add_argument(
+        "--surrounded", action="store_true", help="put other clips before and after what is asked"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
     parser.set_defaults(run=run)
@@ -59,7 +64,7 @@ def run(chosen: argparse.Namespace) -> int:
     layers = chosen.layers or [encoder.defaults.layer]
     made = plan(_rows(chosen.speech), chosen.queries)
     archive = _archive(encoder, made, layers, chosen)
-    questions = _questions(encoder, made, layers)
+    questions = _questions(encoder, made, layers, surrounded=chosen.surrounded)
     outcomes: list[Outcome] = []
     systems = list(_systems(encoder, archive, layers, chosen))
     with progress() as bar:
@@ -104,16 +109,19 @@ def _archive(
 
 
 def _questions(
-    encoder: "Encoder", made: "Plan", layers: Sequence[int]
+    encoder: "Encoder", made: "Plan", layers: Sequence[int], *, surrounded: bool
 ) -> "list[tuple[Question, Sound]]":
     from embedsvc.audio import Door, decode
     from embedsvc.evaluation.moments import heard
 
-    questions = []
-    for question in made.questions:
-        samples = decode(question.row.path.read_bytes(), Door()).samples
-        questions.append((question, heard(encoder, samples, layers, (0.0,))))
-    return questions
+    clips = [decode(each.row.path.read_bytes(), Door()).samples for each in made.questions]
+    if surrounded:
+        clips = [
+            np.concatenate([clips[place - 2], clip, clips[place - 1]])
+            for place, clip in enumerate(clips)
+        ]
+    asked = [heard(encoder, clip, layers, (0.0,)) for clip in clips]
+    return list(zip(made.questions, asked, strict=True))
 
 
 def _systems(

@@ -105,11 +105,11 @@ def heard(
     sound: Floats,
     layers: Sequence[int],
     lengths: Sequence[float] = (),
-    kept: int = HALF,
+    width: int = HALF,
 ) -> Sound:
     """Pass a sound (N,) through the encoder; segments of `lengths` seconds go on by half of it.
 
-    A length of 0 is the whole. Of states, means of `kept` are kept.
+    A length of 0 is the whole. Of states, means of `width` are kept.
     """
     plan = encoder.plan(OutputSpec(), Windowing())
     wanted = sorted({*layers, plan.layer})
@@ -134,8 +134,8 @@ def heard(
         for length in lengths
     }
     mel = cepstra_of(log_mel(sound)).astype(np.float32)
-    kinds = {_kind(layer): pooled(frames[layer], kept) for layer in layers}
-    kinds[CEPSTRA] = pooled(mel, 2 * kept)
+    kinds = {_kind(layer): pooled(frames[layer], width) for layer in layers}
+    kinds[CEPSTRA] = pooled(mel, 2 * width)
     kept = {kind: states.astype(np.float16) for kind, states in kinds.items()}
     return Sound(len(sound), kept, vectors, spans)
 
@@ -202,7 +202,7 @@ def coding_by(
 def fitted(encoder: Encoder, layer: int) -> Recipe:
     """The recipe that a new collection gets."""
     clips = [decode(clip.data(), Door()).samples for clip in samples.clips("archive")]
-    states = [heard(encoder, clip, [layer], kept=1).states[_kind(layer)] for clip in clips]
+    states = [heard(encoder, clip, [layer], width=1).states[_kind(layer)] for clip in clips]
     return fit(_kind(layer), layer, [each.astype(np.float32) for each in states])
 
 
