@@ -201,7 +201,7 @@ def coding_by(
 
 def fitted(encoder: Encoder, layer: int) -> Recipe:
     """The recipe that a new collection gets."""
-    clips = [decode(clip.data(), Door()).samples for clip in samples.clips("archive")]
+    clips = [decode(clip.data(), Door()).samples for clip in samples.one_of_each()]
     states = [heard(encoder, clip, [layer], width=1).states[_kind(layer)] for clip in clips]
     return fit(_kind(layer), layer, [each.astype(np.float32) for each in states])
 

@@ -99,7 +99,7 @@ class SecondStage:
         if known is None:
             heard = [
                 await self._embedder.embed(Source(clip.data()), wish)
-                for clip in samples.clips("archive")
+                for clip in samples.one_of_each()
             ]
             states = [embedding.outputs[0].array for embedding in heard]
             known = await asyncio.to_thread(fit, plan.space.fingerprint, plan.layer, states)
