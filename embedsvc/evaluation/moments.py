@@ -238,13 +238,15 @@ def near(archive: Archive, length: float, coded: Coding, method: MomentMethod) -
 def measure(
     name: str, system: System, archive: Archive, questions: Sequence[tuple[Question, Sound]]
 ) -> Iterator[Outcome]:
-    """Ask every question and judge the answers, task by task."""
+    """Ask every question that has an answer, and judge what is found, task by task."""
     answers = []
     for question, sound in questions:
+        if not judge(question, (), archive).occurrences:
+            continue
         started = time.process_time()
         found = system(sound)
         answers.append((question, found, time.process_time() - started))
-    for task in dict.fromkeys(question.task for question, _ in questions):
+    for task in dict.fromkeys(question.task for question, *_ in answers):
         of_task = [answer for answer in answers if answer[0].task == task]
         yield _outcome(name, task, of_task, archive)
 
@@ -287,7 +289,6 @@ def _outcome(
     archive: Archive,
 ) -> Outcome:
     judged = [judge(question, found, archive) for question, found, _ in answers]
-    judged = [each for each in judged if each.occurrences]
     detections = [
         Detection(term, found.score, right is not None)
         for term, each in enumerate(judged)
