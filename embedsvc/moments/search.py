@@ -24,7 +24,7 @@ CELLS = 1 << 20
 PIECE = 1_024
 """Codes compared by one product."""
 
-LEVEL = 0.3
+LEVEL = 0.2
 """Similarity above which a code of the query counts as found; see docs/moments.md."""
 
 SLACK = 16
@@ -105,10 +105,14 @@ def find(
 
 @dataclass(frozen=True)
 class _Block:
-    """Pieces to be compared at once; those `carried` were in the last block, too."""
+    """Pieces to be compared at once; those `carried` were in the last block, too.
+
+    If it `goes_on`, the last piece continues in the next block, where its end will be carried.
+    """
 
     carried: Sequence[Stretch]
     fresh: Sequence[Stretch]
+    goes_on: bool = False
 
     @property
     def all(self) -> Sequence[Stretch]:
@@ -131,8 +135,9 @@ def _blocks(query: Query, pieces: Iterable[Stretch]) -> Iterator[_Block]:
     held = 0
     for piece in pieces:
         if fresh and held + len(piece.codes) > room:
-            yield _Block(carried, fresh)
-            carried, fresh, held = _carried(query, [*carried, *fresh], piece), [], 0
+            then = _carried(query, [*carried, *fresh], piece)
+            yield _Block(carried, fresh, bool(then))
+            carried, fresh, held = then, [], 0
         fresh.append(piece)
         held += len(piece.codes)
     if fresh:
@@ -140,9 +145,9 @@ def _blocks(query: Query, pieces: Iterable[Stretch]) -> Iterator[_Block]:
 
 
 def _carried(query: Query, before: Sequence[Stretch], piece: Stretch) -> list[Stretch]:
-    """The last pieces before `piece` that hold all codes a path into it may start from."""
+    """The last pieces before `piece`: all that a path may come from that ends near its start."""
     kept: list[Stretch] = []
-    need = STEPS * len(query)
+    need = (STEPS + 1) * len(query)
     for last in reversed(before):
         if need <= 0 or not _continues(last, piece):
             break
@@ -162,12 +167,16 @@ def _of_block(query: Query, block: _Block) -> Iterator[Moment]:
     pieces = block.all
     similarity, columns = _similarity(query.codes, pieces, wall)
     scores = scores_of(query.method, similarity)
-    for end in _peaks(query, scores):
+    # An end so near to the last that what follows matters is left to the next block.
+    near = len(query) // 2
+    first = columns[len(block.carried)] - near if block.carried else 0
+    last = len(scores) - near if block.goes_on else len(scores)
+    for end in _peaks(query, scores, first, last):
         place = bisect_right(columns, end) - 1
         piece = pieces[place]
-        first = max(0, end + 1 - STEPS * len(query))
-        runs, heard = _path(query.method, similarity[:, first : end + 1])
-        shift = first + piece.first - columns[place]
+        before = max(0, end + 1 - STEPS * len(query))
+        runs, heard = _path(query.method, similarity[:, before : end + 1])
+        shift = before + piece.first - columns[place]
         start, stop = heard[0] + shift, heard[1] + shift
         yield Moment(float(scores[end]), piece.recording, start, stop, runs)
 
@@ -212,11 +221,11 @@ def _path(method: MomentMethod, similarity: Floats) -> tuple[tuple[int, int], tu
     return (query_start, query_end + 1), (start, end + 1)
 
 
-def _peaks(query: Query, scores: Floats) -> Sequence[int]:
-    """Ends of paths that no better one ends near; of many, the best."""
+def _peaks(query: Query, scores: Floats, first: int, last: int) -> Sequence[int]:
+    """Ends from `first` up to `last` that no better one is near; of many, the best."""
     size = len(query) | 1
     near = maximum_filter1d(scores, size, mode="constant", cval=NEVER)
-    found = np.flatnonzero((scores == near) & (scores > NEVER))
+    found = first + np.flatnonzero((scores == near)[first:last] & (scores > NEVER)[first:last])
     order = np.argsort(-scores[found], kind="stable")
     most = len(order) if query.once else 4 * (query.count + SLACK)
     ends: list[int] = found[order[:most]].tolist()
