@@ -1,15 +1,26 @@
 """Search that says when: over a real server, with phrases spliced at known times."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
+import apsw
 import numpy as np
 import pytest
 import soxr
 
 from embedsvc import Client, Collection, MomentMethod, MomentSearch
 from embedsvc.audio import Door, decode
-from embedsvc.errors import AudioTooLong, FailedPrecondition, InvalidArgument
+from embedsvc.errors import (
+    AudioTooLong,
+    DataLoss,
+    FailedPrecondition,
+    InvalidArgument,
+    SpaceMismatch,
+)
+from embedsvc.moments import recipe_of
 from embedsvc.samples import Clip, clips
 from embedsvc.types import Floats, Pooling, Segment, Space, Span, Windowing
 
@@ -254,3 +265,60 @@ def test_what_cannot_be_asked_is_refused(client: Client, talks: Collection) -> N
         client.create_collection("foreign", foreign_space=space, moments=True)
     with pytest.raises(InvalidArgument, match="layer"):
         client.create_collection("deep", moments=True, moment_layer=99)
+
+
+def test_codes_of_another_model_are_not_compared(tmp_path: Path) -> None:
+    query = sound("query", "eng", "news")
+    with Client(":local:", data=tmp_path) as client:
+        client.create_collection("talks", moments=True).add("a", query)
+    (path,) = tmp_path.glob("collections/*/rows.db")
+    connection = apsw.Connection(str(path))
+    recipe: Any = connection.execute("SELECT value FROM meta WHERE key = 'codes'").get
+    other = replace(recipe_of(recipe), space="0" * 32)
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'codes'", (other.to_bytes(),))
+    connection.close()
+    with Client(":local:", data=tmp_path) as client:
+        talks = client.collection("talks")
+        with pytest.raises(SpaceMismatch, match="0000"):
+            talks.search(query, moments=True)
+        with pytest.raises(SpaceMismatch, match="0000"):
+            talks.add("b", query)
+        # Codes that are stored can still be compared with each other, and vectors with vectors.
+        assert talks.search(query)[0].id == "a"
+        assert len(talks.search(recording="a", moments=EVERYWHERE)) == 0
+
+
+def test_damaged_codes_are_told(tmp_path: Path) -> None:
+    query = sound("query", "eng", "news")
+    with Client(":local:", data=tmp_path) as client:
+        client.create_collection("talks", moments=True).add("torn", query)
+    (path,) = tmp_path.glob("collections/*/rows.db")
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE code SET data = zeroblob(length(data))")
+    connection.close()
+    with Client(":local:", data=tmp_path) as client:
+        talks = client.collection("talks")
+        for moments in (MomentSearch(), EVERYWHERE):
+            with pytest.raises(DataLoss, match="torn"):
+                talks.search(query, moments=moments)
+        assert talks.search(query)[0].id == "torn"
+
+
+@pytest.mark.slow
+def test_a_second_is_found_in_an_hour(client: Client, long: tuple[Floats, list[Span]]) -> None:
+    """And takes no more than a moment."""
+    samples, spans = long
+    wanted = place(spans, "fra", "news")
+    cut = Span(wanted.start + RATE, wanted.start + 2 * RATE)
+    rest = np.concatenate([samples[: wanted.start], samples[wanted.end :]])
+    copies = 3_600 * RATE // len(rest)
+    before = np.tile(rest, copies // 2)
+    hour = np.concatenate([before, samples[wanted.start : wanted.end], before])
+    made = client.create_collection("hour", moments=True)
+    made.add("hour", (hour, RATE))
+    shift = len(before) - wanted.start
+    found = made.search((samples[cut.start : cut.end], RATE), moments=EVERYWHERE)
+    assert abs(found[0].span.start - (cut.start + shift)) <= 2 * CODE
+    assert abs(found[0].span.end - (cut.end + shift)) <= 2 * CODE
+    assert found.scanned_codes == -(-len(hour) // CODE) - (len(hour) % CODE < 400)
+    print(f"{found.timing.moments * 1e3:.0f} ms for an hour")  # noqa: T201  # a measurement
