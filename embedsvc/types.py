@@ -343,14 +343,13 @@ class MomentMethod(StrEnum):
 
 @dataclass(frozen=True)
 class MomentSearch:
-    """A second look at frames, into the nearest segments or, `exhaustive`, everywhere.
+    """A look at frames: everywhere, or only in so many of the nearest segments.
 
     Hits of a moment score under `min_score` are left out.
     """
 
     method: MomentMethod = MomentMethod.ALIGNMENT
-    candidates: int = 200
-    exhaustive: bool = False
+    candidates: int | None = None
     min_score: float | None = None
 
 
@@ -368,8 +367,9 @@ class Hit:
     """One segment found, or the moment in it that matched; a higher score is nearer.
 
     Of a moment, `span` is where it is, `query_span` what of the query it is like, and
-    `moment_score` the mean cosine of the codes that met; `segment` is that it was found in, and
-    None if all was looked through.
+    `moment_score` the mean cosine of the codes that met, or, with a local alignment, the mean over
+    the query of what they are above 0.2. `segment` is that it was found in, and None if all was
+    looked through.
     """
 
     id: str

@@ -37,12 +37,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--candidates",
         type=int,
-        default=MomentSearch.candidates,
         metavar="N",
-        help="segments that --moments looks into (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--exhaustive", action="store_true", help="with --moments: look into everything"
+        help="with --moments: look only into the N nearest segments (default: everywhere)",
     )
     connection.add_flags(parser)
     parser.set_defaults(run=run)
@@ -93,12 +89,10 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _moments(chosen: argparse.Namespace) -> MomentSearch | bool:
     if not chosen.moments:
-        if chosen.exhaustive:
-            raise InvalidArgument("`--exhaustive` needs --moments")
+        if chosen.candidates is not None:
+            raise InvalidArgument("`--candidates` needs --moments")
         return False
-    return MomentSearch(
-        MomentMethod(chosen.moments), chosen.candidates, exhaustive=chosen.exhaustive
-    )
+    return MomentSearch(MomentMethod(chosen.moments), chosen.candidates)
 
 
 def _row(rank: int, hit: Hit, *, moments: bool) -> tuple[object, ...]:

@@ -266,15 +266,14 @@ def _mode(mode: str) -> "collection_pb2.WriteMode.ValueType":
 
 
 def _moments(wanted: MomentSearch) -> search_pb2.MomentSearch:
-    if not 1 <= wanted.candidates < 2**31:
+    if wanted.candidates is not None and not 1 <= wanted.candidates < 2**31:
         raise InvalidArgument(
             f"`moments.candidates` must be at least 1, but is {wanted.candidates}",
             field="moments.candidates",
         )
     return search_pb2.MomentSearch(
         method=enums.MOMENT_METHOD[wanted.method],
-        candidates=wanted.candidates,
-        exhaustive=wanted.exhaustive,
+        candidates=wanted.candidates or 0,
         min_score=wanted.min_score,
     )
 

@@ -235,7 +235,7 @@ def _look(collection: Collection, search: Search, query: Query, left: threading.
     wanted = Wanted(
         units(query.codes), search.moments.method, search.top_k, search.one_per_recording
     )
-    if search.moments.exhaustive:
+    if search.moments.candidates is None:
         with collection.codes.each(search.condition) as (sequence, runs):
             heard = _Heard(runs, search.recording_id)
             seen = find(wanted, heard, left.is_set)

@@ -73,7 +73,6 @@ def _moments(message: search_pb2.MomentSearch) -> MomentSearch:
         method=enums.ours(enums.MOMENT_METHOD, message.method, "moments.method")
         if message.method
         else default.method,
-        candidates=message.candidates or default.candidates,
-        exhaustive=message.exhaustive,
+        candidates=message.candidates or None,
         min_score=message.min_score if message.HasField("min_score") else None,
     )

@@ -82,13 +82,12 @@ class MomentSearch(google.protobuf.message.Message):
 
     METHOD_FIELD_NUMBER: builtins.int
     CANDIDATES_FIELD_NUMBER: builtins.int
-    EXHAUSTIVE_FIELD_NUMBER: builtins.int
     MIN_SCORE_FIELD_NUMBER: builtins.int
     method: global___MomentMethod.ValueType
     candidates: builtins.int
-    """How many of the nearest segments are looked into, 1 to 1000; 0 for 200."""
-    exhaustive: builtins.bool
-    """Look into every recording that the filter allows, whatever its segments are like."""
+    """Look only into so many of the nearest segments, at most 1000; 0 to look everywhere that the
+    filter allows. An hour takes about as long as a thousand segments, and much is in no near one.
+    """
     min_score: builtins.float
     """Hits of a lower `moment_score` are left out."""
     def __init__(
@@ -96,11 +95,10 @@ class MomentSearch(google.protobuf.message.Message):
         *,
         method: global___MomentMethod.ValueType = ...,
         candidates: builtins.int = ...,
-        exhaustive: builtins.bool = ...,
         min_score: builtins.float | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "min_score", b"min_score"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "candidates", b"candidates", "exhaustive", b"exhaustive", "method", b"method", "min_score", b"min_score"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "candidates", b"candidates", "method", b"method", "min_score", b"min_score"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_min_score", b"_min_score"]) -> typing.Literal["min_score"] | None: ...
 
 global___MomentSearch = MomentSearch
@@ -200,10 +198,11 @@ class Hit(google.protobuf.message.Message):
     SEGMENT_SPAN_FIELD_NUMBER: builtins.int
     recording_id: builtins.str
     score: builtins.float
-    """Cosine, from -1 to 1; of an exhaustive search for moments, that of the moment."""
+    """Cosine of the segment, from -1 to 1; of a search for moments everywhere, the moment's score."""
     moment_score: builtins.float
-    """Only of a moment: the mean cosine of the codes that met, from -1 to 1. Such hits are ordered by
-    it, and come before those of recordings without codes.
+    """Only of a moment, and what hits are ordered by: the mean cosine of the codes that met, from -1
+    to 1, or with LOCAL the mean over the query of what they are above 0.2. Recordings without
+    codes have no moments; their segments come after all others, where candidates were asked for.
     """
     @property
     def matched_span(self) -> embedsvc.v1.types_pb2.TimeSpan:
@@ -217,7 +216,7 @@ class Hit(google.protobuf.message.Message):
 
     @property
     def segment_span(self) -> embedsvc.v1.types_pb2.TimeSpan:
-        """The segment the moment was found in; absent when the search was exhaustive."""
+        """The segment the moment was found in; absent when it was looked for everywhere."""
 
     def __init__(
         self,

@@ -83,9 +83,7 @@ def test_what_is_not_there_is_named(
     assert "nowhere.wav` must be a file" in ended.stderr
 
 
-def test_moments_say_when_in_both(
-    program: Program, target: str, folder: Path, tmp_path: Path
-) -> None:
+def test_moments_say_when_in_both(program: Program, target: str, folder: Path) -> None:
     asked = ("--moments", "--target", target)
     assert program("index", "moments", folder, *asked).returncode == 0
     ended = program("search", "moments", folder / "b.wav", *asked, "--json")
@@ -96,16 +94,8 @@ def test_moments_say_when_in_both(
     spans = ("start_seconds", "end_seconds"), ("query_start_seconds", "query_end_seconds")
     ours, theirs = ([first[name] for name in names] for names in spans)
     assert ours == pytest.approx(theirs, abs=0.1)
-    shown = program(
-        "search",
-        "moments",
-        folder / "b.wav",
-        "--moments",
-        "local",
-        "--exhaustive",
-        "--target",
-        target,
-    )
+    nearest = ("--moments", "local", "--candidates", "5", "--target", target)
+    shown = program("search", "moments", folder / "b.wav", *nearest)
     assert "of query" in shown.stdout
     assert "codes compared" in shown.stderr
 
@@ -118,5 +108,5 @@ def test_moments_need_a_collection_made_for_them(
         ended = main(*command, *asked)
         assert ended.returncode == 1
         assert "made without" in ended.stderr
-    ended = main("search", collection, folder / "b.wav", "--exhaustive", "--target", target)
-    assert "--exhaustive` needs --moments" in ended.stderr
+    ended = main("search", collection, folder / "b.wav", "--candidates", "5", "--target", target)
+    assert "--candidates` needs --moments" in ended.stderr

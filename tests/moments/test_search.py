@@ -12,7 +12,7 @@ from embedsvc.errors import Cancelled
 from embedsvc.moments import Moment, Query, Seen, Stretch, find, search, units
 from embedsvc.types import Codes, MomentMethod
 
-DIM = 16
+DIM = 48
 ORDERED = (MomentMethod.ALIGNMENT, MomentMethod.LOCAL)
 
 

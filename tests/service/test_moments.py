@@ -30,7 +30,8 @@ CODE = 1_280
 
 Sound = tuple[Floats, int]
 
-EVERYWHERE = MomentSearch(exhaustive=True)
+EVERYWHERE = MomentSearch()
+NEAREST = MomentSearch(candidates=200)
 
 
 def heard(clip: Clip) -> Floats:
@@ -111,15 +112,15 @@ def test_a_collection_tells_how_it_keeps_frames(client: Client, talks: Collectio
 
 
 @pytest.mark.parametrize("method", list(MomentMethod))
-@pytest.mark.parametrize("exhaustive", [False, True])
+@pytest.mark.parametrize("candidates", [None, 200])
 def test_a_slice_is_found_where_it_was_cut(
-    talks: Collection, long: tuple[Floats, list[Span]], method: MomentMethod, exhaustive: bool
+    talks: Collection, long: tuple[Floats, list[Span]], method: MomentMethod, candidates: int | None
 ) -> None:
     samples, spans = long
     start = place(spans, "fra", "news").start + RATE // 2
     cut = Span(start, start + RATE)
     found = talks.search(
-        (samples[cut.start : cut.end], RATE), moments=MomentSearch(method, exhaustive=exhaustive)
+        (samples[cut.start : cut.end], RATE), moments=MomentSearch(method, candidates)
     )
     best = found[0]
     assert best.id == "long"
@@ -129,10 +130,10 @@ def test_a_slice_is_found_where_it_was_cut(
     assert 0 <= best.query_span.start < best.query_span.end <= RATE
     assert found.scanned_codes
     assert found.timing.moments > 0
-    assert (best.segment is None) is exhaustive
+    assert (best.segment is None) is (candidates is None)
 
 
-@pytest.mark.parametrize("moments", [True, EVERYWHERE])
+@pytest.mark.parametrize("moments", [True, NEAREST])
 def test_another_voice_is_found_at_its_time(
     talks: Collection, long: tuple[Floats, list[Span]], moments: MomentSearch | bool
 ) -> None:
@@ -154,7 +155,7 @@ def test_moments_do_not_overlap_and_are_ordered(talks: Collection) -> None:
 
 def test_filters_and_once_for_each_recording_hold(talks: Collection) -> None:
     query = sound("query", "eng", "news")
-    for moments in (MomentSearch(), EVERYWHERE):
+    for moments in (NEAREST, EVERYWHERE):
         short = talks.search(query, where='kind = "short"', top_k=50, moments=moments)
         assert {hit.id for hit in short} == {"music", "trip"}
         each = talks.search(query, one_per_recording=True, moments=moments)
@@ -163,7 +164,7 @@ def test_filters_and_once_for_each_recording_hold(talks: Collection) -> None:
 
 
 def test_recordings_without_codes_come_last_with_their_segment(talks: Collection) -> None:
-    found = talks.search(sound("archive", "eng", "music"), top_k=50, moments=True)
+    found = talks.search(sound("archive", "eng", "music"), top_k=50, moments=NEAREST)
     last = found[len(found) - 1]
     assert (last.id, last.span) == ("bare", Span(0, RATE))
     assert (last.moment_score, last.query_span) == (None, None)
@@ -174,16 +175,16 @@ def test_recordings_without_codes_come_last_with_their_segment(talks: Collection
 
 def test_scores_may_have_a_least(talks: Collection) -> None:
     query = sound("query", "eng", "news")
-    every = talks.search(query, top_k=50, moments=True)
+    every = talks.search(query, top_k=50, moments=NEAREST)
     least = 0.3
-    some = talks.search(query, top_k=50, moments=MomentSearch(min_score=least))
+    some = talks.search(query, top_k=50, moments=MomentSearch(candidates=200, min_score=least))
     expected = [hit for hit in every if hit.moment_score is not None and hit.moment_score >= least]
     assert list(some) == expected
     assert 0 < len(some) < len(every)
 
 
 def test_a_stored_recording_is_looked_for_in_the_others(talks: Collection) -> None:
-    for moments in (MomentSearch(), EVERYWHERE):
+    for moments in (NEAREST, EVERYWHERE):
         found = talks.search(recording="music", top_k=50, moments=moments)
         assert "music" not in {hit.id for hit in found}
         assert found[0].query_span is not None
@@ -199,7 +200,7 @@ def test_part_of_a_long_query_is_found_and_told(
         samples[wanted.start : wanted.end],
         one("archive", "tur", "news"),
     )
-    best = talks.search((query, RATE), moments=MomentSearch(MomentMethod.LOCAL, exhaustive=True))[0]
+    best = talks.search((query, RATE), moments=MomentSearch(MomentMethod.LOCAL))[0]
     assert overlap(best.span, wanted) > 0.5
     assert best.query_span is not None
     assert overlap(best.query_span, parts[1]) > 0.5
@@ -222,7 +223,7 @@ def test_other_rates_are_answered_on_the_axis_of_the_recording(
 def test_the_shortest_query_is_answered(talks: Collection) -> None:
     noise = np.random.default_rng(1).uniform(-0.5, 0.5, 560).astype(np.float32)
     for method in MomentMethod:
-        found = talks.search((noise, RATE), moments=MomentSearch(method, exhaustive=True))
+        found = talks.search((noise, RATE), moments=MomentSearch(method))
         assert all(hit.query_span == Span(0, 560) for hit in found)
 
 
@@ -237,7 +238,7 @@ def test_codes_go_with_their_recording(client: Client) -> None:
 
 def test_an_answer_is_always_the_same(talks: Collection) -> None:
     query = sound("query", "deu", "news")
-    for moments in (MomentSearch(), EVERYWHERE):
+    for moments in (NEAREST, EVERYWHERE):
         first, second = (talks.search(query, top_k=30, moments=moments).hits for _ in range(2))
         assert first == second
 
@@ -298,7 +299,7 @@ def test_damaged_codes_are_told(tmp_path: Path) -> None:
     connection.close()
     with Client(":local:", data=tmp_path) as client:
         talks = client.collection("talks")
-        for moments in (MomentSearch(), EVERYWHERE):
+        for moments in (NEAREST, EVERYWHERE):
             with pytest.raises(DataLoss, match="torn"):
                 talks.search(query, moments=moments)
         assert talks.search(query)[0].id == "torn"
