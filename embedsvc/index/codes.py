@@ -29,13 +29,20 @@ _PLACE = struct.Struct("<qq")
 
 @dataclass(frozen=True)
 class Coded:
-    """A run of codes (N, d) of a stored recording of `length` samples, from code `first` on."""
+    """A run of codes (N, d) of the recording with key `rid`, from its code `first` on."""
+
+    rid: int
+    first: int
+    codes: Codes
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose codes they are; `length` is in samples."""
 
     id: str
     metadata: Metadata
     length: int
-    first: int
-    codes: Codes
 
 
 @dataclass(frozen=True)
@@ -108,43 +115,45 @@ def around(connection: apsw.Connection, hits: Sequence[Hit], reach: Reach) -> li
     """
     found = []
     spans = sorted((hit.id, hit.span.start, hit.span.end) for hit in hits)
-    labels = {hit.id: hit.metadata for hit in hits}
     for name, group in groupby(spans, key=lambda each: each[0]):
-        ((rid, length),) = connection.execute(
-            "SELECT rid, length FROM recording WHERE id = ?", (name,)
-        )
+        rid = connection.execute("SELECT rid FROM recording WHERE id = ?", (name,)).get
         places = [(start // reach.step, -(-end // reach.step)) for _, start, end in group]
         for start, end in _joined(places, reach.margin):
             codes = read(connection, rid, start, end)
             if codes is not None:
-                found.append(Coded(name, labels[name], length, start, codes))
+                found.append(Coded(rid, start, codes))
     return found
 
 
-def each(connection: apsw.Connection, condition: Filter | None) -> Iterator[Coded]:
+def owners(connection: apsw.Connection, rids: Iterable[int]) -> dict[int, Owner]:
+    """Whose these keys are."""
+    rows = connection.execute(
+        "SELECT rid, id, metadata, length FROM recording "
+        "WHERE rid IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(rids)),),
+    )
+    return {rid: Owner(name, json.loads(metadata), length) for rid, name, metadata, length in rows}
+
+
+def each(
+    connection: apsw.Connection, condition: Filter | None, exclude_id: str | None = None
+) -> Iterator[Coded]:
     """Every chunk of the recordings that meet `condition`, in order of recordings and time."""
     part = where(condition)
-    rids = [
-        row[0]
-        for row in connection.execute(
-            f"SELECT r.rid FROM recording r WHERE {part.sql} ORDER BY r.rid",  # noqa: S608  # values are bound
-            part.values,
-        )
-    ]
-    for rid in rids:
-        ((name, metadata, length),) = connection.execute(
-            "SELECT id, metadata, length FROM recording WHERE rid = ?", (rid,)
-        )
-        labels: Metadata = json.loads(metadata)
-        rows = connection.execute(
+    rows = connection.execute(
+        f"SELECT r.rid FROM recording r WHERE ({part.sql}) AND r.id IS NOT ? ORDER BY r.rid",  # noqa: S608  # values are bound
+        (*part.values, exclude_id),
+    )
+    for rid in [row[0] for row in rows]:
+        expected = 0
+        chunks = connection.execute(
             "SELECT first, count, data, crc FROM code WHERE rid = ? ORDER BY first", (rid,)
         )
-        expected = 0
-        for row in rows:
-            if row[0] != expected:
+        for chunk in chunks:
+            if chunk[0] != expected:
                 raise _damage(connection, rid)
-            expected += row[1]
-            yield Coded(name, labels, length, row[0], _whole(connection, rid, *row))
+            expected += chunk[1]
+            yield Coded(rid, chunk[0], _whole(connection, rid, *chunk))
 
 
 def _joined(places: Iterable[tuple[int, int]], margin: int) -> Iterator[tuple[int, int]]:

@@ -1,15 +1,16 @@
 """What a collection gives of the codes it keeps: of one recording, near a vector, or all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import apsw
 
 from embedsvc.errors import RecordingNotFound
 from embedsvc.filters import Filter
 from embedsvc.index import codes, reads
-from embedsvc.index.codes import Candidates, Coded
+from embedsvc.index.codes import Candidates, Coded, Owner
 from embedsvc.index.outcomes import Tuning
 from embedsvc.index.prepared import unit
 from embedsvc.index.search import Search
@@ -42,20 +43,37 @@ class StoredCodes:
             )
         return found
 
-    def near(self, query: Floats, wanted: Candidates) -> tuple[Found, list[Coded]]:
+    def near(self, query: Floats, wanted: Candidates) -> "tuple[Found, Coding]":
         """The segments nearest to `query` (D,), and the codes of where they are."""
         search = Search(
             unit(query, self.dim, "query"), wanted.k, wanted.condition, wanted.exclude_id
         )
         with self.reading() as (view, connection):
             found = search.run(view, connection, self.tuning.gather_limit)
-            return found, codes.around(connection, found.hits, wanted.reach)
+            runs = codes.around(connection, found.hits, wanted.reach)
+            known = codes.owners(connection, {run.rid for run in runs})
+        return found, Coding(view.sequence, runs, lambda rids: {rid: known[rid] for rid in rids})
 
     @contextmanager
-    def each(self, condition: Filter | None = None) -> Iterator[tuple[int, Iterator[Coded]]]:
-        """The state of the collection, and all codes of recordings that meet `condition`.
+    def each(
+        self, condition: Filter | None = None, exclude_id: str | None = None
+    ) -> "Iterator[Coding]":
+        """All codes of recordings that meet `condition`, but those of `exclude_id`.
 
         They come a chunk at a time, in the order of recordings and of time, within the block.
         """
         with self.reading() as (view, connection):
-            yield view.sequence, codes.each(connection, condition)
+            yield Coding(
+                view.sequence,
+                codes.each(connection, condition, exclude_id),
+                partial(codes.owners, connection),
+            )
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Codes of a collection after write number `sequence`; `owners` tells whose keys are whose."""
+
+    sequence: int
+    runs: Iterable[Coded]
+    owners: Callable[[Iterable[int]], Mapping[int, Owner]]

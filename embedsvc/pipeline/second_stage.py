@@ -3,9 +3,10 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from embedsvc import samples
 from embedsvc.batching import Terms
 from embedsvc.errors import AudioTooLong, FailedPrecondition, InvalidArgument, SpaceMismatch
 from embedsvc.filters import Filter
-from embedsvc.index import Candidates, Coded, Collection, Reach
+from embedsvc.index import Candidates, Coded, Coding, Collection, Owner, Reach
 from embedsvc.moments import Moment, Recipe, Stretch, find, fit, recipe_of, units
 from embedsvc.moments import Query as Wanted
 from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, Wish
@@ -210,54 +211,50 @@ def _check_length(samples: int, field: str) -> None:
         )
 
 
-class _Heard:
-    """Codes on their way to be compared; remembers whose they are."""
-
-    def __init__(self, runs: Iterator[Coded], but: str | None) -> None:
-        self.recordings: list[Coded] = []
-        self._runs = runs
-        self._but = but
-
-    def __iter__(self) -> Iterator[Stretch]:
-        for run in self._runs:
-            if run.id == self._but:
-                continue
-            if not self.recordings or self.recordings[-1].id != run.id:
-                self.recordings.append(replace(run, codes=run.codes[:0]))
-            yield Stretch(len(self.recordings) - 1, run.first, run.codes)
-
-
 def _look(collection: Collection, search: Search, query: Query, left: threading.Event) -> Found:
+    """Everywhere, or where the nearest segments are."""
     assert search.moments is not None
-    assert query.codes is not None
     recipe = _recipe(collection)
     assert recipe is not None
+    look = partial(_moments, search, query, recipe.step, left)
+    if search.moments.candidates is None:
+        with collection.codes.each(search.condition, search.recording_id) as coding:
+            nothing = Found((), coding.sequence, exact=True, scanned=0)
+            return look(nothing, coding)
+    reach = Reach(recipe.step, MARGIN // recipe.step)
+    wanted = Candidates(search.moments.candidates, reach, search.condition, search.recording_id)
+    found, coding = collection.codes.near(query.vector, wanted)
+    return look(found, coding)
+
+
+def _moments(
+    search: Search, query: Query, step: int, left: threading.Event, near: Found, coding: Coding
+) -> Found:
+    """The moments in some codes; behind them what is near and has none."""
+    assert search.moments is not None
+    assert query.codes is not None
+    least = -np.inf if search.moments.min_score is None else search.moments.min_score
     wanted = Wanted(
         units(query.codes), search.moments.method, search.top_k, search.one_per_recording
     )
-    if search.moments.candidates is None:
-        with collection.codes.each(search.condition) as (sequence, runs):
-            heard = _Heard(runs, search.recording_id)
-            seen = find(wanted, heard, left.is_set)
-        near, found = {}, Found((), sequence, exact=True, scanned=0)
-    else:
-        reach = Reach(recipe.step, MARGIN // recipe.step)
-        candidates = Candidates(
-            search.moments.candidates, reach, search.condition, search.recording_id
-        )
-        found, near_runs = collection.codes.near(query.vector, candidates)
-        heard = _Heard(iter(near_runs), None)
-        seen = find(wanted, heard, left.is_set)
-        near = _by_recording(found.hits)
+    heard: set[int] = set()
+    seen = find(wanted, _stretches(coding.runs, heard), left.is_set)
+    kept = [moment for moment in seen.moments if moment.score >= least]
+    owners = coding.owners({moment.recording for moment in kept})
+    segments = _by_recording(near.hits)
     hits = [
-        _hit(moment, heard.recordings[moment.recording], near, recipe.step, query.samples)
-        for moment in seen.moments
-        if search.moments.min_score is None or moment.score >= search.moments.min_score
+        _hit(moment, owners[moment.recording], segments, step, query.samples) for moment in kept
     ]
-    if search.moments.min_score is None:
-        coded = {run.id for run in heard.recordings}
-        hits += _codeless(found.hits, coded, once=search.one_per_recording)
-    return replace(found, hits=tuple(hits[: search.top_k]), scanned_codes=seen.codes)
+    if near.hits and search.moments.min_score is None:
+        coded = {owner.id for owner in coding.owners(heard).values()}
+        hits += _codeless(near.hits, coded, once=search.one_per_recording)
+    return replace(near, hits=tuple(hits[: search.top_k]), scanned_codes=seen.codes)
+
+
+def _stretches(runs: Iterable[Coded], heard: set[int]) -> Iterator[Stretch]:
+    for run in runs:
+        heard.add(run.rid)
+        yield Stretch(run.rid, run.first, run.codes)
 
 
 def _by_recording(hits: Sequence[Hit]) -> dict[str, list[Hit]]:
@@ -280,7 +277,7 @@ def _codeless(hits: Sequence[Hit], coded: AbstractSet[str], *, once: bool) -> li
 
 
 def _hit(
-    moment: Moment, of: Coded, near: Mapping[str, Sequence[Hit]], step: int, samples: int
+    moment: Moment, of: Owner, near: Mapping[str, Sequence[Hit]], step: int, samples: int
 ) -> Hit:
     span = Span(moment.start * step, min(moment.end * step, of.length))
     start, end = moment.query

@@ -27,10 +27,14 @@ def with_codes(id: str, codes: Codes, segments: int = 1, **labels: int) -> Recor
     return replace(recording(id, 1, segments, metadata=labels), codes=codes)
 
 
-def every(collection: Collection, label: int | None = None) -> list[Coded]:
+def every(
+    collection: Collection, label: int | None = None, but: str | None = None
+) -> list[tuple[str, Coded]]:
     condition = None if label is None else Equals("label", label)
-    with collection.codes.each(condition) as (_, runs):
-        return list(runs)
+    with collection.codes.each(condition, but) as coding:
+        runs = list(coding.runs)
+        owners = coding.owners({run.rid for run in runs})
+        return [(owners[run.rid].id, run) for run in runs]
 
 
 def rows(folder: Path) -> int:
@@ -47,21 +51,22 @@ def test_codes_come_back_however_many_chunks_they_fill(keeping: Collection) -> N
     np.testing.assert_array_equal(keeping.codes.of("long"), long)
     np.testing.assert_array_equal(keeping.codes.of("short"), short)
     runs = every(keeping)
-    assert [run.id for run in runs] == ["long"] * 3 + ["short"]
-    np.testing.assert_array_equal(np.concatenate([run.codes for run in runs[:3]]), long)
-    assert [run.first for run in runs] == [0, 1024, 2048, 0]
+    assert [name for name, _ in runs] == ["long"] * 3 + ["short"]
+    np.testing.assert_array_equal(np.concatenate([run.codes for _, run in runs[:3]]), long)
+    assert [run.first for _, run in runs] == [0, 1024, 2048, 0]
 
 
 def test_a_filter_chooses_whose_codes(keeping: Collection) -> None:
     keeping.add(
         [with_codes(f"r{label}", coded(label), label=label) for label in range(4)], mode=UPSERT
     )
-    assert [run.id for run in every(keeping, 2)] == ["r2"]
+    assert [name for name, _ in every(keeping, 2)] == ["r2"]
+    assert [name for name, _ in every(keeping, but="r2")] == ["r0", "r1", "r3"]
 
 
 def test_a_recording_without_codes_has_none(keeping: Collection) -> None:
     keeping.add([recording("bare"), with_codes("coded", coded(1))], mode=UPSERT)
-    assert [run.id for run in every(keeping)] == ["coded"]
+    assert [name for name, _ in every(keeping)] == ["coded"]
     for name in ("bare", "absent"):
         with pytest.raises(RecordingNotFound, match=name):
             keeping.codes.of(name)
@@ -72,7 +77,7 @@ def test_codes_go_with_their_recording(keeping: Collection, tmp_path: Path) -> N
     keeping.add([with_codes("a", coded(3))], mode=UPSERT)
     np.testing.assert_array_equal(keeping.codes.of("a"), coded(3))
     keeping.delete(["a"])
-    assert [run.id for run in every(keeping)] == ["b"]
+    assert [name for name, _ in every(keeping)] == ["b"]
     assert rows(tmp_path / "data") == 1
 
 
@@ -85,11 +90,13 @@ def test_the_codes_around_candidates_are_joined_where_they_touch(keeping: Collec
         length=6_000,
     )
     keeping.add([item, recording("bare")], mode=UPSERT)
-    found, runs = keeping.codes.near(vector(1), Candidates(10, REACH))
+    found, coding = keeping.codes.near(vector(1), Candidates(10, REACH))
+    runs = list(coding.runs)
     assert len(found.hits) == 5
     places = [(run.first, run.first + len(run.codes)) for run in runs]
     assert places == [(0, 11), (28, 33), (57, 60)]
-    assert {(run.id, run.length) for run in runs} == {("a", 6_000)}
+    (owner,) = coding.owners({run.rid for run in runs}).values()
+    assert (owner.id, owner.length) == ("a", 6_000)
     for run, (first, end) in zip(runs, places, strict=True):
         np.testing.assert_array_equal(run.codes, codes[first:end])
 
@@ -143,4 +150,4 @@ def test_damaged_codes_are_told_with_the_name(tmp_path: Path, harm: str) -> None
                 read()
         np.testing.assert_array_equal(kept.codes.of("b"), coded(2))
         kept.delete(["torn"])
-        assert [run.id for run in every(kept)] == ["b"]
+        assert [name for name, _ in every(kept)] == ["b"]
