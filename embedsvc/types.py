@@ -368,7 +368,7 @@ class Hit:
 
     Of a moment, `span` is where it is, `query_span` what of the query it is like, and
     `moment_score` the mean cosine of the codes that met, or, with a local alignment, the mean over
-    the query of what they are above 0.3. `segment` is that it was found in, and None if all was
+    the query of what they are above 0.2. `segment` is that it was found in, and None if all was
     looked through.
     """
 

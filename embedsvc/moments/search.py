@@ -24,7 +24,7 @@ CELLS = 1 << 20
 PIECE = 1_024
 """Codes compared by one product."""
 
-LEVEL = 0.3
+LEVEL = 0.2
 """Similarity above which a code of the query counts as found; see docs/moments.md."""
 
 SLACK = 16

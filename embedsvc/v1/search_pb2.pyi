@@ -201,7 +201,7 @@ class Hit(google.protobuf.message.Message):
     """Cosine of the segment, from -1 to 1; of a search for moments everywhere, the moment's score."""
     moment_score: builtins.float
     """Only of a moment, and what hits are ordered by: the mean cosine of the codes that met, from -1
-    to 1, or with LOCAL the mean over the query of what they are above 0.3. Recordings without
+    to 1, or with LOCAL the mean over the query of what they are above 0.2. Recordings without
     codes have no moments; their segments come after all others, where candidates were asked for.
     """
     @property
