@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     )
     from embedsvc.types import (
         Lane,
+        MomentMethod,
+        MomentSearch,
         OutputSpec,
         PcmFormat,
         Pooling,
@@ -39,6 +41,8 @@ _HOMES = {
     ),
     "embedsvc.types": (
         "Lane",
+        "MomentMethod",
+        "MomentSearch",
         "OutputSpec",
         "PcmFormat",
         "Pooling",
@@ -55,6 +59,8 @@ __all__ = [
     "Collection",
     "Embedding",
     "Lane",
+    "MomentMethod",
+    "MomentSearch",
     "OutputSpec",
     "PcmFormat",
     "Pooling",

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from embedsvc.timing import SAMPLE_RATE
 
 Floats = NDArray[np.float32]
+Codes = NDArray[np.int8]
+"""What the frames of a recording became to be compared one by one: codes (N, d)."""
+
 MetadataValue = str | bool | int | float
 Metadata = Mapping[str, MetadataValue]
 
@@ -270,6 +273,7 @@ class Timing:
     compute: float = 0.0
     encode: float = 0.0
     total: float = 0.0
+    moments: float = 0.0
 
     def written(self, seconds: float) -> "Timing":
         """The same, after the reply was written in `seconds`."""
@@ -301,6 +305,7 @@ class Recording:
     """What a collection holds: an id, typed metadata and segments.
 
     `digest` is the SHA-256 of the audio it was made from, or empty; `length` is in samples.
+    `codes` are of its frames, where the collection keeps them.
     """
 
     id: str
@@ -308,6 +313,7 @@ class Recording:
     metadata: Metadata = field(default_factory=dict)
     length: int = 0
     digest: str = ""
+    codes: Codes | None = None
 
 
 @dataclass(frozen=True)
@@ -323,14 +329,56 @@ class StoredRecording:
     sequence: int = 0
 
 
+class MomentMethod(StrEnum):
+    """How the moment that matched is found.
+
+    `ALIGNMENT` wants the whole query in order, `LOCAL` any part of it, `MAX_SIM` each of its codes
+    in any order.
+    """
+
+    ALIGNMENT = "alignment"
+    LOCAL = "local"
+    MAX_SIM = "max_sim"
+
+
+@dataclass(frozen=True)
+class MomentSearch:
+    """A look at frames: everywhere, or only in so many of the nearest segments.
+
+    Hits of a moment score under `min_score` are left out.
+    """
+
+    method: MomentMethod = MomentMethod.ALIGNMENT
+    candidates: int | None = None
+    min_score: float | None = None
+
+
+@dataclass(frozen=True)
+class MomentCodes:
+    """How a collection keeps frames: `dim` bytes, `rate` times a second, of a layer's states."""
+
+    layer: int
+    rate: float
+    dim: int
+
+
 @dataclass(frozen=True)
 class Hit:
-    """One segment found; a higher score is nearer."""
+    """One segment found, or the moment in it that matched; a higher score is nearer.
+
+    Of a moment, `span` is where it is, `query_span` what of the query it is like, and
+    `moment_score` the mean cosine of the codes that met, or, with a local alignment, the mean over
+    the query of what they are above 0.2. `segment` is that it was found in, and None if all was
+    looked through.
+    """
 
     id: str
     score: float
     span: Span
     metadata: Metadata
+    query_span: Span | None = None
+    moment_score: float | None = None
+    segment: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -363,6 +411,7 @@ class Found:
     sequence: int
     exact: bool
     scanned: int
+    scanned_codes: int = 0
 
 
 @dataclass(frozen=True)
@@ -436,3 +485,4 @@ class CollectionInfo:
     created_at: float
     fitted: FittedInfo | None = None
     index: IndexInfo | None = None
+    moments: MomentCodes | None = None

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from embedsvc import filters
-from embedsvc.cli import connection, evaluate_encoder
+from embedsvc.cli import connection, evaluate_encoder, evaluate_moments
 from embedsvc.cli.index import Item, results, select
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.cli.search import condition
@@ -55,6 +55,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     connection.add_flags(retrieval)
     retrieval.set_defaults(run=run)
     evaluate_encoder.add(what)
+    evaluate_moments.add(what)
 
 
 @dataclass(frozen=True)

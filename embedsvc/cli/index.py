@@ -16,7 +16,7 @@ from embedsvc.cli.output import emit, progress, say
 from embedsvc.cli.search import condition
 from embedsvc.client import AddedRecording, Client, Collection, ServerInfo
 from embedsvc.client.audible import SMALL_BYTES
-from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
+from embedsvc.errors import AudioTooLong, EmbedsvcError, FailedPrecondition, InvalidArgument
 from embedsvc.types import Metadata, OutputSpec, Pooling
 
 EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
@@ -56,6 +56,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         choices=[pooling.value for pooling in Pooling if pooling is not Pooling.NONE],
         help="of a new collection (default: model's)",
     )
+    parser.add_argument(
+        "--moments",
+        action="store_true",
+        help="a new collection keeps codes of frames, for `search --moments`",
+    )
     connection.add_flags(parser)
     parser.set_defaults(run=run)
 
@@ -71,7 +76,14 @@ def run(chosen: argparse.Namespace) -> int:
     started = time.perf_counter()
     counts: Counter[str] = Counter()
     with connection.connect(chosen) as client:
-        collection = client.create_collection(chosen.collection, vectors=vectors, exist_ok=True)
+        collection = client.create_collection(
+            chosen.collection, vectors=vectors, moments=chosen.moments, exist_ok=True
+        )
+        if chosen.moments and collection.info().moments is None:
+            raise FailedPrecondition(
+                f"`--moments` is for new collections, but {chosen.collection!r} was made without",
+                field="moments",
+            )
         with progress() as bar:
             for result in results(client, collection, items, bar):
                 counts[_kind(result)] += 1

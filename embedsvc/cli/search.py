@@ -8,7 +8,7 @@ from embedsvc.cli import connection
 from embedsvc.cli.output import emit, say, span_text, table
 from embedsvc.errors import InvalidArgument
 from embedsvc.filters import Filter
-from embedsvc.types import Hit
+from embedsvc.types import Hit, MomentMethod, MomentSearch
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,6 +26,19 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--min-score", type=float, metavar="S", help="leave out lower scores")
     parser.add_argument(
         "--one-per-recording", action="store_true", help="only the best of each recording"
+    )
+    parser.add_argument(
+        "--moments",
+        nargs="?",
+        const=MomentMethod.ALIGNMENT,
+        choices=list(MomentMethod),
+        help="say when it is heard, in a collection that was made with --moments",
+    )
+    parser.add_argument(
+        "--candidates",
+        type=int,
+        metavar="N",
+        help="with --moments: look only into the N nearest segments (default: everywhere)",
     )
     connection.add_flags(parser)
     parser.set_defaults(run=run)
@@ -48,6 +61,7 @@ def run(chosen: argparse.Namespace) -> int:
             where=chosen.filter,
             min_score=chosen.min_score,
             one_per_recording=chosen.one_per_recording,
+            moments=_moments(chosen),
         )
     for warning in found.warnings:
         say(f"{chosen.audio}: {warning.message}")
@@ -55,16 +69,37 @@ def run(chosen: argparse.Namespace) -> int:
         for rank, hit in enumerate(found, 1):
             emit(_described(rank, hit))
         return 0
-    rows = [
-        (rank, f"{hit.score:.3f}", hit.id, span_text(hit.span), labels(hit))
-        for rank, hit in enumerate(found, 1)
-    ]
-    table(f"Nearest to {chosen.audio.name}", ("#>", "score>", "recording", "span", "labels"), rows)
+    columns = (
+        "#>",
+        "score>",
+        "recording",
+        "span",
+        *(["of query"] if chosen.moments else []),
+        "labels",
+    )
+    rows = [_row(rank, hit, moments=bool(chosen.moments)) for rank, hit in enumerate(found, 1)]
+    table(f"Nearest to {chosen.audio.name}", columns, rows)
     say(
-        f"{found.scanned} segments scored{'' if found.exact else ' approximately'} "
+        f"{found.scanned} segments scored{'' if found.exact else ' approximately'}"
+        f"{f', {found.scanned_codes} codes compared' if chosen.moments else ''} "
         f"in {found.timing.total * 1e3:.0f} ms"
     )
     return 0
+
+
+def _moments(chosen: argparse.Namespace) -> MomentSearch | bool:
+    if not chosen.moments:
+        if chosen.candidates is not None:
+            raise InvalidArgument("`--candidates` needs --moments")
+        return False
+    return MomentSearch(MomentMethod(chosen.moments), chosen.candidates)
+
+
+def _row(rank: int, hit: Hit, *, moments: bool) -> tuple[object, ...]:
+    score = hit.score if hit.moment_score is None else hit.moment_score
+    part = "" if hit.query_span is None else span_text(hit.query_span)
+    shown = (rank, f"{score:.3f}", hit.id, span_text(hit.span))
+    return (*shown, part, labels(hit)) if moments else (*shown, labels(hit))
 
 
 def labels(hit: Hit) -> str:
@@ -74,7 +109,7 @@ def labels(hit: Hit) -> str:
 
 def _described(rank: int, hit: Hit) -> dict[str, object]:
     start, end = hit.span.seconds
-    return {
+    described: dict[str, object] = {
         "rank": rank,
         "id": hit.id,
         "score": hit.score,
@@ -82,3 +117,7 @@ def _described(rank: int, hit: Hit) -> dict[str, object]:
         "end_seconds": end,
         "metadata": dict(hit.metadata),
     }
+    if hit.query_span is not None:
+        described["moment_score"] = hit.moment_score
+        described["query_start_seconds"], described["query_end_seconds"] = hit.query_span.seconds
+    return described

@@ -204,9 +204,15 @@ class Client:
         windowing: Windowing | None = None,
         segmentation: Segmentation | None = None,
         foreign_space: Space | None = None,
+        moments: bool = False,
+        moment_layer: int | None = None,
         exist_ok: bool = False,
     ) -> Collection:
-        """A new collection; with `exist_ok`, the one that is there."""
+        """A new collection; with `exist_ok`, the one that is there.
+
+        With `moments` it keeps codes of frames, of the model's own layer or of `moment_layer`, so
+        that searches can say when.
+        """
         request = collection_pb2.CreateCollectionRequest(name=name)
         if vectors is not None:
             request.vectors.CopyFrom(spaces.spec_message(vectors))
@@ -216,6 +222,8 @@ class Client:
             request.segmentation.CopyFrom(spaces.segmentation_message(segmentation))
         if foreign_space is not None:
             request.foreign_space.CopyFrom(spaces.space_message(foreign_space))
+        if moments or moment_layer is not None:
+            request.moments.CopyFrom(collection_pb2.MomentCodes(layer=moment_layer))
         try:
             self._caller.unary(self._stubs.collections.CreateCollection, request)
         except AlreadyExists:

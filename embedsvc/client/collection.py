@@ -17,14 +17,15 @@ from embedsvc.types import (
     Floats,
     Lane,
     Metadata,
+    MomentSearch,
     Pair,
     Segment,
     StoredRecording,
     TransformRecipe,
 )
 from embedsvc.v1 import collection_pb2, search_pb2
+from embedsvc.wire import enums, spaces, tensors, times
 from embedsvc.wire import metadata as wire_metadata
-from embedsvc.wire import spaces, tensors, times
 
 NewRecording = tuple[str, Audible, Metadata]
 """An id, the audio, and metadata."""
@@ -138,7 +139,7 @@ class Collection:
             raise result.error
         return result
 
-    def search(
+    def search(  # noqa: PLR0913  # each is a field of the request
         self,
         audio: Audible | None = None,
         *,
@@ -149,9 +150,12 @@ class Collection:
         where: Filter | str | None = None,
         min_score: float | None = None,
         one_per_recording: bool = False,
+        moments: MomentSearch | bool = False,
     ) -> SearchResult:
         """The nearest segments to an audio, a vector of a space, or a stored recording.
 
+        With `moments`, in a collection made with them, the moments that matched, best first:
+        `span` and `query_span` of a hit say when, in the recording and in the query.
         `where` is a filter, or its text such as `language = "pol" and year >= 1990`.
         """
         if not 1 <= top_k < 2**31:
@@ -173,6 +177,9 @@ class Collection:
             request.filter.CopyFrom(_condition(where))
         if min_score is not None:
             request.min_score = min_score
+        if moments:
+            wanted = MomentSearch() if moments is True else moments
+            request.moments.CopyFrom(_moments(wanted))
         return results.search_result(self._caller.unary(self._search.Search, request))
 
     def get(self, ids: Sequence[str]) -> dict[str, StoredRecording]:
@@ -336,6 +343,19 @@ def _mode(mode: str) -> "collection_pb2.WriteMode.ValueType":
     if mode not in MODES:
         raise InvalidArgument(f"`mode` must be one of {', '.join(MODES)}, but is {mode!r}")
     return MODES[mode]
+
+
+def _moments(wanted: MomentSearch) -> search_pb2.MomentSearch:
+    if wanted.candidates is not None and not 1 <= wanted.candidates < 2**31:
+        raise InvalidArgument(
+            f"`moments.candidates` must be at least 1, but is {wanted.candidates}",
+            field="moments.candidates",
+        )
+    return search_pb2.MomentSearch(
+        method=enums.MOMENT_METHOD[wanted.method],
+        candidates=wanted.candidates or 0,
+        min_score=wanted.min_score,
+    )
 
 
 def _condition(where: Filter | str) -> collection_pb2.Filter:

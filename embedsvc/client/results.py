@@ -67,7 +67,10 @@ class AddedRecording:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Hits, the best first; `exact` when every segment the filter allows was scored."""
+    """Hits, the best first; `exact` when every segment the filter allows was scored.
+
+    `scanned` segments were scored, and `scanned_codes` compared to find moments.
+    """
 
     hits: tuple[Hit, ...]
     exact: bool
@@ -75,6 +78,7 @@ class SearchResult:
     sequence: int
     warnings: tuple[AudioWarning, ...]
     timing: Timing
+    scanned_codes: int = 0
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -153,6 +157,7 @@ def collection_info(message: collection_pb2.Collection) -> CollectionInfo:
         created_at=times.epoch_seconds(message.create_time),
         fitted=spaces.fitted(message.transform) if message.HasField("transform") else None,
         index=_index_info(message.index) if message.HasField("index") else None,
+        moments=spaces.codes(message.moments) if message.HasField("moments") else None,
     )
 
 
@@ -236,6 +241,7 @@ def search_result(message: search_pb2.SearchResponse) -> SearchResult:
         sequence=message.sequence,
         warnings=audio.warnings(message.warnings),
         timing=times.timing(message.timing),
+        scanned_codes=message.scanned_codes,
     )
 
 
@@ -263,4 +269,11 @@ def _hit(message: search_pb2.Hit) -> Hit:
         score=message.score,
         span=times.span(message.matched_span, "matched_span"),
         metadata=metadata.metadata(message.metadata, "metadata"),
+        query_span=times.span(message.query_span, "query_span")
+        if message.HasField("query_span")
+        else None,
+        moment_score=message.moment_score if message.HasField("moment_score") else None,
+        segment=times.span(message.segment_span, "segment_span")
+        if message.HasField("segment_span")
+        else None,
     )

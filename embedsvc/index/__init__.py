@@ -5,7 +5,23 @@ which is checked when it is loaded, and rebuilt when it is damaged or gone.
 """
 
 from embedsvc.index.catalog import Catalog
+from embedsvc.index.codes import Candidates, Coded, Owner, Reach
 from embedsvc.index.collection import Collection
 from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode
+from embedsvc.index.stored_codes import Coding
 
-__all__ = ["Added", "Catalog", "Collection", "Deleted", "Page", "RequestKey", "Tuning", "WriteMode"]
+__all__ = [
+    "Added",
+    "Candidates",
+    "Catalog",
+    "Coded",
+    "Coding",
+    "Collection",
+    "Deleted",
+    "Owner",
+    "Page",
+    "Reach",
+    "RequestKey",
+    "Tuning",
+    "WriteMode",
+]

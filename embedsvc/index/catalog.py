@@ -80,8 +80,17 @@ class Catalog:
             Compactor(self._tuning.retry_seconds),
         )
 
-    def create(self, name: str, space: Space, segmentation: Segmentation) -> Collection:
-        """Make an empty collection; raises AlreadyExists, or InvalidArgument for its name."""
+    def create(
+        self,
+        name: str,
+        space: Space,
+        segmentation: Segmentation,
+        recipe: bytes | None = None,
+    ) -> Collection:
+        """Make an empty collection; raises AlreadyExists, or InvalidArgument for its name.
+
+        With a `recipe` it keeps codes of frames.
+        """
         if not NAME.fullmatch(name):
             raise InvalidArgument(
                 "`collection` must be 1-64 of a-z, 0-9, `_` and `-`, and begin with a letter or "
@@ -97,7 +106,7 @@ class Catalog:
             now = self._tuning.clock()
             new = Identity(secrets.token_hex(16), name, space, segmentation, now)
             with storage_errors():
-                collection = self._make(new)
+                collection = self._make(new, recipe)
             self._slots[name] = _Slot(new.row(), collection=collection)
             return collection
 
@@ -180,12 +189,14 @@ class Catalog:
         ballast.hold()
         return ballast
 
-    def _make(self, new: Identity) -> Collection:
+    def _make(self, new: Identity, recipe: bytes | None) -> Collection:
         folder = self._folder(new.uid)
         folder.mkdir(mode=0o700)
         collection: Collection | None = None
         try:
             collection = self._open(new)
+            if recipe is not None:
+                collection.keep_codes(recipe)
             sync_directory(folder.parent)
             self._connection.execute(
                 f"INSERT INTO collection ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # constants

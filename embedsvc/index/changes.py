@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.errors import AlreadyExists, EmbedsvcError, RecordingNotFound
+from embedsvc.index import codes
 from embedsvc.index.outcomes import WriteMode
 from embedsvc.index.prepared import Halves, Prepared
 
@@ -129,6 +130,8 @@ class Changes:
             "INSERT INTO label (rid, key, kind, value) VALUES (?, ?, ?, ?)",
             [(rid, *label) for label in recording.labels],
         )
+        if recording.codes is not None:
+            codes.store(self._connection, rid, recording.codes)
         self._next_sid += len(sids)
         self._sids.append(sids)
         self._vectors.append(recording.vectors)
@@ -144,6 +147,7 @@ class Changes:
         )
         execute(f"DELETE FROM segment WHERE {listed}", (rids,))  # noqa: S608  # a constant
         self._segments -= self._connection.changes()
+        execute(f"DELETE FROM code WHERE {listed}", (rids,))  # noqa: S608  # a constant
         execute(f"DELETE FROM label WHERE {listed}", (rids,))  # noqa: S608  # a constant
         execute(f"DELETE FROM recording WHERE {listed}", (rids,))  # noqa: S608  # a constant
         return self._connection.changes()

@@ -14,7 +14,7 @@ import numpy as np
 from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound, TensorShape
 from embedsvc.files import Ballast, disk_errors
 from embedsvc.filters import Filter
-from embedsvc.index import acceleration, columns, fitted, reads, requests, whole
+from embedsvc.index import acceleration, codes, columns, fitted, reads, requests, whole
 from embedsvc.index.base import Base, BaseFile, build
 from embedsvc.index.changes import Change, Changes
 from embedsvc.index.compactor import Compactor
@@ -26,6 +26,7 @@ from embedsvc.index.prepared import MAX_ID_BYTES, Prepared, check_text, prepare,
 from embedsvc.index.reads import Match
 from embedsvc.index.recovery import Recovered, Rows, recover
 from embedsvc.index.search import Search
+from embedsvc.index.stored_codes import StoredCodes
 from embedsvc.index.view import Refit, View
 from embedsvc.index.where import where
 from embedsvc.index.whole import Whole
@@ -85,6 +86,7 @@ class Collection:
             connection = open_writer(directory / "rows.db", self._tuning.vfs, ROWS_SCHEMA)
             try:
                 stamp(connection, identity.name)
+                recipe = codes.recipe(connection)
                 recovered = recover(connection, self._base_file, identity.space.dim, self._tuning)
             except BaseException:
                 connection.close()
@@ -93,6 +95,7 @@ class Collection:
         self._saved = recovered.saved
         self._readers = Readers(directory / "rows.db", self._tuning.vfs)
         self._writer = Writer(connection, recovered.view)
+        self.codes = StoredCodes(recipe, identity.space.dim, self._tuning, self._reading)
         self._compact_if_due()
 
     def info(self) -> CollectionInfo:
@@ -315,6 +318,16 @@ class Collection:
     def transform(self) -> Transform | None:
         """What its vectors go through before they are compared."""
         return self._writer.view.transform
+
+    def keep_codes(self, recipe: bytes) -> None:
+        """Make a new collection one that keeps codes of frames, made as `recipe` says."""
+
+        def write(connection: apsw.Connection, _: int) -> tuple[None, None]:
+            codes.keep_recipe(connection, recipe)
+            return None, None
+
+        self._writer.submit(write)
+        self.codes = StoredCodes(recipe, self.space.dim, self._tuning, self._reading)
 
     def compact(self) -> None:
         """Rebuild the base from the rows, which also drops deleted vectors from memory and disk.

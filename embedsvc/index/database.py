@@ -34,6 +34,15 @@ CREATE INDEX IF NOT EXISTS segment_of_recording ON segment (rid);
 CREATE TABLE IF NOT EXISTS vector (
     sid INTEGER PRIMARY KEY, data BLOB NOT NULL, crc INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS code (
+    cid INTEGER PRIMARY KEY,
+    rid INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS code_of_recording ON code (rid, first, count);
 CREATE TABLE IF NOT EXISTS label (
     rid INTEGER NOT NULL,
     key TEXT NOT NULL,

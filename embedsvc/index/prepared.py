@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from embedsvc.errors import InvalidArgument, TensorShape
 from embedsvc.filters import kind
 from embedsvc.index.where import INT64, KINDS
-from embedsvc.types import Floats, Metadata, MetadataValue, Recording, Segment
+from embedsvc.types import Codes, Floats, Metadata, MetadataValue, Recording, Segment
 
 MAX_ID_BYTES = 512
 MAX_SEGMENTS = 20_000
@@ -36,6 +36,7 @@ class Prepared:
     digest: str
     spans: tuple[tuple[int, int], ...]
     vectors: Halves
+    codes: Codes | None = None
 
 
 def prepare(recording: Recording, dim: int) -> Prepared:
@@ -57,6 +58,7 @@ def prepare(recording: Recording, dim: int) -> Prepared:
         digest=recording.digest,
         spans=_spans(recording.segments),
         vectors=_vectors(recording.segments, dim),
+        codes=recording.codes,
     )
 
 

@@ -88,6 +88,7 @@ class Clock:
     decode: float = 0.0
     queue: float = 0.0
     compute: float = 0.0
+    moments: float = 0.0
 
     async def timing(self, windows: AsyncGenerator[Window]) -> AsyncGenerator[Window]:
         """The same windows; the time until each of them counts as decoding."""
@@ -107,7 +108,7 @@ class Clock:
     def stop(self) -> Timing:
         """What each stage took until now."""
         total = time.perf_counter() - self.started
-        return Timing(self.decode, self.queue, self.compute, total=total)
+        return Timing(self.decode, self.queue, self.compute, total=total, moments=self.moments)
 
 
 class Embedder:

@@ -10,13 +10,22 @@ import numpy as np
 
 from embedsvc.batching import Terms, Ticket
 from embedsvc.encoder import Plan
-from embedsvc.errors import CollectionNotFound, EmbedsvcError, InvalidArgument, SpaceMismatch
+from embedsvc.errors import CollectionNotFound, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter
 from embedsvc.index import Catalog, Collection, Deleted, Page, RequestKey, WriteMode
 from embedsvc.pipeline import receipts, segments
 from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, Wish
 from embedsvc.pipeline.reading import Upload, Utterance
 from embedsvc.pipeline.receipts import Stored, Written
+from embedsvc.pipeline.second_stage import (
+    MomentChoice,
+    Query,
+    Search,
+    SecondStage,
+    info_of,
+    mismatch,
+    same_space,
+)
 from embedsvc.pipeline.tally import Tally
 from embedsvc.timing import FRAME
 from embedsvc.types import (
@@ -71,21 +80,6 @@ class WriteOptions:
 
 
 @dataclass(frozen=True)
-class Search:
-    """A search: exactly one of the three queries is set."""
-
-    audio: Source | None = None
-    vector: Floats | None = None
-    fingerprint: str = ""
-    recording_id: str | None = None
-    top_k: int = 10
-    condition: Filter | None = None
-    min_score: float | None = None
-    one_per_recording: bool = False
-    terms: Terms = ON_CALL
-
-
-@dataclass(frozen=True)
 class Answer:
     """What a search found, and what was noticed about its audio."""
 
@@ -101,6 +95,7 @@ class Library:
 
     def __init__(self, embedder: Embedder, catalog: Catalog) -> None:
         self._embedder = embedder
+        self._second = SecondStage(embedder)
         self.catalog = catalog
 
     async def create(
@@ -110,9 +105,16 @@ class Library:
         windowing: Windowing,
         segmentation: Segmentation,
         foreign: Space | None = None,
+        moments: MomentChoice | None = None,
     ) -> CollectionInfo:
-        """A new collection in the space of `spec`, or in one of vectors made elsewhere."""
+        """A new collection in the space of `spec`, or in one of vectors made elsewhere.
+
+        With `moments` it keeps codes of frames.
+        """
         segments.check(segmentation)
+        codes = None
+        if moments is not None:
+            codes = (await self._second.recipe(moments, windowing, foreign)).to_bytes()
         if foreign is None:
             (plan,) = self._embedder.wish([spec], windowing, "vectors").plans
             if plan.pooling is Pooling.NONE:
@@ -121,13 +123,15 @@ class Library:
                     field="vectors.pooling",
                 )
             foreign = plan.space
-        collection = await asyncio.to_thread(self.catalog.create, name, foreign, segmentation)
-        return await asyncio.to_thread(collection.info)
+        collection = await asyncio.to_thread(
+            self.catalog.create, name, foreign, segmentation, codes
+        )
+        return await asyncio.to_thread(info_of, collection)
 
     async def info(self, name: str) -> CollectionInfo:
         """A collection as it is now."""
         collection = await self._collection(name)
-        return await asyncio.to_thread(collection.info)
+        return await asyncio.to_thread(info_of, collection)
 
     async def collections(self, after: str, limit: int) -> list[CollectionInfo]:
         """Collections by name, from the first after `after`."""
@@ -136,7 +140,7 @@ class Library:
             infos = []
             for name in self.catalog.names(after):
                 with suppress(CollectionNotFound):  # deleted since
-                    infos.append(self.catalog.get(name).info())
+                    infos.append(info_of(self.catalog.get(name)))
                 if len(infos) == limit:
                     break
             return infos
@@ -220,14 +224,17 @@ class Library:
         clock = Clock()
         collection = await self._collection(name)
         query = await self._query(collection, search, clock)
-        found = await asyncio.to_thread(
-            collection.search,
-            query.vector,
-            search.top_k,
-            search.condition,
-            exclude_id=search.recording_id,
-            group=search.one_per_recording,
-        )
+        if search.moments is not None:
+            found = await self._second.search(collection, search, query, clock)
+        else:
+            found = await asyncio.to_thread(
+                collection.search,
+                query.vector,
+                search.top_k,
+                search.condition,
+                exclude_id=search.recording_id,
+                group=search.one_per_recording,
+            )
         if search.min_score is not None:
             hits = tuple(hit for hit in found.hits if hit.score >= search.min_score)
             found = replace(found, hits=hits)
@@ -236,20 +243,23 @@ class Library:
     async def _collection(self, name: str) -> Collection:
         return await asyncio.to_thread(self.catalog.get, name)
 
-    async def _query(self, collection: Collection, search: Search, clock: Clock) -> "_Query":
+    async def _query(self, collection: Collection, search: Search, clock: Clock) -> Query:
         space = collection.space
+        if search.moments is not None:
+            wish = self._wish(space) if search.audio is not None else None
+            return await self._second.query(collection, search, wish, clock)
         if search.vector is not None:
-            _same_space(space, search.fingerprint, "vector.space_fingerprint")
-            return _Query(search.vector)
+            same_space(space, search.fingerprint, "vector.space_fingerprint")
+            return Query(search.vector)
         if search.recording_id is not None:
             vectors = await self.vectors(collection.name, search.recording_id)
-            return _Query(vectors.mean(axis=0))
+            return Query(vectors.mean(axis=0))
         assert search.audio is not None
         wish = self._wish(space)
         embedding = await self._embedder.embed(search.audio, wish, search.terms)
         clock.add(embedding.timing)
         (output,) = embedding.outputs
-        return _Query(output.array, embedding.warnings, len(embedding.span), embedding.frames)
+        return Query(output.array, embedding.warnings, len(embedding.span), embedding.frames)
 
     def _wish(self, space: Space) -> Wish:
         """How this server's encoder makes vectors of `space`; SpaceMismatch if it does not."""
@@ -258,8 +268,8 @@ class Library:
         try:
             wish = self._embedder.wish([spec], space.windowing)
         except InvalidArgument as error:
-            raise _mismatch(space.fingerprint, "none", "audio") from error
-        _same_space(space, wish.plans[0].space.fingerprint, "audio")
+            raise mismatch(space.fingerprint, "none", "audio") from error
+        same_space(space, wish.plans[0].space.fingerprint, "audio")
         return wish
 
     async def _prepare(
@@ -270,10 +280,11 @@ class Library:
         if isinstance(content, EmbedsvcError):
             raise content
         if isinstance(content, ReadyVectors):
-            _same_space(collection.space, content.fingerprint, "vectors.space_fingerprint")
+            same_space(collection.space, content.fingerprint, "vectors.space_fingerprint")
             recording = Recording(submission.id, content.segments, submission.metadata)
             return Stored(submission.id, segment_count=len(content.segments)), recording
         wish = self._wish(collection.space)
+        recipe = self._second.recipe_of(collection)
         async with (
             self._embedder.admitted(
                 options.terms, clock, None if submission.file else content
@@ -282,7 +293,7 @@ class Library:
         ):
             if options.skip_unchanged and await self._unchanged(collection, submission, speech):
                 return Stored(submission.id, warnings=speech.warnings, unchanged=True), None
-            tally = Tally(wish.layers, cell=collection.segmentation.hop // FRAME)
+            tally = Tally(wish.layers, cell=collection.segmentation.hop // FRAME, recipe=recipe)
             await self._embedder.run(speech, tally, clock, ticket)
             return self._stored(collection, submission, speech, tally, wish)
 
@@ -341,15 +352,8 @@ class Library:
             metadata=submission.metadata,
             length=tally.samples,
             digest=speech.digest,
+            codes=tally.codes(),
         )
-
-
-@dataclass(frozen=True)
-class _Query:
-    vector: Floats
-    warnings: tuple[AudioWarning, ...] = ()
-    samples: int = 0
-    frames: int = 0
 
 
 def _sorted(
@@ -369,17 +373,3 @@ def _sorted(
             recordings.append(recording)
         results.append(stored)
     return results, recordings
-
-
-def _same_space(space: Space, fingerprint: str, field: str) -> None:
-    if fingerprint != space.fingerprint:
-        raise _mismatch(space.fingerprint, fingerprint, field)
-
-
-def _mismatch(collection: str, given: str, field: str) -> SpaceMismatch:
-    return SpaceMismatch(
-        f"`{field}` must be of the collection's space {collection}, but is of {given or 'none'}",
-        field=field,
-        collection_fingerprint=collection,
-        given_fingerprint=given,
-    )

@@ -1,7 +1,8 @@
 """Joins what the windows of one recording gave, on the recording's own time axis.
 
 A window answers for the frames of its core. Pooled outputs keep only moments, so that an hour
-costs no more memory than a second; frames are kept only where they were asked for.
+costs no more memory than a second; frames are kept only where they were asked for. Codes are
+made of them window by window.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ import numpy as np
 from embedsvc.audio import core_frames
 from embedsvc.encoder import merge
 from embedsvc.errors import MessageTooLarge
+from embedsvc.moments import Coder, Recipe
 from embedsvc.timing import FRAME
-from embedsvc.types import Ask, Encoded, Floats, Moments, Window
+from embedsvc.types import Ask, Codes, Encoded, Floats, Moments, Window
 
 
 class Tally:
@@ -21,7 +23,7 @@ class Tally:
 
     `cell` is a number of frames: moments are kept apart for each cell of the recording, to be
     merged into segments later; None keeps them in one. Of `frame_layers` the frames themselves
-    are kept, at most `frame_limit`.
+    are kept, at most `frame_limit`. With a `recipe`, codes of frames are made.
     """
 
     def __init__(
@@ -31,8 +33,11 @@ class Tally:
         frame_layers: AbstractSet[int] = frozenset(),
         cell: int | None = None,
         frame_limit: int | None = None,
+        recipe: Recipe | None = None,
     ) -> None:
-        self._layers = tuple(sorted(set(layers)))
+        self._recipe = recipe
+        self._coder = None if recipe is None else Coder(recipe)
+        self._layers = tuple(sorted({*layers, *([] if recipe is None else [recipe.layer])}))
         self._cell = cell
         self._frame_limit = frame_limit
         self._frames: dict[int, list[Floats]] = {layer: [] for layer in frame_layers}
@@ -44,7 +49,8 @@ class Tally:
         """What to ask the encoder about `window`."""
         core = core_frames(window)
         runs = tuple((start, end) for _, start, end in self._runs(window))
-        return Ask(self._layers, keep=core if self._frames else None, runs=runs)
+        kept = bool(self._frames) or self._recipe is not None
+        return Ask(self._layers, keep=core if kept else None, runs=runs)
 
     def add(self, window: Window, encoded: Encoded) -> None:
         """Take the answer for `window`; windows come in order."""
@@ -60,6 +66,8 @@ class Tally:
             )
         for layer, frames in self._frames.items():
             frames.append(encoded.frames[layer])
+        if self._recipe is not None and self._coder is not None:
+            self._coder.push(encoded.frames[self._recipe.layer])
         for layer in self._layers:
             cells = self._cells[layer]
             for (cell, _, _), moments in zip(
@@ -70,6 +78,10 @@ class Tally:
     def frames(self, layer: int) -> Floats:
         """All frames of a layer (T, D), joined."""
         return np.concatenate(self._frames[layer])
+
+    def codes(self) -> Codes | None:
+        """The codes of the whole recording, when there is a recipe; to be asked once."""
+        return None if self._coder is None else self._coder.finish()
 
     def whole(self, layer: int) -> Moments:
         """The moments of the whole recording."""

@@ -52,6 +52,15 @@ def clips(role: str | None = None) -> tuple[Clip, ...]:
     return tuple(clip for clip in _index() if role in {None, clip.role})
 
 
+def one_of_each() -> tuple[Clip, ...]:
+    """One clip of each language that is there to be searched.
+
+    >>> len(one_of_each())
+    18
+    """
+    return tuple({clip.language: clip for clip in clips("archive")}.values())
+
+
 @cache
 def _index() -> tuple[Clip, ...]:
     folder = Path(str(resources.files(__name__)))

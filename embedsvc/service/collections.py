@@ -11,6 +11,7 @@ from embedsvc.index import WriteMode
 from embedsvc.pipeline import fitting
 from embedsvc.pipeline.library import ReadyVectors, Submission, WriteOptions
 from embedsvc.pipeline.receipts import Written
+from embedsvc.pipeline.second_stage import MomentChoice
 from embedsvc.service import convert, operations, paging, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.embedding import check_batch
@@ -51,6 +52,7 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
                 spaces.space(request.foreign_space, "foreign_space")
                 if request.HasField("foreign_space")
                 else None,
+                _moments(request.moments) if request.HasField("moments") else None,
             )
         return collection_pb2.CreateCollectionResponse(collection=convert.collection_message(info))
 
@@ -261,6 +263,16 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         return collection_pb2.DeleteRecordingsResponse(
             deleted=deleted.count, sequence=deleted.sequence
         )
+
+
+def _moments(message: collection_pb2.MomentCodes) -> MomentChoice:
+    for name, value in (("rate_hz", message.rate_hz), ("dim", message.dim)):
+        if value:
+            raise InvalidArgument(
+                f"`moments.{name}` must be absent, as it cannot be chosen, but is {value:g}",
+                field=f"moments.{name}",
+            )
+    return MomentChoice(message.layer if message.HasField("layer") else None)
 
 
 def _mode(number: int, field: str) -> WriteMode:

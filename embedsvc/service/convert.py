@@ -144,6 +144,7 @@ def collection_message(info: CollectionInfo) -> collection_pb2.Collection:
         create_time=times.timestamp(info.created_at),
         transform=spaces.fitted_message(info.fitted) if info.fitted else None,
         index=_index_message(info.index) if info.index else None,
+        moments=None if info.moments is None else spaces.codes_message(info.moments),
     )
 
 
@@ -177,12 +178,18 @@ def recording_message(
 
 def hit_message(hit: Hit) -> search_pb2.Hit:
     """A hit as a message."""
-    return search_pb2.Hit(
+    message = search_pb2.Hit(
         recording_id=hit.id,
         score=hit.score,
         matched_span=times.span_message(hit.span),
         metadata=metadata.metadata_message(hit.metadata),
+        moment_score=hit.moment_score,
     )
+    if hit.query_span is not None:
+        message.query_span.CopyFrom(times.span_message(hit.query_span))
+    if hit.segment is not None:
+        message.segment_span.CopyFrom(times.span_message(hit.segment))
+    return message
 
 
 def search_message(answer: Answer) -> search_pb2.SearchResponse:
@@ -195,6 +202,7 @@ def search_message(answer: Answer) -> search_pb2.SearchResponse:
         scanned_segments=found.scanned,
         warnings=audio.warning_messages(answer.warnings),
         usage=audio.usage_message(answer.samples, answer.frames),
+        scanned_codes=found.scanned_codes,
     )
 
 

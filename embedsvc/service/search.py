@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from embedsvc.errors import InvalidArgument
 from embedsvc.pipeline import mining
-from embedsvc.pipeline.library import Search
+from embedsvc.pipeline.second_stage import MAX_CANDIDATES, Search
 from embedsvc.service import convert
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, naming, stream, unary
 from embedsvc.service.terms import chosen_lane, terms
-from embedsvc.types import Lane
+from embedsvc.types import Lane, MomentSearch
 from embedsvc.v1 import search_pb2, search_pb2_grpc
-from embedsvc.wire import audio, metadata, tensors, times
+from embedsvc.wire import audio, enums, metadata, tensors, times
 
 MAX_TOP_K = 1000
 
@@ -107,4 +107,22 @@ def _search(request: search_pb2.SearchRequest) -> Search:
         condition=metadata.condition(request.filter) if request.HasField("filter") else None,
         min_score=request.min_score if request.HasField("min_score") else None,
         one_per_recording=request.one_per_recording,
+        moments=_moments(request.moments) if request.HasField("moments") else None,
+    )
+
+
+def _moments(message: search_pb2.MomentSearch) -> MomentSearch:
+    default = MomentSearch()
+    if message.candidates > MAX_CANDIDATES:
+        raise InvalidArgument(
+            f"`moments.candidates` must be 1 to {MAX_CANDIDATES}, but is {message.candidates}",
+            field="moments.candidates",
+            max_candidates=MAX_CANDIDATES,
+        )
+    return MomentSearch(
+        method=enums.ours(enums.MOMENT_METHOD, message.method, "moments.method")
+        if message.method
+        else default.method,
+        candidates=message.candidates or None,
+        min_score=message.min_score if message.HasField("min_score") else None,
     )

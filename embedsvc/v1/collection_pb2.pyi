@@ -341,6 +341,34 @@ class FittedTransform(google.protobuf.message.Message):
 global___FittedTransform = FittedTransform
 
 @typing.final
+class MomentCodes(google.protobuf.message.Message):
+    """How the frames of recordings are kept, to find the moments that match a query."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: builtins.int
+    RATE_HZ_FIELD_NUMBER: builtins.int
+    DIM_FIELD_NUMBER: builtins.int
+    layer: builtins.int
+    """The layer whose states they are of; when a collection is made, absent for the model's choice."""
+    rate_hz: builtins.float
+    """Codes a second."""
+    dim: builtins.int
+    """Numbers in a code, a byte each."""
+    def __init__(
+        self,
+        *,
+        layer: builtins.int | None = ...,
+        rate_hz: builtins.float = ...,
+        dim: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_layer", b"_layer", "layer", b"layer"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_layer", b"_layer", "dim", b"dim", "layer", b"layer", "rate_hz", b"rate_hz"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_layer", b"_layer"]) -> typing.Literal["layer"] | None: ...
+
+global___MomentCodes = MomentCodes
+
+@typing.final
 class Collection(google.protobuf.message.Message):
     """A named set of recordings whose vectors are all of one space."""
 
@@ -354,6 +382,7 @@ class Collection(google.protobuf.message.Message):
     SEQUENCE_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     TRANSFORM_FIELD_NUMBER: builtins.int
+    MOMENTS_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
     name: builtins.str
     """1 to 64 of a-z, 0-9, - and _, starting with a letter or digit."""
@@ -372,6 +401,10 @@ class Collection(google.protobuf.message.Message):
         """Absent when vectors are compared as they are."""
 
     @property
+    def moments(self) -> global___MomentCodes:
+        """Absent when it keeps no codes of frames."""
+
+    @property
     def index(self) -> global___SearchIndex:
         """How its older segments are searched."""
 
@@ -386,10 +419,11 @@ class Collection(google.protobuf.message.Message):
         sequence: builtins.int = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         transform: global___FittedTransform | None = ...,
+        moments: global___MomentCodes | None = ...,
         index: global___SearchIndex | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "segmentation", b"segmentation", "space", b"space", "transform", b"transform"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space", "transform", b"transform"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "moments", b"moments", "segmentation", b"segmentation", "space", b"space", "transform", b"transform"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "moments", b"moments", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space", "transform", b"transform"]) -> None: ...
 
 global___Collection = Collection
 
@@ -442,6 +476,7 @@ class CreateCollectionRequest(google.protobuf.message.Message):
     WINDOWING_FIELD_NUMBER: builtins.int
     SEGMENTATION_FIELD_NUMBER: builtins.int
     FOREIGN_SPACE_FIELD_NUMBER: builtins.int
+    MOMENTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     @property
     def vectors(self) -> embedsvc.v1.embedding_pb2.OutputSpec:
@@ -457,6 +492,12 @@ class CreateCollectionRequest(google.protobuf.message.Message):
         required, and audio cannot be added or searched unless this server's model makes that space.
         """
 
+    @property
+    def moments(self) -> global___MomentCodes:
+        """Keep codes of the frames of what is added as audio; only its `layer` may be chosen. Not for
+        vectors made elsewhere.
+        """
+
     def __init__(
         self,
         *,
@@ -465,9 +506,10 @@ class CreateCollectionRequest(google.protobuf.message.Message):
         windowing: embedsvc.v1.types_pb2.Windowing | None = ...,
         segmentation: global___Segmentation | None = ...,
         foreign_space: embedsvc.v1.types_pb2.Space | None = ...,
+        moments: global___MomentCodes | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "segmentation", b"segmentation", "vectors", b"vectors", "windowing", b"windowing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "name", b"name", "segmentation", b"segmentation", "vectors", b"vectors", "windowing", b"windowing"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "moments", b"moments", "segmentation", b"segmentation", "vectors", b"vectors", "windowing", b"windowing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "moments", b"moments", "name", b"name", "segmentation", b"segmentation", "vectors", b"vectors", "windowing", b"windowing"]) -> None: ...
 
 global___CreateCollectionRequest = CreateCollectionRequest
 

@@ -9,10 +9,45 @@ import embedsvc.v1.collection_pb2
 import embedsvc.v1.types_pb2
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import sys
 import typing
 
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
+else:
+    import typing_extensions
+
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _MomentMethod:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _MomentMethodEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_MomentMethod.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    MOMENT_METHOD_UNSPECIFIED: _MomentMethod.ValueType  # 0
+    """ALIGNMENT."""
+    MOMENT_METHOD_ALIGNMENT: _MomentMethod.ValueType  # 1
+    """The whole query runs by in order, faster or more slowly."""
+    MOMENT_METHOD_LOCAL: _MomentMethod.ValueType  # 2
+    """Any part of the query runs by in order: for queries that hold more than what is looked for."""
+    MOMENT_METHOD_MAX_SIM: _MomentMethod.ValueType  # 3
+    """Each code of the query has a near one, in any order."""
+
+class MomentMethod(_MomentMethod, metaclass=_MomentMethodEnumTypeWrapper):
+    """How the moment that matched is found."""
+
+MOMENT_METHOD_UNSPECIFIED: MomentMethod.ValueType  # 0
+"""ALIGNMENT."""
+MOMENT_METHOD_ALIGNMENT: MomentMethod.ValueType  # 1
+"""The whole query runs by in order, faster or more slowly."""
+MOMENT_METHOD_LOCAL: MomentMethod.ValueType  # 2
+"""Any part of the query runs by in order: for queries that hold more than what is looked for."""
+MOMENT_METHOD_MAX_SIM: MomentMethod.ValueType  # 3
+"""Each code of the query has a near one, in any order."""
+global___MomentMethod = MomentMethod
 
 @typing.final
 class QueryVector(google.protobuf.message.Message):
@@ -40,6 +75,35 @@ class QueryVector(google.protobuf.message.Message):
 global___QueryVector = QueryVector
 
 @typing.final
+class MomentSearch(google.protobuf.message.Message):
+    """A second look at frames, which finds when in a recording the query is heard."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: builtins.int
+    CANDIDATES_FIELD_NUMBER: builtins.int
+    MIN_SCORE_FIELD_NUMBER: builtins.int
+    method: global___MomentMethod.ValueType
+    candidates: builtins.int
+    """Look only into so many of the nearest segments, at most 1000; 0 to look everywhere that the
+    filter allows. An hour takes about as long as a thousand segments, and much is in no near one.
+    """
+    min_score: builtins.float
+    """Hits of a lower `moment_score` are left out."""
+    def __init__(
+        self,
+        *,
+        method: global___MomentMethod.ValueType = ...,
+        candidates: builtins.int = ...,
+        min_score: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "min_score", b"min_score"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "candidates", b"candidates", "method", b"method", "min_score", b"min_score"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_min_score", b"_min_score"]) -> typing.Literal["min_score"] | None: ...
+
+global___MomentSearch = MomentSearch
+
+@typing.final
 class SearchRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -52,6 +116,7 @@ class SearchRequest(google.protobuf.message.Message):
     MIN_SCORE_FIELD_NUMBER: builtins.int
     ONE_PER_RECORDING_FIELD_NUMBER: builtins.int
     LANE_FIELD_NUMBER: builtins.int
+    MOMENTS_FIELD_NUMBER: builtins.int
     collection: builtins.str
     recording_id: builtins.str
     """The mean of a stored recording's segments; that recording is not among the hits."""
@@ -71,6 +136,12 @@ class SearchRequest(google.protobuf.message.Message):
     def vector(self) -> global___QueryVector: ...
     @property
     def filter(self) -> embedsvc.v1.collection_pb2.Filter: ...
+    @property
+    def moments(self) -> global___MomentSearch:
+        """Asks for the moments that matched, in a collection that keeps codes of frames. Not with a
+        vector, and with at most 60 s.
+        """
+
     def __init__(
         self,
         *,
@@ -83,9 +154,10 @@ class SearchRequest(google.protobuf.message.Message):
         min_score: builtins.float | None = ...,
         one_per_recording: builtins.bool = ...,
         lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
+        moments: global___MomentSearch | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "filter", b"filter", "min_score", b"min_score", "query", b"query", "recording_id", b"recording_id", "vector", b"vector"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "collection", b"collection", "filter", b"filter", "lane", b"lane", "min_score", b"min_score", "one_per_recording", b"one_per_recording", "query", b"query", "recording_id", b"recording_id", "top_k", b"top_k", "vector", b"vector"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "filter", b"filter", "min_score", b"min_score", "moments", b"moments", "query", b"query", "recording_id", b"recording_id", "vector", b"vector"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "collection", b"collection", "filter", b"filter", "lane", b"lane", "min_score", b"min_score", "moments", b"moments", "one_per_recording", b"one_per_recording", "query", b"query", "recording_id", b"recording_id", "top_k", b"top_k", "vector", b"vector"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_min_score", b"_min_score"]) -> typing.Literal["min_score"] | None: ...
     @typing.overload
@@ -121,15 +193,31 @@ class Hit(google.protobuf.message.Message):
     SCORE_FIELD_NUMBER: builtins.int
     MATCHED_SPAN_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
+    QUERY_SPAN_FIELD_NUMBER: builtins.int
+    MOMENT_SCORE_FIELD_NUMBER: builtins.int
+    SEGMENT_SPAN_FIELD_NUMBER: builtins.int
     recording_id: builtins.str
     score: builtins.float
-    """Cosine, from -1 to 1."""
+    """Cosine of the segment, from -1 to 1; of a search for moments everywhere, the moment's score."""
+    moment_score: builtins.float
+    """Only of a moment, and what hits are ordered by: the mean cosine of the codes that met, from -1
+    to 1, or with LOCAL the mean over the query of what they are above 0.2. Recordings without
+    codes have no moments; their segments come after all others, where candidates were asked for.
+    """
     @property
     def matched_span(self) -> embedsvc.v1.types_pb2.TimeSpan:
-        """Where in the recording."""
+        """Where in the recording: the segment, or the moment that matched."""
 
     @property
     def metadata(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, embedsvc.v1.collection_pb2.Value]: ...
+    @property
+    def query_span(self) -> embedsvc.v1.types_pb2.TimeSpan:
+        """What of the query matched; only of a moment."""
+
+    @property
+    def segment_span(self) -> embedsvc.v1.types_pb2.TimeSpan:
+        """The segment the moment was found in; absent when it was looked for everywhere."""
+
     def __init__(
         self,
         *,
@@ -137,9 +225,13 @@ class Hit(google.protobuf.message.Message):
         score: builtins.float = ...,
         matched_span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
         metadata: collections.abc.Mapping[builtins.str, embedsvc.v1.collection_pb2.Value] | None = ...,
+        query_span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+        moment_score: builtins.float | None = ...,
+        segment_span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["matched_span", b"matched_span"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["matched_span", b"matched_span", "metadata", b"metadata", "recording_id", b"recording_id", "score", b"score"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_moment_score", b"_moment_score", "matched_span", b"matched_span", "moment_score", b"moment_score", "query_span", b"query_span", "segment_span", b"segment_span"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_moment_score", b"_moment_score", "matched_span", b"matched_span", "metadata", b"metadata", "moment_score", b"moment_score", "query_span", b"query_span", "recording_id", b"recording_id", "score", b"score", "segment_span", b"segment_span"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_moment_score", b"_moment_score"]) -> typing.Literal["moment_score"] | None: ...
 
 global___Hit = Hit
 
@@ -154,11 +246,14 @@ class SearchResponse(google.protobuf.message.Message):
     WARNINGS_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
     TIMING_FIELD_NUMBER: builtins.int
+    SCANNED_CODES_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """The state of the collection that was searched."""
     exact: builtins.bool
     """Whether every segment that the filter allows was scored."""
     scanned_segments: builtins.int
+    scanned_codes: builtins.int
+    """Codes of frames that were compared with those of the query."""
     @property
     def hits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hit]:
         """The best first."""
@@ -181,9 +276,10 @@ class SearchResponse(google.protobuf.message.Message):
         warnings: collections.abc.Iterable[embedsvc.v1.types_pb2.Warning] | None = ...,
         usage: embedsvc.v1.types_pb2.Usage | None = ...,
         timing: embedsvc.v1.types_pb2.Timing | None = ...,
+        scanned_codes: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["timing", b"timing", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["exact", b"exact", "hits", b"hits", "scanned_segments", b"scanned_segments", "sequence", b"sequence", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["exact", b"exact", "hits", b"hits", "scanned_codes", b"scanned_codes", "scanned_segments", b"scanned_segments", "sequence", b"sequence", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
 
 global___SearchResponse = SearchResponse
 

@@ -25,25 +25,25 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65mbedsvc/v1/types.proto\x12\x0b\x65mbedsvc.v1\x1a\x1egoogle/protobuf/duration.proto\"X\n\x06Tensor\x12!\n\x05\x64type\x18\x01 \x01(\x0e\x32\x12.embedsvc.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x66loats\x18\x04 \x03(\x02\"`\n\tPcmFormat\x12)\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x19.embedsvc.v1.SampleFormat\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\x12\x10\n\x08\x63hannels\x18\x03 \x01(\r\"C\n\x08PcmAudio\x12&\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12\x0f\n\x07samples\x18\x02 \x01(\x0c\"\\\n\x08TimeSpan\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9a\x01\n\x05\x41udio\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\x07\x65ncoded\x18\x02 \x01(\x0cH\x00\x12$\n\x03pcm\x18\x03 \x01(\x0b\x32\x15.embedsvc.v1.PcmAudioH\x00\x12\x32\n\x0e\x63hannel_policy\x18\x04 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x0e\n\x06strict\x18\x05 \x01(\x08\x42\x08\n\x06source\"b\n\tWindowing\x12)\n\x06length\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd2\x01\n\x05Space\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07weights\x18\x03 \x01(\t\x12\r\n\x05layer\x18\x04 \x01(\x05\x12%\n\x07pooling\x18\x05 \x01(\x0e\x32\x14.embedsvc.v1.Pooling\x12)\n\twindowing\x18\x06 \x01(\x0b\x32\x16.embedsvc.v1.Windowing\x12\x12\n\nprojection\x18\x07 \x01(\t\x12\x12\n\nnormalized\x18\x08 \x01(\x08\x12\x0b\n\x03\x64im\x18\t \x01(\r\"B\n\x07Warning\x12&\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x18.embedsvc.v1.WarningCode\x12\x0f\n\x07message\x18\x02 \x01(\t\".\n\x05Usage\x12\x15\n\raudio_seconds\x18\x01 \x01(\x01\x12\x0e\n\x06\x66rames\x18\x02 \x01(\x04\"\xde\x01\n\x06Timing\x12)\n\x06\x64\x65\x63ode\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x63ompute\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration*D\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x11\n\rDTYPE_FLOAT32\x10\x01\x12\x11\n\rDTYPE_FLOAT16\x10\x02*_\n\x0cSampleFormat\x12\x1d\n\x19SAMPLE_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13SAMPLE_FORMAT_S16LE\x10\x01\x12\x17\n\x13SAMPLE_FORMAT_F32LE\x10\x02*|\n\rChannelPolicy\x12\x1e\n\x1a\x43HANNEL_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HANNEL_POLICY_MIX\x10\x01\x12\x18\n\x14\x43HANNEL_POLICY_FIRST\x10\x02\x12\x19\n\x15\x43HANNEL_POLICY_REJECT\x10\x03*m\n\x07Pooling\x12\x17\n\x13POOLING_UNSPECIFIED\x10\x00\x12\x10\n\x0cPOOLING_NONE\x10\x01\x12\x10\n\x0cPOOLING_MEAN\x10\x02\x12\x14\n\x10POOLING_MEAN_STD\x10\x03\x12\x0f\n\x0bPOOLING_MAX\x10\x04*\xd8\x01\n\x0bWarningCode\x12\x1c\n\x18WARNING_CODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WARNING_CODE_RESAMPLED\x10\x01\x12\x1a\n\x16WARNING_CODE_DOWNMIXED\x10\x02\x12\x19\n\x15WARNING_CODE_CLIPPING\x10\x03\x12\x1f\n\x1bWARNING_CODE_MOSTLY_SILENCE\x10\x04\x12\x1b\n\x17WARNING_CODE_VERY_SHORT\x10\x05\x12\x1a\n\x16WARNING_CODE_TRUNCATED\x10\x06*R\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x14\n\x10LANE_INTERACTIVE\x10\x01\x12\x0f\n\x0bLANE_NORMAL\x10\x02\x12\r\n\tLANE_BULK\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65mbedsvc/v1/types.proto\x12\x0b\x65mbedsvc.v1\x1a\x1egoogle/protobuf/duration.proto\"X\n\x06Tensor\x12!\n\x05\x64type\x18\x01 \x01(\x0e\x32\x12.embedsvc.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x66loats\x18\x04 \x03(\x02\"`\n\tPcmFormat\x12)\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x19.embedsvc.v1.SampleFormat\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\x12\x10\n\x08\x63hannels\x18\x03 \x01(\r\"C\n\x08PcmAudio\x12&\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12\x0f\n\x07samples\x18\x02 \x01(\x0c\"\\\n\x08TimeSpan\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9a\x01\n\x05\x41udio\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\x07\x65ncoded\x18\x02 \x01(\x0cH\x00\x12$\n\x03pcm\x18\x03 \x01(\x0b\x32\x15.embedsvc.v1.PcmAudioH\x00\x12\x32\n\x0e\x63hannel_policy\x18\x04 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x0e\n\x06strict\x18\x05 \x01(\x08\x42\x08\n\x06source\"b\n\tWindowing\x12)\n\x06length\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd2\x01\n\x05Space\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07weights\x18\x03 \x01(\t\x12\r\n\x05layer\x18\x04 \x01(\x05\x12%\n\x07pooling\x18\x05 \x01(\x0e\x32\x14.embedsvc.v1.Pooling\x12)\n\twindowing\x18\x06 \x01(\x0b\x32\x16.embedsvc.v1.Windowing\x12\x12\n\nprojection\x18\x07 \x01(\t\x12\x12\n\nnormalized\x18\x08 \x01(\x08\x12\x0b\n\x03\x64im\x18\t \x01(\r\"B\n\x07Warning\x12&\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x18.embedsvc.v1.WarningCode\x12\x0f\n\x07message\x18\x02 \x01(\t\".\n\x05Usage\x12\x15\n\raudio_seconds\x18\x01 \x01(\x01\x12\x0e\n\x06\x66rames\x18\x02 \x01(\x04\"\x8a\x02\n\x06Timing\x12)\n\x06\x64\x65\x63ode\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x63ompute\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07moments\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration*D\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x11\n\rDTYPE_FLOAT32\x10\x01\x12\x11\n\rDTYPE_FLOAT16\x10\x02*_\n\x0cSampleFormat\x12\x1d\n\x19SAMPLE_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13SAMPLE_FORMAT_S16LE\x10\x01\x12\x17\n\x13SAMPLE_FORMAT_F32LE\x10\x02*|\n\rChannelPolicy\x12\x1e\n\x1a\x43HANNEL_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HANNEL_POLICY_MIX\x10\x01\x12\x18\n\x14\x43HANNEL_POLICY_FIRST\x10\x02\x12\x19\n\x15\x43HANNEL_POLICY_REJECT\x10\x03*m\n\x07Pooling\x12\x17\n\x13POOLING_UNSPECIFIED\x10\x00\x12\x10\n\x0cPOOLING_NONE\x10\x01\x12\x10\n\x0cPOOLING_MEAN\x10\x02\x12\x14\n\x10POOLING_MEAN_STD\x10\x03\x12\x0f\n\x0bPOOLING_MAX\x10\x04*\xd8\x01\n\x0bWarningCode\x12\x1c\n\x18WARNING_CODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WARNING_CODE_RESAMPLED\x10\x01\x12\x1a\n\x16WARNING_CODE_DOWNMIXED\x10\x02\x12\x19\n\x15WARNING_CODE_CLIPPING\x10\x03\x12\x1f\n\x1bWARNING_CODE_MOSTLY_SILENCE\x10\x04\x12\x1b\n\x17WARNING_CODE_VERY_SHORT\x10\x05\x12\x1a\n\x16WARNING_CODE_TRUNCATED\x10\x06*R\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x14\n\x10LANE_INTERACTIVE\x10\x01\x12\x0f\n\x0bLANE_NORMAL\x10\x02\x12\r\n\tLANE_BULK\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'embedsvc.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DTYPE']._serialized_start=1234
-  _globals['_DTYPE']._serialized_end=1302
-  _globals['_SAMPLEFORMAT']._serialized_start=1304
-  _globals['_SAMPLEFORMAT']._serialized_end=1399
-  _globals['_CHANNELPOLICY']._serialized_start=1401
-  _globals['_CHANNELPOLICY']._serialized_end=1525
-  _globals['_POOLING']._serialized_start=1527
-  _globals['_POOLING']._serialized_end=1636
-  _globals['_WARNINGCODE']._serialized_start=1639
-  _globals['_WARNINGCODE']._serialized_end=1855
-  _globals['_LANE']._serialized_start=1857
-  _globals['_LANE']._serialized_end=1939
+  _globals['_DTYPE']._serialized_start=1278
+  _globals['_DTYPE']._serialized_end=1346
+  _globals['_SAMPLEFORMAT']._serialized_start=1348
+  _globals['_SAMPLEFORMAT']._serialized_end=1443
+  _globals['_CHANNELPOLICY']._serialized_start=1445
+  _globals['_CHANNELPOLICY']._serialized_end=1569
+  _globals['_POOLING']._serialized_start=1571
+  _globals['_POOLING']._serialized_end=1680
+  _globals['_WARNINGCODE']._serialized_start=1683
+  _globals['_WARNINGCODE']._serialized_end=1899
+  _globals['_LANE']._serialized_start=1901
+  _globals['_LANE']._serialized_end=1983
   _globals['_TENSOR']._serialized_start=72
   _globals['_TENSOR']._serialized_end=160
   _globals['_PCMFORMAT']._serialized_start=162
@@ -63,5 +63,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGE']._serialized_start=961
   _globals['_USAGE']._serialized_end=1007
   _globals['_TIMING']._serialized_start=1010
-  _globals['_TIMING']._serialized_end=1232
+  _globals['_TIMING']._serialized_end=1276
 # @@protoc_insertion_point(module_scope)

@@ -442,6 +442,7 @@ class Timing(google.protobuf.message.Message):
     COMPUTE_FIELD_NUMBER: builtins.int
     TOTAL_FIELD_NUMBER: builtins.int
     ENCODE_FIELD_NUMBER: builtins.int
+    MOMENTS_FIELD_NUMBER: builtins.int
     @property
     def decode(self) -> google.protobuf.duration_pb2.Duration:
         """Decoding, checking, resampling and features."""
@@ -460,6 +461,10 @@ class Timing(google.protobuf.message.Message):
     def encode(self) -> google.protobuf.duration_pb2.Duration:
         """Writing the reply."""
 
+    @property
+    def moments(self) -> google.protobuf.duration_pb2.Duration:
+        """Looking for the moments that matched."""
+
     def __init__(
         self,
         *,
@@ -468,8 +473,9 @@ class Timing(google.protobuf.message.Message):
         compute: google.protobuf.duration_pb2.Duration | None = ...,
         total: google.protobuf.duration_pb2.Duration | None = ...,
         encode: google.protobuf.duration_pb2.Duration | None = ...,
+        moments: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["compute", b"compute", "decode", b"decode", "encode", b"encode", "queue", b"queue", "total", b"total"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["compute", b"compute", "decode", b"decode", "encode", b"encode", "queue", b"queue", "total", b"total"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["compute", b"compute", "decode", b"decode", "encode", b"encode", "moments", b"moments", "queue", b"queue", "total", b"total"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compute", b"compute", "decode", b"decode", "encode", b"encode", "moments", b"moments", "queue", b"queue", "total", b"total"]) -> None: ...
 
 global___Timing = Timing

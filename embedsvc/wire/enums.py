@@ -5,8 +5,15 @@ from enum import StrEnum
 from typing import TypeVar
 
 from embedsvc.errors import InvalidArgument
-from embedsvc.types import ChannelPolicy, Lane, Pooling, SampleFormat, WarningCode
-from embedsvc.v1 import types_pb2
+from embedsvc.types import (
+    ChannelPolicy,
+    Lane,
+    MomentMethod,
+    Pooling,
+    SampleFormat,
+    WarningCode,
+)
+from embedsvc.v1 import search_pb2, types_pb2
 
 Ours = TypeVar("Ours", bound=StrEnum)
 
@@ -29,6 +36,11 @@ LANE: Mapping[Lane, types_pb2.Lane.ValueType] = {
     Lane.INTERACTIVE: types_pb2.LANE_INTERACTIVE,
     Lane.NORMAL: types_pb2.LANE_NORMAL,
     Lane.BULK: types_pb2.LANE_BULK,
+}
+MOMENT_METHOD: Mapping[MomentMethod, search_pb2.MomentMethod.ValueType] = {
+    MomentMethod.ALIGNMENT: search_pb2.MOMENT_METHOD_ALIGNMENT,
+    MomentMethod.LOCAL: search_pb2.MOMENT_METHOD_LOCAL,
+    MomentMethod.MAX_SIM: search_pb2.MOMENT_METHOD_MAX_SIM,
 }
 WARNING = {
     WarningCode.RESAMPLED: types_pb2.WARNING_CODE_RESAMPLED,

@@ -4,6 +4,7 @@ from embedsvc.errors import InvalidArgument
 from embedsvc.timing import to_seconds
 from embedsvc.types import (
     FittedInfo,
+    MomentCodes,
     OutputSpec,
     Pooling,
     Segmentation,
@@ -130,6 +131,16 @@ def fitted_message(fitted: FittedInfo) -> collection_pb2.FittedTransform:
         segment_count=fitted.segments,
         create_time=times.timestamp(fitted.created_at),
     )
+
+
+def codes_message(codes: MomentCodes) -> collection_pb2.MomentCodes:
+    """How frames are kept, as a message."""
+    return collection_pb2.MomentCodes(layer=codes.layer, rate_hz=codes.rate, dim=codes.dim)
+
+
+def codes(message: collection_pb2.MomentCodes) -> MomentCodes:
+    """How frames are kept, from a message."""
+    return MomentCodes(message.layer, message.rate_hz, message.dim)
 
 
 def space_message(space: Space) -> types_pb2.Space:

@@ -75,6 +75,7 @@ def timing_message(timing: Timing) -> types_pb2.Timing:
         compute=duration(timing.compute),
         encode=duration(timing.encode),
         total=duration(timing.total),
+        moments=duration(timing.moments),
     )
 
 
@@ -86,4 +87,5 @@ def timing(message: types_pb2.Timing) -> Timing:
         compute=seconds(message.compute),
         encode=seconds(message.encode),
         total=seconds(message.total),
+        moments=seconds(message.moments),
     )

@@ -81,3 +81,32 @@ def test_what_is_not_there_is_named(
     ended = main("search", collection, folder / "nowhere.wav", "--target", target)
     assert ended.returncode == 1
     assert "nowhere.wav` must be a file" in ended.stderr
+
+
+def test_moments_say_when_in_both(program: Program, target: str, folder: Path) -> None:
+    asked = ("--moments", "--target", target)
+    assert program("index", "moments", folder, *asked).returncode == 0
+    ended = program("search", "moments", folder / "b.wav", *asked, "--json")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (first, *_) = objects(ended)
+    assert first["id"] == "b.wav"
+    assert first["moment_score"] == pytest.approx(1.0, abs=1e-3)
+    spans = ("start_seconds", "end_seconds"), ("query_start_seconds", "query_end_seconds")
+    ours, theirs = ([first[name] for name in names] for names in spans)
+    assert ours == pytest.approx(theirs, abs=0.1)
+    nearest = ("--moments", "local", "--candidates", "5", "--target", target)
+    shown = program("search", "moments", folder / "b.wav", *nearest)
+    assert "of query" in shown.stdout
+    assert "codes compared" in shown.stderr
+
+
+def test_moments_need_a_collection_made_for_them(
+    main: Program, target: str, collection: str, folder: Path
+) -> None:
+    asked = ("--moments", "--target", target)
+    for command in ("search", collection, folder / "b.wav"), ("index", collection, folder):
+        ended = main(*command, *asked)
+        assert ended.returncode == 1
+        assert "made without" in ended.stderr
+    ended = main("search", collection, folder / "b.wav", "--candidates", "5", "--target", target)
+    assert "--candidates` needs --moments" in ended.stderr

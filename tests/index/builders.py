@@ -7,6 +7,7 @@ import numpy as np
 from embedsvc.filters import Filter, matches
 from embedsvc.index import Collection, Tuning
 from embedsvc.types import (
+    Codes,
     Floats,
     Metadata,
     Pooling,
@@ -60,6 +61,11 @@ def recording(
         length=100 * segments + 100,
         digest=f"digest-{seed}",
     )
+
+
+def coded(seed: int, count: int = 40, dim: int = 6) -> Codes:
+    """Codes as a recording of that seed may have them."""
+    return np.random.default_rng(seed).integers(-127, 128, (count, dim)).astype(np.int8)
 
 
 def stored(vector: Floats) -> Floats:

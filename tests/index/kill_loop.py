@@ -11,12 +11,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from embedsvc.index import Catalog, Collection, Tuning, WriteMode
 from embedsvc.types import Recording
-from tests.index.builders import SEGMENTATION, recording, space
+from tests.index.builders import SEGMENTATION, coded, recording, space
 
 DIM = 64
 IDS = 2_000
@@ -28,7 +30,8 @@ TUNING = Tuning(
 def versioned(id: str, version: int) -> Recording:
     """The content of `id` as `version` writes it."""
     seed = 100_000 * version + int(id[1:])
-    return recording(id, seed, dim=DIM, metadata={"version": version})
+    made = recording(id, seed, dim=DIM, metadata={"version": version})
+    return replace(made, codes=coded(seed))
 
 
 def child(directory: Path, version: int) -> None:
@@ -74,6 +77,7 @@ class Tally:
     asked: int = 0
     missed: int = 0
     accelerated: int = 0
+    miscoded: list[str] = field(default_factory=list)
     rebuilt: int = 0
     open_seconds: list[float] = field(default_factory=list)
 
@@ -113,6 +117,10 @@ class Tally:
                 self.unfound.append(id)
             elif found.hits[0].id != id:
                 self.missed += 1
+            codes = collection.codes.of(id)
+            expected = versioned(id, rows[id]).codes
+            if expected is None or not np.array_equal(codes, expected):
+                self.miscoded.append(id)
         for id in random.sample([f"u{n}" for n in range(IDS)], 50):
             found = collection.search(versioned(id, 1).segments[0].vector, 5)
             self.ghosts += [hit.id for hit in found.hits if hit.id not in rows]
@@ -123,7 +131,7 @@ def run(directory: Path, rounds: int, seconds: float) -> Tally:
     """`rounds` children, each killed after about `seconds`; one base is damaged in between."""
     tally = Tally()
     with Catalog(directory, TUNING) as catalog:
-        catalog.create("x", space(DIM), SEGMENTATION)
+        catalog.create("x", space(DIM), SEGMENTATION, recipe=b"recipe")
     for version in range(1, rounds + 1):
         lines = killed(directory, version, seconds * random.uniform(0.5, 1.5))
         pending = tally.hear(iter(lines), version)
@@ -177,6 +185,7 @@ def main() -> None:
     say(
         f"{asked.rounds} rounds, {tally.acknowledged} acknowledged writes, "
         f"{len(tally.lost)} lost, {len(tally.ghosts)} ghosts, {len(tally.unfound)} not found, "
+        f"{len(tally.miscoded)} with other codes, "
         f"{tally.missed} of {tally.asked} missed by {tally.accelerated} accelerators, "
         f"{tally.rebuilt} damaged files, opened in {max(tally.open_seconds) * 1000:.0f} ms at most"
     )

@@ -62,7 +62,9 @@ def stored(stubs: Stubs, name: str, seconds: int) -> collection_pb2.UploadRecord
 def test_long_uploads_need_no_more_memory_than_short_ones(process: Server, seconds: int) -> None:
     vectors = embedding_pb2.OutputSpec(layer=0, projection="", pooling=types_pb2.POOLING_MEAN)
     with Stubs(process.address()) as stubs:
-        made = collection_pb2.CreateCollectionRequest(name=f"long-{seconds}", vectors=vectors)
+        made = collection_pb2.CreateCollectionRequest(
+            name=f"long-{seconds}", vectors=vectors, moments=collection_pb2.MomentCodes(layer=0)
+        )
         stubs.collections.CreateCollection(made)
         short = embedded(stubs, 5 * CHUNK)
         stored(stubs, made.name, 5 * CHUNK)
