@@ -18,7 +18,8 @@ EmbedsvcError
 ├── NotFound
 │   ├── CollectionNotFound
 │   ├── RecordingNotFound
-│   └── ModelNotFound
+│   ├── ModelNotFound
+│   └── OperationNotFound
 ├── AlreadyExists              a collection of that name, or a recording of that id
 ├── FailedPrecondition         right in form, wrong for the state things are in
 │   ├── SpaceMismatch          vectors of two embedding spaces
@@ -31,6 +32,7 @@ EmbedsvcError
 │   ├── AudioExceedsDevice     one utterance alone does not fit the encoder's memory
 │   ├── MessageTooLarge        a request or reply over the message limit
 │   └── DiskFull
+├── OperationRunning           another operation works on the same
 ├── Unavailable                not now: starting, draining or unreachable
 ├── Cancelled                  the caller left
 ├── DeadlineExceeded           the time the caller allowed is over
@@ -38,7 +40,8 @@ EmbedsvcError
 └── Internal                   a bug; the message never says more
 """
 
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
 
 class EmbedsvcError(Exception):
@@ -64,10 +67,15 @@ class EmbedsvcError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.facts = {name: str(value) for name, value in facts.items()}
 
-    def at(self, prefix: str) -> "EmbedsvcError":
-        """This error with its field placed under `prefix`, such as `audios[2]`."""
-        self.field = f"{prefix}.{self.field}" if self.field else prefix
-        return self
+    def named(self, field: str) -> Self:
+        """The same error of another field; this one stays, since several may have met it."""
+        other = copy(self)
+        other.field = field
+        return other
+
+    def at(self, prefix: str) -> Self:
+        """The same error with its field placed under `prefix`, such as `audios[2]`."""
+        return self.named(f"{prefix}.{self.field}" if self.field else prefix)
 
 
 class InvalidArgument(EmbedsvcError):
@@ -178,6 +186,12 @@ class ModelNotFound(NotFound):
     reason = "MODEL_NOT_FOUND"
 
 
+class OperationNotFound(NotFound):
+    """No operation of that name: it never was, was deleted, or ended too long ago."""
+
+    reason = "OPERATION_NOT_FOUND"
+
+
 class AlreadyExists(EmbedsvcError):
     """A collection of that name, or a recording of that id, is there already."""
 
@@ -256,6 +270,12 @@ class Unavailable(EmbedsvcError):
     reason = "UNAVAILABLE"
 
 
+class OperationRunning(EmbedsvcError):
+    """Another operation works on the same; wait for it, or cancel it."""
+
+    reason = "OPERATION_RUNNING"
+
+
 class Cancelled(EmbedsvcError):
     """The caller left before the answer."""
 
@@ -284,3 +304,14 @@ class Internal(EmbedsvcError):
     """A bug of the server; its log has the details, the message never does."""
 
     reason = "INTERNAL"
+
+
+def kind_of(reason: str) -> type[EmbedsvcError] | None:
+    """The class of ours with that reason."""
+    waiting: list[type[EmbedsvcError]] = [EmbedsvcError]
+    while waiting:
+        kind = waiting.pop(0)
+        if kind.reason == reason and kind is not EmbedsvcError:
+            return kind
+        waiting.extend(kind.__subclasses__())
+    return None

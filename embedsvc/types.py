@@ -334,6 +334,28 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A segment of a recording."""
+
+    id: str
+    span: Span
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two segments that belong together.
+
+    `margin` is their cosine over the mean of that to the nearest of either; 0 where nobody asked.
+    """
+
+    left: Place
+    right: Place
+    margin: float
+    cosine: float
+
+
+@dataclass(frozen=True)
 class Found:
     """The answer to a search: `scanned` segments were scored, `exact` when all allowed were."""
 
@@ -369,6 +391,39 @@ class IndexInfo:
 
 
 @dataclass(frozen=True)
+class TransformRecipe:
+    """How vectors are moved before they are compared, in this order.
+
+    `language` names the metadata field with the language of a recording, whose mean is taken away;
+    empty to leave the languages' means in. `drop` leaves out leading principal components; to
+    `whiten` is for vectors that no projection has whitened yet. None as `dim` keeps all dimensions
+    that are not dropped.
+    """
+
+    language: str = ""
+    standardize: bool = True
+    drop: int = 0
+    whiten: bool = False
+    dim: int | None = None
+
+
+@dataclass(frozen=True)
+class FittedInfo:
+    """The transform that a collection is searched through, fitted on `segments` of its own.
+
+    `version` counts those it has had; `digest` is of the numbers of this one, which gives `dim`
+    dimensions.
+    """
+
+    version: int
+    digest: str
+    dim: int
+    recipe: TransformRecipe
+    segments: int
+    created_at: float
+
+
+@dataclass(frozen=True)
 class CollectionInfo:
     """A collection as it is now; counts are of live rows."""
 
@@ -380,3 +435,4 @@ class CollectionInfo:
     sequence: int
     created_at: float
     index: IndexInfo | None = None
+    fitted: FittedInfo | None = None

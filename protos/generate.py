@@ -6,9 +6,11 @@ oldest runtime we support may not read.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 PROTOS = Path(__file__).parent
@@ -28,10 +30,23 @@ def generate(out: Path) -> int:
     package.mkdir(parents=True, exist_ok=True)
     for stale in package.glob("*_pb2*.py*"):
         stale.unlink()
-    return subprocess.run(command(out), check=False).returncode
+    with tempfile.TemporaryDirectory() as named:
+        name_operations(Path(named))
+        return subprocess.run(command(out, Path(named)), check=False).returncode
 
 
-def command(out: Path) -> list[str]:
+def name_operations(folder: Path) -> None:
+    """Put google/longrunning/operations.proto into `folder`.
+
+    googleapis-common-protos ships it under another name than its own Python module registers.
+    """
+    shipped = Path(sysconfig.get_path("purelib")) / "google" / "longrunning"
+    target = folder / "google" / "longrunning"
+    target.mkdir(parents=True)
+    shutil.copy(shipped / "operations_proto.proto", target / "operations.proto")
+
+
+def command(out: Path, named: Path) -> list[str]:
     """How protoc is called; google/rpc lies in the site-packages of this interpreter."""
     plugins = Path(sysconfig.get_path("scripts"))
     sources = sorted((PROTOS / "embedsvc" / "v1").glob("*.proto"))
@@ -39,6 +54,7 @@ def command(out: Path) -> list[str]:
         sys.executable,
         *("-m", "grpc_tools.protoc"),
         f"--proto_path={PROTOS}",
+        f"--proto_path={named}",
         f"--proto_path={sysconfig.get_path('purelib')}",
         f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
         f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",

@@ -21,8 +21,9 @@ FILES = sorted(
 
 FLOORS = (
     ("errors", "timing", "version", "v1"),
-    ("types", "filters", "samples", "models"),
-    ("audio", "encoder", "index"),
+    ("types", "files", "filters", "samples", "models"),
+    ("transforms",),
+    ("audio", "encoder", "index", "operations"),
     ("settings", "telemetry", "wire", "evaluation"),
     ("batching", "pipeline", "training"),
     ("service",),

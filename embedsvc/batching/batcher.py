@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from copy import copy
 
 from embedsvc.batching.admission import Admission, Limits
 from embedsvc.batching.cache import Cache
@@ -148,7 +149,8 @@ class Batcher:
                     self._quarantine.add(job.digest, time.monotonic())
                 for caller in job.callers:
                     if not caller.answer.done():
-                        caller.answer.set_exception(error)
+                        # Each its own: what raises an error also writes to it.
+                        caller.answer.set_exception(copy(error))
             case Dropped(jobs):
                 self._counts.dropped += len(jobs)
                 _refuse(jobs) if self._queue.closed else _tell_late(jobs)

@@ -8,15 +8,20 @@ import numpy as np
 
 from embedsvc.audio import features
 from embedsvc.bench import speech
+from embedsvc.bench.device import operations
 from embedsvc.bench.engines import LIBRARIES, Arm, Job, Shows, Worker
 from embedsvc.bench.engines.table import OURS
 from embedsvc.bench.figures import Spread
 from embedsvc.bench.parity import Parity, every_second_normalized, parity
+from embedsvc.encoder.config import EncoderConfig, read_config
 from embedsvc.errors import EmbedsvcError, FailedPrecondition
 from embedsvc.timing import FRAME_RATE
 from embedsvc.types import Floats
 
 MIXED = "mixed"
+WARM = 3
+"""More untimed passes on a GPU, where libraries choose kernels, and shapes are captured, by use."""
+
 _REFERENCES = ("sdpa", "eager", OURS)
 """Libraries whose float32 the others are measured by, the first that runs."""
 
@@ -44,7 +49,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Cell:
-    """One engine in one case; `ratio` is its speed in terms of the reference, round by round."""
+    """One engine in one case; `ratio` is its speed in terms of the reference, round by round.
+
+    `operations` are those that the model needs, padding aside.
+    """
 
     case: str
     arm: Arm
@@ -53,11 +61,18 @@ class Cell:
     ratio: Spread
     parity: Parity
     peak: int
+    operations: float
 
     @property
     def speed(self) -> float:
         """Seconds of audio in a second."""
         return self.audio_seconds / self.seconds.median
+
+    @property
+    def share(self) -> float | None:
+        """Of the rate at which the device multiplies large matrices, where that was measured."""
+        rate = self.arm.matrix_rate
+        return self.operations / self.seconds.median / rate if rate else None
 
 
 @dataclass(frozen=True)
@@ -101,7 +116,7 @@ def compare(jobs: Sequence[Job], cases: Sequence[Case], rounds: int, tell: Tell)
             workers |= {arm.name: (worker, arm) for arm in worker.arms} if worker else {}
         if not workers:
             raise FailedPrecondition(f"no engine can run: {'; '.join(why for _, why in skipped)}")
-        bench = _Bench(workers, tell)
+        bench = _Bench(workers, read_config(jobs[0].model), tell)
         cells = [cell for case in cases for cell in bench.cells(case, rounds)]
         return Comparison(bench.reference, tuple(cells), tuple(skipped))
 
@@ -122,8 +137,11 @@ def _start(job: Job, stack: ExitStack, skipped: list[tuple[str, str]]) -> Worker
 class _Bench:
     """Workers that are ready, and the engine that all are measured by."""
 
-    def __init__(self, workers: dict[str, tuple[Worker, Arm]], tell: Tell) -> None:
+    def __init__(
+        self, workers: dict[str, tuple[Worker, Arm]], config: EncoderConfig, tell: Tell
+    ) -> None:
         self._workers = workers
+        self._config = config
         self._tell = tell
         self.reference = min(workers, key=lambda name: _rank(workers[name][1]))
 
@@ -153,6 +171,8 @@ class _Bench:
             self._tell(f"{case.name}: {name}")
             worker, arm = self._workers[name]
             ran = worker.run(name, case.utterances)
+            for _ in range(WARM if arm.matrix_rate else 0):
+                worker.run(name, case.utterances)
             if not expected:
                 half = [every_second_normalized(states) for states in ran.states]
                 expected = {Shows.STATES: ran.states, Shows.HALF: half}
@@ -169,6 +189,7 @@ class _Bench:
             ratio=Spread.of(ratios),
             parity=runs.parity,
             peak=runs.peak,
+            operations=operations(self._config, [len(each) for each in case.utterances]),
         )
 
 

@@ -73,6 +73,7 @@ def _comparison(result: Comparison) -> Iterator[Table]:
         "cosine min>",
         "mean>",
         "MiB>",
+        *(("of matrix rate>",) if any(cell.share for cell in result.cells) else ()),
     )
     for case in _cases(result):
         rows: Rows = [
@@ -85,6 +86,7 @@ def _comparison(result: Comparison) -> Iterator[Table]:
                 f"{cell.parity.least_cosine:.6f}",
                 f"{cell.parity.mean_cosine:.6f}",
                 f"{cell.peak / _MEBIBYTE:,.0f}",
+                *((f"{cell.share:.0%}",) if cell.share else ()),
             )
             for cell in result.cells
             if cell.case == case

@@ -38,9 +38,9 @@ def add(
     parser.add_argument(
         "--precisions",
         type=listed(str),
-        default=list(PRECISIONS),
+        default=None,
         metavar="P,...",
-        help=f"those each library can run of {', '.join(PRECISIONS)} (default: all)",
+        help=f"those each library can run of {', '.join(PRECISIONS)} (default: all they can)",
     )
     parser.add_argument(
         "--against",
@@ -48,6 +48,9 @@ def add(
         default=["eager", "sdpa"],
         metavar="LIBRARY,...",
         help=f"of {', '.join(AGAINST)} (default: eager,sdpa)",
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="cpu, cuda or cuda:N, of every engine (default: cpu)"
     )
     parser.add_argument("--rounds", type=count, default=5, help="default: 5")
     parser.add_argument("--threads", type=count, default=2, help="of each engine (default: 2)")
@@ -60,8 +63,10 @@ def measure(chosen: argparse.Namespace) -> "tuple[dict[str, Any], Comparison]":
     from embedsvc.bench.engines import jobs
     from embedsvc.encoder.config import read_config
 
+    precisions = list(PRECISIONS) if chosen.precisions is None else chosen.precisions
     _check("--against", chosen.against, AGAINST)
-    _check("--precisions", chosen.precisions, PRECISIONS)
+    _check("--precisions", precisions, PRECISIONS)
+    device = _device(chosen)
     for name in chosen.lengths:
         if name != encoder.MIXED:
             _check_seconds(name)
@@ -70,25 +75,44 @@ def measure(chosen: argparse.Namespace) -> "tuple[dict[str, Any], Comparison]":
         scratch = Path(folder)
         model = models.directory_of(chosen.model, chosen.layers, scratch)
         asked = jobs(
-            ["embedsvc", *chosen.against], chosen.precisions, model, scratch, chosen.threads
+            ["embedsvc", *chosen.against],
+            precisions,
+            model,
+            scratch,
+            chosen.threads,
+            device,
         )
         compared = encoder.compare(asked, cases, chosen.rounds, say)
         layers = read_config(model).num_hidden_layers
+    title = compared.cells[0].arm.title
     padding = {case.name: case.padding for case in cases if len(case.utterances) > 1}
     what = {
         "what": (
-            f"{chosen.model} with {layers} layers, {chosen.threads} threads, {chosen.rounds} "
-            "rounds by turns; everybody gives the last hidden states of all frames; MiB are the "
-            f"most a pass held beyond the weights; ratios and differences are to "
-            f"{compared.reference}, with quartiles in brackets"
+            f"{chosen.model} with {layers} layers on {title}, {chosen.threads} threads, "
+            f"{chosen.rounds} rounds by turns; everybody gives the last hidden states of all "
+            "frames; MiB are the most a pass held beyond the weights; ratios and differences are "
+            f"to {compared.reference}, with quartiles in brackets"
         ),
         "model": chosen.model,
         "layers": layers,
+        "device": title,
         "threads": chosen.threads,
         "rounds": chosen.rounds,
         "padding": padding,
     }
     return what, compared
+
+
+def _device(chosen: argparse.Namespace) -> str:
+    """The device, which is there, and on which everything that was named runs."""
+    from embedsvc.bench.engines import LIBRARIES
+    from embedsvc.encoder.model import usable_device
+
+    if usable_device(chosen.device).type == "cpu":
+        return "cpu"
+    _check("--against", chosen.against, tuple(name for name in AGAINST if LIBRARIES[name].gpu))
+    _check("--precisions", chosen.precisions or [], LIBRARIES["embedsvc"].gpu)
+    return str(chosen.device)
 
 
 def _check(flag: str, names: list[str], known: tuple[str, ...]) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from embedsvc.cli import connection
 from embedsvc.cli.embed import space_fields
-from embedsvc.cli.output import emit, say, table
+from embedsvc.cli.output import emit, progress, say, table
+from embedsvc.client import Collection
 from embedsvc.timing import to_seconds
-from embedsvc.types import CollectionInfo, IndexInfo
+from embedsvc.types import CollectionInfo, IndexInfo, TransformRecipe
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,11 +21,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         ("list", False, "all collections (the default)"),
         ("show", True, "one collection and its space"),
         ("delete", True, "one collection and all it holds"),
+        ("fit", True, "a transform on what it holds, to search through"),
+        ("unfit", True, "search vectors as they are again"),
     ):
         # With defaults of its own, an action would undo the flags before it.
         action = actions.add_parser(name, help=text, argument_default=argparse.SUPPRESS)
         if takes_name:
             action.add_argument("collection", metavar="COLLECTION")
+        if name == "fit":
+            _add_recipe(action)
         connection.add_flags(action)
     connection.add_flags(parser)
     parser.set_defaults(run=run)
@@ -37,11 +42,58 @@ def run(chosen: argparse.Namespace) -> int:
             case "delete":
                 client.delete_collection(chosen.collection)
                 say(f"deleted {chosen.collection}")
+            case "fit":
+                _fit(client.collection(chosen.collection), chosen)
+            case "unfit":
+                client.collection(chosen.collection).unfit()
+                say(f"{chosen.collection} is searched as it is")
             case "show":
                 _show([client.collection(chosen.collection).info()], as_json=chosen.json)
             case _:
                 _show(client.collections(), as_json=chosen.json)
     return 0
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    """What to fit. Without defaults, as all flags of an action."""
+    parser.add_argument(
+        "--language",
+        metavar="FIELD",
+        help="metadata field that says the language, to take away what all of one language share",
+    )
+    parser.add_argument("--no-standardize", action="store_true", help="keep unequal variances")
+    parser.add_argument("--drop", type=int, metavar="N", help="leading components to leave out")
+    parser.add_argument(
+        "--whiten", action="store_true", help="give every direction the same weight"
+    )
+    parser.add_argument("--dim", type=int, metavar="N", help="dimensions to keep")
+
+
+def _fit(collection: Collection, chosen: argparse.Namespace) -> None:
+    recipe = TransformRecipe(
+        language=getattr(chosen, "language", ""),
+        standardize=not getattr(chosen, "no_standardize", False),
+        drop=getattr(chosen, "drop", 0),
+        whiten=getattr(chosen, "whiten", False),
+        dim=getattr(chosen, "dim", None),
+    )
+    with progress() as bar:
+        task = bar.add_task("waiting", total=None)
+        info = collection.fit(
+            recipe,
+            tell=lambda now: bar.update(
+                task, description=now.step or "waiting", completed=now.done, total=now.total or None
+            ),
+        )
+    assert info.fitted is not None
+    if chosen.json:
+        emit(_described(info))
+    else:
+        say(
+            f"{info.name} is searched through transform {info.fitted.version}, "
+            f"{info.space.dim} to {info.fitted.dim} dimensions, "
+            f"fitted on {info.fitted.segments:,} segments"
+        )
 
 
 def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
@@ -79,6 +131,7 @@ def _described(info: CollectionInfo) -> dict[str, Any]:
         "hop_seconds": to_seconds(info.segmentation.hop),
         "index": None if info.index is None else asdict(info.index),
         "created_at": info.created_at,
+        "transform": asdict(info.fitted) if info.fitted else None,
     }
 
 

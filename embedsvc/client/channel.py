@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import grpc
+from google.longrunning.operations_pb2_grpc import OperationsStub
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -70,6 +71,7 @@ class Stubs:
     collections: CollectionServiceStub
     search: SearchServiceStub
     server: ServerServiceStub
+    operations: OperationsStub
     health: HealthStub
 
     @classmethod
@@ -80,6 +82,7 @@ class Stubs:
             CollectionServiceStub(channel),
             SearchServiceStub(channel),
             ServerServiceStub(channel),
+            OperationsStub(channel),
             HealthStub(channel),
         )
 
@@ -120,9 +123,9 @@ class Caller:
             self._fail(error)
 
     def stream(
-        self, method: Callable[..., Iterator[Reply]], requests: Iterator[Any]
+        self, method: Callable[..., Iterator[Reply]], requests: Iterator[Any] | Message
     ) -> Iterator[Reply]:
-        """Many messages in, many out; leaving the iterator ends the call."""
+        """One message or many in, many out; leaving the iterator ends the call."""
         self.check_open()
         call: Any = method(requests)
         try:

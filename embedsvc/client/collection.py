@@ -8,13 +8,23 @@ import numpy as np
 from embedsvc.client import audible, results
 from embedsvc.client.audible import Audible
 from embedsvc.client.channel import Caller, Stubs
-from embedsvc.client.results import AddedRecording, SearchResult, ServerInfo
+from embedsvc.client.operations import Running, Tell
+from embedsvc.client.results import AddedRecording, Duplicates, SearchResult, ServerInfo
 from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter, parse
-from embedsvc.types import CollectionInfo, Floats, Lane, Metadata, Segment, StoredRecording
+from embedsvc.types import (
+    CollectionInfo,
+    Floats,
+    Lane,
+    Metadata,
+    Pair,
+    Segment,
+    StoredRecording,
+    TransformRecipe,
+)
 from embedsvc.v1 import collection_pb2, search_pb2
 from embedsvc.wire import metadata as wire_metadata
-from embedsvc.wire import tensors, times
+from embedsvc.wire import spaces, tensors, times
 
 NewRecording = tuple[str, Audible, Metadata]
 """An id, the audio, and metadata."""
@@ -37,6 +47,7 @@ class Collection:
         self._server = info
         self._stub = stubs.collections
         self._search = stubs.search
+        self._operations = stubs.operations
 
     def info(self) -> CollectionInfo:
         """The collection as it is now."""
@@ -218,6 +229,75 @@ class Collection:
             request.filter.CopyFrom(_condition(where))
         return self._caller.unary(self._stub.DeleteRecordings, request).deleted
 
+    def mine(
+        self,
+        other: "Collection | None" = None,
+        *,
+        where: Filter | str | None = None,
+        other_where: Filter | str | None = None,
+        min_margin: float | None = None,
+        neighbors: int = 0,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Pair]:
+        """Pairs of segments that say the same here and in `other`, the best first.
+
+        Without `other`, in two parts of this collection, as `where` and `other_where` say. `tell`
+        hears how many comparisons of how many are done. Leaving the iterator ends the work.
+        """
+        sides = [(self, where), (other or self, other_where)]
+        left, right = (_side(collection.name, condition) for collection, condition in sides)
+        request = search_pb2.MinePairsRequest(left=left, right=right, neighbors=neighbors)
+        if min_margin is not None:
+            request.min_margin = min_margin
+        for reply in self._caller.stream(self._search.MinePairs, request):
+            if reply.HasField("pair"):
+                yield results.pair(reply.pair)
+            elif tell is not None:
+                tell(reply.progress.done, reply.progress.total)
+
+    def duplicates(
+        self,
+        *,
+        where: Filter | str | None = None,
+        min_cosine: float = 0.0,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Duplicates]:
+        """Groups of recordings with nearly the same sound.
+
+        0 as `min_cosine` leaves the choice to the server; `tell` as in `mine`.
+        """
+        request = search_pb2.FindDuplicatesRequest(collection=self.name, min_cosine=min_cosine)
+        if where is not None:
+            request.filter.CopyFrom(_condition(where))
+        for reply in self._caller.stream(self._search.FindDuplicates, request):
+            if reply.HasField("group"):
+                yield results.duplicates(reply.group)
+            elif tell is not None:
+                tell(reply.progress.done, reply.progress.total)
+
+    def fit(
+        self, recipe: TransformRecipe | None = None, *, tell: Tell | None = None
+    ) -> CollectionInfo:
+        """Fit a transform on what is stored, and search through it from now on.
+
+        It returns when that is done; `tell` hears how far it is. What goes wrong is raised. When
+        the caller is interrupted, the fitting is cancelled.
+        """
+        request = collection_pb2.FitTransformRequest(
+            collection=self.name, recipe=spaces.recipe_message(recipe or TransformRecipe())
+        )
+        begun = self._caller.unary(self._stub.FitTransform, request)
+        ended = Running(begun, self._operations, self._caller).finish(tell)
+        response = collection_pb2.FitTransformResponse()
+        ended.response.Unpack(response)
+        return results.collection_info(response.collection)
+
+    def unfit(self) -> CollectionInfo:
+        """Search vectors as they are again."""
+        request = collection_pb2.RemoveTransformRequest(collection=self.name)
+        reply = self._caller.unary(self._stub.RemoveTransform, request)
+        return results.collection_info(reply.collection)
+
     def _adding(self, mode: str) -> collection_pb2.AddRecordingsRequest:
         # The id makes the call safe to retry after a lost answer.
         return collection_pb2.AddRecordingsRequest(
@@ -243,6 +323,13 @@ class Collection:
         requests = audible.upload(kind, config, sound, self._server().chunk_bytes)
         reply = self._caller.upload(self._stub.UploadRecording, requests, None)
         return results.added(reply.result)
+
+
+def _side(name: str, where: Filter | str | None) -> search_pb2.MinePairsRequest.Side:
+    side = search_pb2.MinePairsRequest.Side(collection=name)
+    if where is not None:
+        side.filter.CopyFrom(_condition(where))
+    return side
 
 
 def _mode(mode: str) -> "collection_pb2.WriteMode.ValueType":

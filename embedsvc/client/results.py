@@ -11,6 +11,8 @@ from embedsvc.types import (
     Hit,
     IndexInfo,
     Output,
+    Pair,
+    Place,
     Segment,
     Space,
     Span,
@@ -85,6 +87,14 @@ class SearchResult:
 
 
 @dataclass(frozen=True)
+class Duplicates:
+    """Recordings that are copies, or have parts that are, and the pairs that say so."""
+
+    ids: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
 class ServerInfo:
     """What a server is and allows."""
 
@@ -142,6 +152,7 @@ def collection_info(message: collection_pb2.Collection) -> CollectionInfo:
         sequence=message.sequence,
         created_at=times.epoch_seconds(message.create_time),
         index=_index_info(message.index) if message.HasField("index") else None,
+        fitted=spaces.fitted(message.transform) if message.HasField("transform") else None,
     )
 
 
@@ -225,6 +236,24 @@ def search_result(message: search_pb2.SearchResponse) -> SearchResult:
         sequence=message.sequence,
         warnings=audio.warnings(message.warnings),
         timing=times.timing(message.timing),
+    )
+
+
+def pair(message: search_pb2.SegmentPair) -> Pair:
+    """Two segments that belong together, from their message."""
+    return Pair(_place(message.left), _place(message.right), message.margin, message.cosine)
+
+
+def duplicates(message: search_pb2.DuplicateGroup) -> Duplicates:
+    """Recordings that are copies, from their message."""
+    return Duplicates(tuple(message.recording_ids), tuple(map(pair, message.pairs)))
+
+
+def _place(message: search_pb2.PairedSegment) -> Place:
+    return Place(
+        id=message.recording_id,
+        span=times.span(message.span, "span"),
+        metadata=metadata.metadata(message.metadata, "metadata"),
     )
 
 

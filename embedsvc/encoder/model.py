@@ -12,6 +12,7 @@ from embedsvc.encoder.checkpoints import Checkpoint
 from embedsvc.encoder.config import INPUT_SIZE
 from embedsvc.encoder.integer_layers import in_integers
 from embedsvc.encoder.layers import Network, network
+from embedsvc.encoder.padded import PACKED, PaddedNetwork, on_gpu, tried
 from embedsvc.encoder.pooling import normalize, pool
 from embedsvc.encoder.projections import (
     Defaults,
@@ -65,10 +66,11 @@ class Encoder:
     """A loaded model; `layers` blocks give hidden states 0 (the input) to `layers`, each `dim`.
 
     `parameters` counts the values that hidden states depend on: neither heads nor training masks.
-    `precision` says in which numbers it multiplies, and `why` these were chosen.
+    `precision` says in which numbers it multiplies, and `why` these were chosen; `how` says how
+    utterances of one call run together.
     `exported` are the layers that an exported model has; None means all.
-    Utterances of one call are packed without padding, so that what a frame becomes depends on
-    its own utterance alone: to the last bits of rounding, at most 2e-5 in any dimension.
+    What a frame becomes depends on its own utterance alone: to the last bits of rounding, at most
+    2e-5 in any dimension on a processor.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Encoder:
     network: States
     precision: Precision = Precision.FP32
     why: str = "exact"
+    how: str = PACKED
     runtime: Runtime = Runtime.TORCH
     exported: tuple[int, ...] | None = None
 
@@ -94,7 +97,8 @@ class Encoder:
     def load(cls, checkpoint: Checkpoint, threads: int | None = None, device: str = "cpu") -> Self:
         """Model of a checkpoint, in float32 on a torch `device` such as `cuda` or `cuda:1`.
 
-        `threads` sets torch's for the whole process.
+        On a GPU its padded pass is compiled and tried here, which takes a while. `threads` sets
+        torch's for the whole process.
         """
         if threads is not None:
             torch.set_num_threads(threads)
@@ -106,6 +110,8 @@ class Encoder:
         tensors = {name: tensor.to(place) for name, tensor in read.items()}
         del read
         parameters = sum(tensor.numel() for tensor in tensors.values())
+        packed = network(tensors, config)
+        states, how = on_gpu(packed) if place.type == "cuda" else (packed, PACKED)
         return cls(
             name=checkpoint.name,
             weights=checkpoint.weights,
@@ -115,7 +121,8 @@ class Encoder:
             device=place,
             defaults=read_defaults(checkpoint.directory, layers, projections),
             projections=projections,
-            network=network(tensors, config),
+            network=states,
+            how=how,
         )
 
     def at(self, precision: Precision) -> Self:
@@ -123,16 +130,21 @@ class Encoder:
 
         Whether its vectors are still good is for `in_precision` to tell.
         """
-        if not isinstance(self.network, Network):
+        padded = self.network if isinstance(self.network, PaddedNetwork) else None
+        packed = padded.packed if padded else self.network
+        if not isinstance(packed, Network):
             raise FailedPrecondition(
                 f"`precision` of an exported model stays {self.precision}: export it anew",
                 field="precision",
             )
+        chosen: States
         if precision is Precision.INT8:
-            reduced = in_integers(self.network)
+            chosen, how = in_integers(packed), PACKED
+        elif padded:
+            chosen, how = tried(padded.at(_DTYPES[precision]))
         else:
-            reduced = self.network.at(_DTYPES[precision])
-        return replace(self, network=reduced, precision=precision)
+            chosen, how = packed.at(_DTYPES[precision]), self.how
+        return replace(self, network=chosen, precision=precision, how=how)
 
     def warm_up(self) -> None:
         """One short pass, so that the first caller does not wait for lazy set-up."""

@@ -92,10 +92,13 @@ class Rotary(Plain):
     def turn(self, states: Tensor, lengths: Sequence[int]) -> Tensor:
         """Each half of each head turned by an angle that grows with the frame's position."""
         device = states.device
-        positions = torch.cat([torch.arange(length, device=device) for length in lengths])
+        return self.turned(states, torch.cat([torch.arange(n, device=device) for n in lengths]))
+
+    def turned(self, states: Tensor, positions: Tensor) -> Tensor:
+        """States (..., T, C) of frames at `positions` (T,) of their utterances."""
         angles = positions[:, None] * self.rates
-        angles = torch.cat((angles, angles), dim=-1)[:, None]  # (N, 1, D)
-        heads = states.view(len(states), self.heads, -1)
+        angles = torch.cat((angles, angles), dim=-1)[:, None]  # (T, 1, D)
+        heads = states.view(*states.shape[:-1], self.heads, -1)
         first, second = heads.chunk(2, dim=-1)
         turned = heads * angles.cos() + torch.cat((-second, first), dim=-1) * angles.sin()
         return turned.view_as(states)

@@ -19,10 +19,10 @@ from typing import Any
 import faiss
 import numpy as np
 
+from embedsvc.files import replace_file, sync_directory
 from embedsvc.index import accelerator, flat
 from embedsvc.index.changes import Keys
 from embedsvc.index.columns import Columns, Mask
-from embedsvc.index.files import replace_file, sync_directory
 from embedsvc.index.prepared import Halves
 from embedsvc.index.proposals import Tuned, on_base
 from embedsvc.types import Floats, IndexInfo
@@ -102,13 +102,19 @@ class BaseFile:
     directory: Path
     uid: str
 
-    def save(self, base: Base, sequence: int) -> None:
-        """Make `base` the one found at the next start; a crash leaves the old one or the new."""
+    def save(self, base: Base, sequence: int, transform: str = "") -> None:
+        """Make `base` the one found at the next start; a crash leaves the old one or the new.
+
+        `transform` is the digest of what its vectors went through.
+        """
         content = base.serialize()
         name = f"base-{base.upto}-{sequence}.faiss"
-        replace_file(self.directory / name, content)
         known = self._read_current().get("index") if base.tuned else None
-        facts = self._facts(base) | {"upto": base.upto, "count": len(base), "index": known}
+        facts = self._facts(base, transform) | {
+            "upto": base.upto,
+            "count": len(base),
+            "index": known,
+        }
         self._write_current(facts | self._write(name, content))
 
     def save_accelerator(self, tuned: Tuned) -> None:
@@ -120,16 +126,16 @@ class BaseFile:
             known |= {"count": len(tuned.accelerator)}
         self._write_current(self._read_current() | {"index": known})
 
-    def load(self, dim: int, last_sid: int) -> Base | None:
+    def load(self, dim: int, transform: str, last_sid: int) -> Base | None:
         """The saved base, or None when there is none that can be trusted."""
         facts = self._read_current()
         content = self._read(facts) if facts else None
         if content is None:
             return None
         base = Base(faiss.deserialize_index(np.frombuffer(content, np.uint8)), facts["upto"])
-        # A base of another collection, of another format, or from after the rows were restored
-        # from a backup is whole, and yet not ours.
-        fits = self._facts(base).items() <= facts.items()
+        # A base of another collection, of another format or transform, or from after the rows
+        # were restored from a backup is whole, and yet not ours.
+        fits = self._facts(base, transform).items() <= facts.items()
         if not fits or base.dim != dim or base.upto > last_sid:
             return None
         return base.along(None, self._tuned(facts.get("index")))
@@ -186,8 +192,14 @@ class BaseFile:
             return {}
         return facts
 
-    def _facts(self, base: Base) -> dict[str, Any]:
-        return {"format": FORMAT, "recipe": RECIPE, "uid": self.uid, "dim": base.dim}
+    def _facts(self, base: Base, transform: str) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "recipe": RECIPE,
+            "uid": self.uid,
+            "dim": base.dim,
+            "transform": transform,
+        }
 
 
 def _check(facts: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 
 from embedsvc.errors import DataLoss, DiskFull
-from embedsvc.index.files import FULL_OR_FAILING, sync_directory
+from embedsvc.files import FULL_OR_FAILING, sync_directory
 
 BUSY_MS = 5_000
 """How long a connection waits for another; only while the log is recovered after a crash."""
@@ -46,6 +46,14 @@ CREATE TABLE IF NOT EXISTS request (
     id TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome TEXT NOT NULL, stored_at REAL NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS request_by_time ON request (stored_at);
+CREATE TABLE IF NOT EXISTS transform (
+    version INTEGER PRIMARY KEY AUTOINCREMENT,
+    data BLOB NOT NULL,
+    crc INTEGER NOT NULL,
+    recipe TEXT NOT NULL,
+    segments INTEGER NOT NULL,
+    created_at REAL NOT NULL
+) STRICT;
 """
 """Vectors and labels have their own tables so that the recordings stay small to scan.
 

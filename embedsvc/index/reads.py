@@ -12,7 +12,8 @@ from embedsvc.errors import DataLoss
 from embedsvc.filters import Filter
 from embedsvc.index.changes import Keys, checksum
 from embedsvc.index.prepared import Halves
-from embedsvc.index.where import where
+from embedsvc.index.where import KINDS, where
+from embedsvc.transforms import Sample
 from embedsvc.types import Floats, Metadata, Span, StoredRecording
 
 BATCH = 4_096
@@ -121,6 +122,31 @@ def page(
     rows = _rows(connection, sql, (after, *part.values, limit + 1))
     cursor = rows[limit - 1][0] if len(rows) > limit else None
     return list(_recordings(connection, rows[:limit])), cursor
+
+
+def sample(connection: apsw.Connection, count: int, language: str, dim: int) -> Sample:
+    """At most `count` of the segments, evenly spread; raises DataLoss for a damaged one."""
+    total = int(connection.execute("SELECT count(*) FROM segment").get)
+    step = max(1, -(-total // count))
+    rows = _rows(
+        connection,
+        "SELECT s.sid, v.data, v.crc, r.id, l.value FROM "
+        "(SELECT sid, rid, row_number() OVER (ORDER BY sid) AS place FROM segment) s "
+        "JOIN recording r ON r.rid = s.rid LEFT JOIN vector v ON v.sid = s.sid "
+        "LEFT JOIN label l ON l.rid = s.rid AND l.key = ? AND l.kind = ? "
+        "WHERE s.place % ? = 0 ORDER BY s.sid",
+        (language, KINDS["text"], step),
+    )
+    bad = [name for sid, data, crc, name, _ in rows if not _is_whole(sid, data, crc)]
+    if bad:
+        raise damage(list(dict.fromkeys(bad)))
+    return Sample(
+        np.frombuffer(b"".join(row[1] for row in rows), "<f2")
+        .reshape(len(rows), dim)
+        .astype(np.float32),
+        [row[4] or "" for row in rows],
+        [row[3] for row in rows],
+    )
 
 
 def vectors_of(connection: apsw.Connection, name: str) -> list[tuple[Span, Floats]]:

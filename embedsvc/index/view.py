@@ -4,6 +4,7 @@ Nothing in a published view changes, and a new one is published by assigning one
 that searches need no lock. FAISS crashes when an index is searched while it grows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -14,8 +15,10 @@ from embedsvc.filters import Filter
 from embedsvc.index.allowed import Allowed, Growing, Held
 from embedsvc.index.base import Base
 from embedsvc.index.changes import Change, Keys
+from embedsvc.index.fitted import Fitted, direction, moved
 from embedsvc.index.flat import best, best_of_halves
 from embedsvc.index.prepared import Doubles, Halves
+from embedsvc.transforms import Transform
 from embedsvc.types import Floats
 
 ROUNDING = 1e-5
@@ -74,6 +77,15 @@ def empty_tail(dim: int) -> Tail:
 
 
 @dataclass(frozen=True)
+class Refit:
+    """All segments through another transform, or through none."""
+
+    base: Base
+    tail: Tail
+    fitted: Fitted | None
+
+
+@dataclass(frozen=True)
 class Nearest:
     """Segments by score, best first, then by age; `scanned` were scored.
 
@@ -101,13 +113,17 @@ class _Part:
 
 @dataclass(frozen=True)
 class View:
-    """The state of a collection after write number `sequence`; counts are of live rows."""
+    """The state of a collection after write number `sequence`; counts are of live rows.
+
+    Base and tail hold vectors as they are searched: those stored, through `fitted`.
+    """
 
     base: Base
     tail: Tail
     sequence: int
     recordings: int
     segments: int
+    fitted: Fitted | None = None
 
     @property
     def dead(self) -> int:
@@ -125,18 +141,32 @@ class View:
         held = Held(self.base.sids, tail, self.base.columns, self.tail.metadata)
         return held.allowed(connection, condition)
 
-    def changed(self, changes: list[Change], sequence: int) -> "View":
+    def changed(self, changes: Sequence[Change | Refit], sequence: int) -> "View":
         """The view after `changes`; not to be used unless they are committed."""
-        tail = self.tail
+        view = replace(self, sequence=sequence)
         for change in changes:
-            tail = tail.appended(change.sids, change.vectors)
-        return View(
-            self.base,
-            tail,
-            sequence,
-            self.recordings + sum(change.recordings for change in changes),
-            self.segments + sum(change.segments for change in changes),
+            view = view.after(change)
+        return view
+
+    def after(self, change: Change | Refit) -> "View":
+        """The view after one change of the same write."""
+        if isinstance(change, Refit):
+            return replace(self, base=change.base, tail=change.tail, fitted=change.fitted)
+        return replace(
+            self,
+            tail=self.tail.appended(change.sids, moved(self.transform, change.vectors)),
+            recordings=self.recordings + change.recordings,
+            segments=self.segments + change.segments,
         )
+
+    def direction(self, query: Doubles) -> Doubles:
+        """A unit query (D,) of the collection's space as this view is searched with."""
+        return direction(self.transform, query)
+
+    @property
+    def transform(self) -> Transform | None:
+        """What stored vectors and queries go through."""
+        return None if self.fitted is None else self.fitted.transform
 
     def rebased(self, base: Base) -> "View":
         """The same rows on a newer base."""

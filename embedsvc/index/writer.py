@@ -11,11 +11,11 @@ import apsw
 from embedsvc.errors import EmbedsvcError, Unavailable
 from embedsvc.index.changes import Change
 from embedsvc.index.database import storage_errors
-from embedsvc.index.view import View
+from embedsvc.index.view import Refit, View
 
 T = TypeVar("T")
 
-Write = Callable[[apsw.Connection, int], tuple[T, Change | None]]
+Write = Callable[[apsw.Connection, int], tuple[T, Change | Refit | None]]
 """A write given the connection and its sequence number; None if it changed nothing."""
 
 GROUP = 256
@@ -143,7 +143,7 @@ class Writer:
         for ticket in group:
             ticket.done = True
 
-    def _apply(self, ticket: _Ticket[Any], sequence: int) -> Change | None:
+    def _apply(self, ticket: _Ticket[Any], sequence: int) -> Change | Refit | None:
         """Run one write; what it did before it raised one of our errors is undone."""
         execute = self._connection.execute
         execute("SAVEPOINT one")

@@ -287,9 +287,9 @@ def _under(field: str) -> Iterator[None]:
     try:
         yield
     except EmbedsvcError as error:
-        if field:
-            error.at(field)
-        raise
+        if not field:
+            raise
+        raise error.at(field) from error
 
 
 def _heard(window: Window) -> tuple[Frames, bytes]:

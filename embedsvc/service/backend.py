@@ -6,12 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from embedsvc import telemetry
 from embedsvc.audio import DecodePool
 from embedsvc.batching import Batcher, Cost, Limits, Model, calibrated, noise
 from embedsvc.encoder import Encoder, out_of_memory, share_threads, threads, usual_passes
 from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
-from embedsvc.pipeline import loading
+from embedsvc.operations import Operations
+from embedsvc.pipeline import fitting, loading
 from embedsvc.pipeline.embedder import Embedder
 from embedsvc.pipeline.library import Library
 from embedsvc.settings import BatcherSettings, ModelSettings, Settings
@@ -40,6 +42,7 @@ class Backend:
         self._batcher: Batcher | None = None
         self._watching: asyncio.Task[None] | None = None
         self._library: Library | None = None
+        self._operations: Operations | None = None
         self._embedder: Embedder | None = None
 
     @property
@@ -59,6 +62,19 @@ class Backend:
         return self._library
 
     @property
+    def operations(self) -> Operations:
+        """Long-running operations on the collections."""
+        if self._operations is None:
+            catalog = self.library.catalog
+            self._operations = Operations(
+                self.settings.data / "operations",
+                {fitting.KIND: partial(fitting.work, catalog)},
+                lambda name, error: telemetry.bug(name, "", error),
+            )
+            self._operations.start()
+        return self._operations
+
+    @property
     def batcher(self) -> Batcher:
         """The queue of the encoder."""
         if self._batcher is None:
@@ -69,6 +85,15 @@ class Backend:
         """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""
         settings = self.settings
         encoder, model, cost = await asyncio.to_thread(_load, settings.model)
+        telemetry.event(
+            "loaded",
+            model=encoder.name,
+            device=str(encoder.device),
+            precision=encoder.precision,
+            reason=encoder.why,
+            batches=encoder.how,
+            passes=model.passes,
+        )
         self._batcher = Batcher(
             model,
             cost,
@@ -84,11 +109,16 @@ class Backend:
             self._pool,
             settings=settings.audio,
         )
+        if self._catalog is not None:
+            # What was not over when the process ended goes on now, and not at the first call.
+            assert self.operations is not None
 
     async def stop(self) -> None:
         """Let go of everything; calls still running get UNAVAILABLE."""
         if self._watching is not None:
             self._watching.cancel()
+        if self._operations is not None:
+            await self._operations.stop()
         if self._batcher is not None:
             await self._batcher.close()
         await asyncio.to_thread(self._pool.close)

@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 
+from google.longrunning import operations_pb2
+
 from embedsvc.batching import Terms
 from embedsvc.errors import EmbedsvcError, InvalidArgument
 from embedsvc.index import WriteMode
+from embedsvc.pipeline import fitting
 from embedsvc.pipeline.library import ReadyVectors, Submission, WriteOptions
 from embedsvc.pipeline.receipts import Written
-from embedsvc.service import convert, paging, uploads
+from embedsvc.service import convert, operations, paging, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.embedding import check_batch
 from embedsvc.service.status import Context, item_status, naming, unary
@@ -134,6 +137,28 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
             usage=_usage(written),
             timing=times.timing_message(written.timing.written(seconds)),
         )
+
+    @unary
+    async def FitTransform(
+        self, request: collection_pb2.FitTransformRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """A transform for what the collection holds, in the background."""
+        backend = self._backend
+        recipe = spaces.recipe(request.recipe)
+        with naming(drop="recipe.drop", dim="recipe.dim"):
+            operation = await fitting.begin(
+                backend.operations, backend.library.catalog, request.collection, recipe
+            )
+        return await operations.message(backend, operation)
+
+    @unary
+    async def RemoveTransform(
+        self, request: collection_pb2.RemoveTransformRequest, context: Context
+    ) -> collection_pb2.RemoveTransformResponse:
+        """Vectors as they are again."""
+        await fitting.remove(self._backend.library.catalog, request.collection)
+        info = await self._backend.library.info(request.collection)
+        return collection_pb2.RemoveTransformResponse(collection=convert.collection_message(info))
 
     async def _upload(
         self,
@@ -287,13 +312,9 @@ def _results(written: Written) -> list[collection_pb2.RecordingResult]:
     results = []
     for place, stored in enumerate(written.results):
         result = convert.result_message(stored)
-        if isinstance(stored.error, EmbedsvcError):
-            # A segment is a row of the tensor and one of the spans; the message says which.
-            head, _, part = stored.error.field.partition(".")
-            if head.startswith("segments"):
-                stored.error.field = "vectors.spans" if part == "span" else "vectors.vectors"
         if stored.error is not None:
-            result.error.CopyFrom(item_status(stored.error, f"recordings[{place}]"))
+            error = _as_requested(stored.error)
+            result.error.CopyFrom(item_status(error, f"recordings[{place}]"))
         results.append(result)
     return results
 
@@ -303,3 +324,11 @@ def _usage(written: Written) -> types_pb2.Usage:
         sum(stored.samples for stored in written.results),
         sum(stored.frames for stored in written.results),
     )
+
+
+def _as_requested(error: BaseException) -> BaseException:
+    """An error of a segment, named after what the request calls it: its message says which."""
+    if isinstance(error, EmbedsvcError) and error.field.startswith("segments"):
+        part = error.field.partition(".")[2]
+        return error.named("vectors.spans" if part == "span" else "vectors.vectors")
+    return error

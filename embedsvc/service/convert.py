@@ -7,8 +7,10 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from embedsvc.errors import InvalidArgument, MessageTooLarge
+from embedsvc.operations import Progress
 from embedsvc.pipeline.embedder import Wish
 from embedsvc.pipeline.library import Answer
+from embedsvc.pipeline.mining import Group
 from embedsvc.pipeline.receipts import Stored
 from embedsvc.timing import FRAME_RATE
 from embedsvc.types import (
@@ -19,6 +21,8 @@ from embedsvc.types import (
     IndexInfo,
     Output,
     OutputSpec,
+    Pair,
+    Place,
     Pooling,
     StoredRecording,
 )
@@ -139,6 +143,7 @@ def collection_message(info: CollectionInfo) -> collection_pb2.Collection:
         sequence=info.sequence,
         create_time=times.timestamp(info.created_at),
         index=_index_message(info.index) if info.index else None,
+        transform=spaces.fitted_message(info.fitted) if info.fitted else None,
     )
 
 
@@ -190,6 +195,44 @@ def search_message(answer: Answer) -> search_pb2.SearchResponse:
         scanned_segments=found.scanned,
         warnings=audio.warning_messages(answer.warnings),
         usage=audio.usage_message(answer.samples, answer.frames),
+    )
+
+
+def mined_message(mined: Progress | Pair) -> search_pb2.MinePairsResponse:
+    """A pair, or how far the mining is, as a message."""
+    if isinstance(mined, Progress):
+        return search_pb2.MinePairsResponse(progress=_progress_message(mined))
+    return search_pb2.MinePairsResponse(pair=_pair_message(mined))
+
+
+def duplicates_message(found: Progress | Group) -> search_pb2.FindDuplicatesResponse:
+    """A group of copies, or how far the search for them is, as a message."""
+    if isinstance(found, Progress):
+        return search_pb2.FindDuplicatesResponse(progress=_progress_message(found))
+    group = search_pb2.DuplicateGroup(
+        recording_ids=found.ids, pairs=[_pair_message(pair) for pair in found.pairs]
+    )
+    return search_pb2.FindDuplicatesResponse(group=group)
+
+
+def _progress_message(progress: Progress) -> search_pb2.MiningProgress:
+    return search_pb2.MiningProgress(done=progress.done, total=progress.total)
+
+
+def _pair_message(pair: Pair) -> search_pb2.SegmentPair:
+    return search_pb2.SegmentPair(
+        left=_paired_message(pair.left),
+        right=_paired_message(pair.right),
+        margin=pair.margin,
+        cosine=pair.cosine,
+    )
+
+
+def _paired_message(place: Place) -> search_pb2.PairedSegment:
+    return search_pb2.PairedSegment(
+        recording_id=place.id,
+        span=times.span_message(place.span),
+        metadata=metadata.metadata_message(place.metadata),
     )
 
 

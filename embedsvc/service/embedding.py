@@ -186,7 +186,7 @@ def _item(
 ) -> embedding_pb2.BatchEmbedItem:
     if isinstance(answer, EmbedsvcError):
         # The place in the batch says it; the door names its argument `audio`.
-        answer.field = answer.field.removeprefix("audio").removeprefix(".")
+        answer = answer.named(answer.field.removeprefix("audio").removeprefix("."))
     if isinstance(answer, BaseException):
         return embedding_pb2.BatchEmbedItem(error=item_status(answer, field))
     return embedding_pb2.BatchEmbedItem(embedding=convert.embedding_message(answer, styles, id))

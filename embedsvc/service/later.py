@@ -3,8 +3,6 @@
 They answer UNIMPLEMENTED with a reason, and their health says NOT_SERVING.
 """
 
-from google.longrunning import operations_pb2_grpc
-
 from embedsvc.errors import Unimplemented
 from embedsvc.service.status import Context, unary
 from embedsvc.v1 import probe_pb2, probe_pb2_grpc, transcription_pb2, transcription_pb2_grpc
@@ -30,36 +28,3 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
     ) -> transcription_pb2.TranscribeResponse:
         """UNIMPLEMENTED."""
         raise Unimplemented("this version has no transcription")
-
-
-class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc]  # untyped
-    """No long-running operations yet: nothing here starts one."""
-
-    @unary
-    async def ListOperations(self, request: object, context: Context) -> None:
-        """UNIMPLEMENTED."""
-        raise _no_operations()
-
-    @unary
-    async def GetOperation(self, request: object, context: Context) -> None:
-        """UNIMPLEMENTED."""
-        raise _no_operations()
-
-    @unary
-    async def DeleteOperation(self, request: object, context: Context) -> None:
-        """UNIMPLEMENTED."""
-        raise _no_operations()
-
-    @unary
-    async def CancelOperation(self, request: object, context: Context) -> None:
-        """UNIMPLEMENTED."""
-        raise _no_operations()
-
-    @unary
-    async def WaitOperation(self, request: object, context: Context) -> None:
-        """UNIMPLEMENTED."""
-        raise _no_operations()
-
-
-def _no_operations() -> Unimplemented:
-    return Unimplemented("this version has no long-running operations")

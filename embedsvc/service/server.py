@@ -24,7 +24,8 @@ from embedsvc.service.collections import CollectionServicer
 from embedsvc.service.embedding import EmbeddingServicer
 from embedsvc.service.health import NOT_SERVING, SERVING, Health
 from embedsvc.service.info import ServerServicer
-from embedsvc.service.later import OperationsServicer, ProbeServicer, TranscriptionServicer
+from embedsvc.service.later import ProbeServicer, TranscriptionServicer
+from embedsvc.service.operations import OperationsServicer
 from embedsvc.service.search import SearchServicer
 from embedsvc.settings import ServerSettings, Settings
 from embedsvc.v1 import (
@@ -44,12 +45,18 @@ from embedsvc.v1 import (
 
 _OFFERED = tuple(
     name
-    for module in (embedding_pb2, collection_pb2, search_pb2, server_pb2)
-    for name in (service.full_name for service in module.DESCRIPTOR.services_by_name.values())
+    for file in (
+        embedding_pb2.DESCRIPTOR,
+        collection_pb2.DESCRIPTOR,
+        search_pb2.DESCRIPTOR,
+        server_pb2.DESCRIPTOR,
+        OPERATIONS,
+    )
+    for name in (service.full_name for service in file.services_by_name.values())
 )
 _LATER = tuple(
     service.full_name
-    for file in (probe_pb2.DESCRIPTOR, transcription_pb2.DESCRIPTOR, OPERATIONS)
+    for file in (probe_pb2.DESCRIPTOR, transcription_pb2.DESCRIPTOR)
     for service in file.services_by_name.values()
 )
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -123,7 +130,8 @@ class Server:
         _add(server_pb2_grpc, ServerServicer(self._backend), server)
         _add(probe_pb2_grpc, ProbeServicer(), server)
         _add(transcription_pb2_grpc, TranscriptionServicer(), server)
-        operations_pb2_grpc.add_OperationsServicer_to_server(OperationsServicer(), server)
+        operations = OperationsServicer(self._backend)
+        operations_pb2_grpc.add_OperationsServicer_to_server(operations, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (*_OFFERED, *_LATER, _HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)

@@ -77,8 +77,7 @@ def naming(**fields: str) -> Iterator[None]:
         yield
     except EmbedsvcError as error:
         head, dot, rest = error.field.partition(".")
-        error.field = f"{fields.get(head, head)}{dot}{rest}"
-        raise
+        raise error.named(f"{fields.get(head, head)}{dot}{rest}") from error
 
 
 def item_status(error: BaseException, field: str) -> Status:

@@ -262,6 +262,85 @@ class Segmentation(google.protobuf.message.Message):
 global___Segmentation = Segmentation
 
 @typing.final
+class TransformRecipe(google.protobuf.message.Message):
+    """How the vectors of a collection are moved before they are compared: what all of them share is
+    taken away, and then what all of one language share, so that neither hides what was said. The steps are
+    taken in the order of these fields.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LANGUAGE_FIELD_FIELD_NUMBER: builtins.int
+    STANDARDIZE_FIELD_NUMBER: builtins.int
+    DROP_FIELD_NUMBER: builtins.int
+    WHITEN_FIELD_NUMBER: builtins.int
+    DIM_FIELD_NUMBER: builtins.int
+    language_field: builtins.str
+    """The metadata field that says the language of a recording. The mean of each language is
+    subtracted, weighed by how likely a vector is in it. Empty to leave the means in.
+    """
+    standardize: builtins.bool
+    """Give every dimension the same variance; absent is true."""
+    drop: builtins.int
+    """Leading principal components to leave out."""
+    whiten: builtins.bool
+    """Give every direction the same variance. For raw vectors: twice whitened is worse than once."""
+    dim: builtins.int
+    """Dimensions to keep; 0 for all."""
+    def __init__(
+        self,
+        *,
+        language_field: builtins.str = ...,
+        standardize: builtins.bool | None = ...,
+        drop: builtins.int = ...,
+        whiten: builtins.bool = ...,
+        dim: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_standardize", b"_standardize", "standardize", b"standardize"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_standardize", b"_standardize", "dim", b"dim", "drop", b"drop", "language_field", b"language_field", "standardize", b"standardize", "whiten", b"whiten"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_standardize", b"_standardize"]) -> typing.Literal["standardize"] | None: ...
+
+global___TransformRecipe = TransformRecipe
+
+@typing.final
+class FittedTransform(google.protobuf.message.Message):
+    """The transform that a collection is searched through. Stored vectors stay as they are."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    DIM_FIELD_NUMBER: builtins.int
+    RECIPE_FIELD_NUMBER: builtins.int
+    SEGMENT_COUNT_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Counts the transforms that the collection has had."""
+    digest: builtins.str
+    """Of its numbers."""
+    dim: builtins.int
+    segment_count: builtins.int
+    """Segments that it was fitted on."""
+    @property
+    def recipe(self) -> global___TransformRecipe: ...
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+        digest: builtins.str = ...,
+        dim: builtins.int = ...,
+        recipe: global___TransformRecipe | None = ...,
+        segment_count: builtins.int = ...,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "recipe", b"recipe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "digest", b"digest", "dim", b"dim", "recipe", b"recipe", "segment_count", b"segment_count", "version", b"version"]) -> None: ...
+
+global___FittedTransform = FittedTransform
+
+@typing.final
 class Collection(google.protobuf.message.Message):
     """A named set of recordings whose vectors are all of one space."""
 
@@ -274,6 +353,7 @@ class Collection(google.protobuf.message.Message):
     SEGMENT_COUNT_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    TRANSFORM_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
     name: builtins.str
     """1 to 64 of a-z, 0-9, - and _, starting with a letter or digit."""
@@ -288,6 +368,10 @@ class Collection(google.protobuf.message.Message):
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
+    def transform(self) -> global___FittedTransform:
+        """Absent when vectors are compared as they are."""
+
+    @property
     def index(self) -> global___SearchIndex:
         """How its older segments are searched."""
 
@@ -301,10 +385,11 @@ class Collection(google.protobuf.message.Message):
         segment_count: builtins.int = ...,
         sequence: builtins.int = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        transform: global___FittedTransform | None = ...,
         index: global___SearchIndex | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "segmentation", b"segmentation", "space", b"space"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "segmentation", b"segmentation", "space", b"space", "transform", b"transform"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space", "transform", b"transform"]) -> None: ...
 
 global___Collection = Collection
 
@@ -1061,3 +1146,72 @@ class DeleteRecordingsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["deleted", b"deleted", "sequence", b"sequence"]) -> None: ...
 
 global___DeleteRecordingsResponse = DeleteRecordingsResponse
+
+@typing.final
+class FitTransformRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: builtins.int
+    RECIPE_FIELD_NUMBER: builtins.int
+    collection: builtins.str
+    @property
+    def recipe(self) -> global___TransformRecipe: ...
+    def __init__(
+        self,
+        *,
+        collection: builtins.str = ...,
+        recipe: global___TransformRecipe | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["recipe", b"recipe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection", "recipe", b"recipe"]) -> None: ...
+
+global___FitTransformRequest = FitTransformRequest
+
+@typing.final
+class FitTransformResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: builtins.int
+    @property
+    def collection(self) -> global___Collection: ...
+    def __init__(
+        self,
+        *,
+        collection: global___Collection | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["collection", b"collection"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection"]) -> None: ...
+
+global___FitTransformResponse = FitTransformResponse
+
+@typing.final
+class RemoveTransformRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: builtins.int
+    collection: builtins.str
+    def __init__(
+        self,
+        *,
+        collection: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection"]) -> None: ...
+
+global___RemoveTransformRequest = RemoveTransformRequest
+
+@typing.final
+class RemoveTransformResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: builtins.int
+    @property
+    def collection(self) -> global___Collection: ...
+    def __init__(
+        self,
+        *,
+        collection: global___Collection | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["collection", b"collection"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection"]) -> None: ...
+
+global___RemoveTransformResponse = RemoveTransformResponse

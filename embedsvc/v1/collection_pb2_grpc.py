@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from embedsvc.v1 import collection_pb2 as embedsvc_dot_v1_dot_collection__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 
 GRPC_GENERATED_VERSION = '1.71.2'
 GRPC_VERSION = grpc.__version__
@@ -85,6 +86,16 @@ class CollectionServiceStub(object):
                 request_serializer=embedsvc_dot_v1_dot_collection__pb2.DeleteRecordingsRequest.SerializeToString,
                 response_deserializer=embedsvc_dot_v1_dot_collection__pb2.DeleteRecordingsResponse.FromString,
                 _registered_method=True)
+        self.FitTransform = channel.unary_unary(
+                '/embedsvc.v1.CollectionService/FitTransform',
+                request_serializer=embedsvc_dot_v1_dot_collection__pb2.FitTransformRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.RemoveTransform = channel.unary_unary(
+                '/embedsvc.v1.CollectionService/RemoveTransform',
+                request_serializer=embedsvc_dot_v1_dot_collection__pb2.RemoveTransformRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_collection__pb2.RemoveTransformResponse.FromString,
+                _registered_method=True)
 
 
 class CollectionServiceServicer(object):
@@ -153,6 +164,22 @@ class CollectionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FitTransform(self, request, context):
+        """Fits a transform on the vectors of the collection, and searches through it from then on; while
+        it is fitted, and again as the collection grows, searches and writes go on. The operation's
+        metadata is OperationMetadata, its response FitTransformResponse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveTransform(self, request, context):
+        """Compares vectors as they are again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CollectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -205,6 +232,16 @@ def add_CollectionServiceServicer_to_server(servicer, server):
                     servicer.DeleteRecordings,
                     request_deserializer=embedsvc_dot_v1_dot_collection__pb2.DeleteRecordingsRequest.FromString,
                     response_serializer=embedsvc_dot_v1_dot_collection__pb2.DeleteRecordingsResponse.SerializeToString,
+            ),
+            'FitTransform': grpc.unary_unary_rpc_method_handler(
+                    servicer.FitTransform,
+                    request_deserializer=embedsvc_dot_v1_dot_collection__pb2.FitTransformRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'RemoveTransform': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveTransform,
+                    request_deserializer=embedsvc_dot_v1_dot_collection__pb2.RemoveTransformRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_collection__pb2.RemoveTransformResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -478,6 +515,60 @@ class CollectionService(object):
             '/embedsvc.v1.CollectionService/DeleteRecordings',
             embedsvc_dot_v1_dot_collection__pb2.DeleteRecordingsRequest.SerializeToString,
             embedsvc_dot_v1_dot_collection__pb2.DeleteRecordingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FitTransform(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.CollectionService/FitTransform',
+            embedsvc_dot_v1_dot_collection__pb2.FitTransformRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveTransform(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.CollectionService/RemoveTransform',
+            embedsvc_dot_v1_dot_collection__pb2.RemoveTransformRequest.SerializeToString,
+            embedsvc_dot_v1_dot_collection__pb2.RemoveTransformResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ Collections of recordings, to search in."""
 import abc
 import collections.abc
 import embedsvc.v1.collection_pb2
+import google.longrunning.operations_pb2
 import grpc
 import grpc.aio
 import typing
@@ -73,6 +74,21 @@ class CollectionServiceStub:
         embedsvc.v1.collection_pb2.DeleteRecordingsResponse,
     ]
 
+    FitTransform: grpc.UnaryUnaryMultiCallable[
+        embedsvc.v1.collection_pb2.FitTransformRequest,
+        google.longrunning.operations_pb2.Operation,
+    ]
+    """Fits a transform on the vectors of the collection, and searches through it from then on; while
+    it is fitted, and again as the collection grows, searches and writes go on. The operation's
+    metadata is OperationMetadata, its response FitTransformResponse.
+    """
+
+    RemoveTransform: grpc.UnaryUnaryMultiCallable[
+        embedsvc.v1.collection_pb2.RemoveTransformRequest,
+        embedsvc.v1.collection_pb2.RemoveTransformResponse,
+    ]
+    """Compares vectors as they are again."""
+
 class CollectionServiceAsyncStub:
     """Keeps recordings to search in."""
 
@@ -127,6 +143,21 @@ class CollectionServiceAsyncStub:
         embedsvc.v1.collection_pb2.DeleteRecordingsRequest,
         embedsvc.v1.collection_pb2.DeleteRecordingsResponse,
     ]
+
+    FitTransform: grpc.aio.UnaryUnaryMultiCallable[
+        embedsvc.v1.collection_pb2.FitTransformRequest,
+        google.longrunning.operations_pb2.Operation,
+    ]
+    """Fits a transform on the vectors of the collection, and searches through it from then on; while
+    it is fitted, and again as the collection grows, searches and writes go on. The operation's
+    metadata is OperationMetadata, its response FitTransformResponse.
+    """
+
+    RemoveTransform: grpc.aio.UnaryUnaryMultiCallable[
+        embedsvc.v1.collection_pb2.RemoveTransformRequest,
+        embedsvc.v1.collection_pb2.RemoveTransformResponse,
+    ]
+    """Compares vectors as they are again."""
 
 class CollectionServiceServicer(metaclass=abc.ABCMeta):
     """Keeps recordings to search in."""
@@ -202,5 +233,24 @@ class CollectionServiceServicer(metaclass=abc.ABCMeta):
         request: embedsvc.v1.collection_pb2.DeleteRecordingsRequest,
         context: _ServicerContext,
     ) -> typing.Union[embedsvc.v1.collection_pb2.DeleteRecordingsResponse, collections.abc.Awaitable[embedsvc.v1.collection_pb2.DeleteRecordingsResponse]]: ...
+
+    @abc.abstractmethod
+    def FitTransform(
+        self,
+        request: embedsvc.v1.collection_pb2.FitTransformRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[google.longrunning.operations_pb2.Operation, collections.abc.Awaitable[google.longrunning.operations_pb2.Operation]]:
+        """Fits a transform on the vectors of the collection, and searches through it from then on; while
+        it is fitted, and again as the collection grows, searches and writes go on. The operation's
+        metadata is OperationMetadata, its response FitTransformResponse.
+        """
+
+    @abc.abstractmethod
+    def RemoveTransform(
+        self,
+        request: embedsvc.v1.collection_pb2.RemoveTransformRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[embedsvc.v1.collection_pb2.RemoveTransformResponse, collections.abc.Awaitable[embedsvc.v1.collection_pb2.RemoveTransformResponse]]:
+        """Compares vectors as they are again."""
 
 def add_CollectionServiceServicer_to_server(servicer: CollectionServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from embedsvc.v1 import collection_pb2 as embedsvc_dot_v1_dot_collection__pb2
 from embedsvc.v1 import types_pb2 as embedsvc_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65mbedsvc/v1/search.proto\x12\x0b\x65mbedsvc.v1\x1a\x1c\x65mbedsvc/v1/collection.proto\x1a\x17\x65mbedsvc/v1/types.proto\"M\n\x0bQueryVector\x12\x19\n\x11space_fingerprint\x18\x01 \x01(\t\x12#\n\x06vector\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Tensor\"\xab\x02\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.AudioH\x00\x12*\n\x06vector\x18\x03 \x01(\x0b\x32\x18.embedsvc.v1.QueryVectorH\x00\x12\x16\n\x0crecording_id\x18\x04 \x01(\tH\x00\x12\r\n\x05top_k\x18\x05 \x01(\r\x12#\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x13.embedsvc.v1.Filter\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x19\n\x11one_per_recording\x18\x08 \x01(\x08\x12\x1f\n\x04lane\x18\t \x01(\x0e\x32\x11.embedsvc.v1.LaneB\x07\n\x05queryB\x0c\n\n_min_score\"\xce\x01\n\x03Hit\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12+\n\x0cmatched_span\x18\x03 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x30\n\x08metadata\x18\x04 \x03(\x0b\x32\x1e.embedsvc.v1.Hit.MetadataEntry\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Value:\x02\x38\x01\"\xdb\x01\n\x0eSearchResponse\x12\x1e\n\x04hits\x18\x01 \x03(\x0b\x32\x10.embedsvc.v1.Hit\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05\x65xact\x18\x03 \x01(\x08\x12\x18\n\x10scanned_segments\x18\x04 \x01(\x04\x12&\n\x08warnings\x18\x05 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x06 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x07 \x01(\x0b\x32\x13.embedsvc.v1.Timing2W\n\rSearchService\x12\x46\n\x06Search\x12\x1a.embedsvc.v1.SearchRequest\x1a\x1b.embedsvc.v1.SearchResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65mbedsvc/v1/search.proto\x12\x0b\x65mbedsvc.v1\x1a\x1c\x65mbedsvc/v1/collection.proto\x1a\x17\x65mbedsvc/v1/types.proto\"M\n\x0bQueryVector\x12\x19\n\x11space_fingerprint\x18\x01 \x01(\t\x12#\n\x06vector\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Tensor\"\xab\x02\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.AudioH\x00\x12*\n\x06vector\x18\x03 \x01(\x0b\x32\x18.embedsvc.v1.QueryVectorH\x00\x12\x16\n\x0crecording_id\x18\x04 \x01(\tH\x00\x12\r\n\x05top_k\x18\x05 \x01(\r\x12#\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x13.embedsvc.v1.Filter\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x19\n\x11one_per_recording\x18\x08 \x01(\x08\x12\x1f\n\x04lane\x18\t \x01(\x0e\x32\x11.embedsvc.v1.LaneB\x07\n\x05queryB\x0c\n\n_min_score\"\xce\x01\n\x03Hit\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12+\n\x0cmatched_span\x18\x03 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x30\n\x08metadata\x18\x04 \x03(\x0b\x32\x1e.embedsvc.v1.Hit.MetadataEntry\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Value:\x02\x38\x01\"\xdb\x01\n\x0eSearchResponse\x12\x1e\n\x04hits\x18\x01 \x03(\x0b\x32\x10.embedsvc.v1.Hit\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05\x65xact\x18\x03 \x01(\x08\x12\x18\n\x10scanned_segments\x18\x04 \x01(\x04\x12&\n\x08warnings\x18\x05 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x06 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x07 \x01(\x0b\x32\x13.embedsvc.v1.Timing\"-\n\x0eMiningProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\"\xcb\x01\n\rPairedSegment\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12:\n\x08metadata\x18\x03 \x03(\x0b\x32(.embedsvc.v1.PairedSegment.MetadataEntry\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Value:\x02\x38\x01\"\x82\x01\n\x0bSegmentPair\x12(\n\x04left\x18\x01 \x01(\x0b\x32\x1a.embedsvc.v1.PairedSegment\x12)\n\x05right\x18\x02 \x01(\x0b\x32\x1a.embedsvc.v1.PairedSegment\x12\x0e\n\x06margin\x18\x03 \x01(\x02\x12\x0e\n\x06\x63osine\x18\x04 \x01(\x02\"\xf3\x01\n\x10MinePairsRequest\x12\x30\n\x04left\x18\x01 \x01(\x0b\x32\".embedsvc.v1.MinePairsRequest.Side\x12\x31\n\x05right\x18\x02 \x01(\x0b\x32\".embedsvc.v1.MinePairsRequest.Side\x12\x17\n\nmin_margin\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x11\n\tneighbors\x18\x04 \x01(\r\x1a?\n\x04Side\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.FilterB\r\n\x0b_min_margin\"y\n\x11MinePairsResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.embedsvc.v1.MiningProgressH\x00\x12(\n\x04pair\x18\x02 \x01(\x0b\x32\x18.embedsvc.v1.SegmentPairH\x00\x42\t\n\x07message\"d\n\x15\x46indDuplicatesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Filter\x12\x12\n\nmin_cosine\x18\x03 \x01(\x02\"P\n\x0e\x44uplicateGroup\x12\x15\n\rrecording_ids\x18\x01 \x03(\t\x12\'\n\x05pairs\x18\x02 \x03(\x0b\x32\x18.embedsvc.v1.SegmentPair\"\x82\x01\n\x16\x46indDuplicatesResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.embedsvc.v1.MiningProgressH\x00\x12,\n\x05group\x18\x02 \x01(\x0b\x32\x1b.embedsvc.v1.DuplicateGroupH\x00\x42\t\n\x07message2\x82\x02\n\rSearchService\x12\x46\n\x06Search\x12\x1a.embedsvc.v1.SearchRequest\x1a\x1b.embedsvc.v1.SearchResponse\"\x03\x90\x02\x01\x12L\n\tMinePairs\x12\x1d.embedsvc.v1.MinePairsRequest\x1a\x1e.embedsvc.v1.MinePairsResponse0\x01\x12[\n\x0e\x46indDuplicates\x12\".embedsvc.v1.FindDuplicatesRequest\x1a#.embedsvc.v1.FindDuplicatesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HIT_METADATAENTRY']._loaded_options = None
   _globals['_HIT_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_PAIREDSEGMENT_METADATAENTRY']._loaded_options = None
+  _globals['_PAIREDSEGMENT_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_SEARCHSERVICE'].methods_by_name['Search']._loaded_options = None
   _globals['_SEARCHSERVICE'].methods_by_name['Search']._serialized_options = b'\220\002\001'
   _globals['_QUERYVECTOR']._serialized_start=96
@@ -47,6 +49,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HIT_METADATAENTRY']._serialized_end=684
   _globals['_SEARCHRESPONSE']._serialized_start=687
   _globals['_SEARCHRESPONSE']._serialized_end=906
-  _globals['_SEARCHSERVICE']._serialized_start=908
-  _globals['_SEARCHSERVICE']._serialized_end=995
+  _globals['_MININGPROGRESS']._serialized_start=908
+  _globals['_MININGPROGRESS']._serialized_end=953
+  _globals['_PAIREDSEGMENT']._serialized_start=956
+  _globals['_PAIREDSEGMENT']._serialized_end=1159
+  _globals['_PAIREDSEGMENT_METADATAENTRY']._serialized_start=617
+  _globals['_PAIREDSEGMENT_METADATAENTRY']._serialized_end=684
+  _globals['_SEGMENTPAIR']._serialized_start=1162
+  _globals['_SEGMENTPAIR']._serialized_end=1292
+  _globals['_MINEPAIRSREQUEST']._serialized_start=1295
+  _globals['_MINEPAIRSREQUEST']._serialized_end=1538
+  _globals['_MINEPAIRSREQUEST_SIDE']._serialized_start=1460
+  _globals['_MINEPAIRSREQUEST_SIDE']._serialized_end=1523
+  _globals['_MINEPAIRSRESPONSE']._serialized_start=1540
+  _globals['_MINEPAIRSRESPONSE']._serialized_end=1661
+  _globals['_FINDDUPLICATESREQUEST']._serialized_start=1663
+  _globals['_FINDDUPLICATESREQUEST']._serialized_end=1763
+  _globals['_DUPLICATEGROUP']._serialized_start=1765
+  _globals['_DUPLICATEGROUP']._serialized_end=1845
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=1848
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=1978
+  _globals['_SEARCHSERVICE']._serialized_start=1981
+  _globals['_SEARCHSERVICE']._serialized_end=2239
 # @@protoc_insertion_point(module_scope)

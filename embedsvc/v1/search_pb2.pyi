@@ -186,3 +186,242 @@ class SearchResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["exact", b"exact", "hits", b"hits", "scanned_segments", b"scanned_segments", "sequence", b"sequence", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
 
 global___SearchResponse = SearchResponse
+
+@typing.final
+class MiningProgress(google.protobuf.message.Message):
+    """How far work on a whole collection is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DONE_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    done: builtins.int
+    """Comparisons that are done, and that there are."""
+    total: builtins.int
+    def __init__(
+        self,
+        *,
+        done: builtins.int = ...,
+        total: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["done", b"done", "total", b"total"]) -> None: ...
+
+global___MiningProgress = MiningProgress
+
+@typing.final
+class PairedSegment(google.protobuf.message.Message):
+    """A segment that is in a pair."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class MetadataEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        @property
+        def value(self) -> embedsvc.v1.collection_pb2.Value: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: embedsvc.v1.collection_pb2.Value | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    RECORDING_ID_FIELD_NUMBER: builtins.int
+    SPAN_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    recording_id: builtins.str
+    @property
+    def span(self) -> embedsvc.v1.types_pb2.TimeSpan: ...
+    @property
+    def metadata(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, embedsvc.v1.collection_pb2.Value]: ...
+    def __init__(
+        self,
+        *,
+        recording_id: builtins.str = ...,
+        span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+        metadata: collections.abc.Mapping[builtins.str, embedsvc.v1.collection_pb2.Value] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["span", b"span"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["metadata", b"metadata", "recording_id", b"recording_id", "span", b"span"]) -> None: ...
+
+global___PairedSegment = PairedSegment
+
+@typing.final
+class SegmentPair(google.protobuf.message.Message):
+    """Two segments that belong together."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEFT_FIELD_NUMBER: builtins.int
+    RIGHT_FIELD_NUMBER: builtins.int
+    MARGIN_FIELD_NUMBER: builtins.int
+    COSINE_FIELD_NUMBER: builtins.int
+    margin: builtins.float
+    """The cosine over the mean of that to the nearest of either: 1 is no nearer than others are."""
+    cosine: builtins.float
+    @property
+    def left(self) -> global___PairedSegment: ...
+    @property
+    def right(self) -> global___PairedSegment: ...
+    def __init__(
+        self,
+        *,
+        left: global___PairedSegment | None = ...,
+        right: global___PairedSegment | None = ...,
+        margin: builtins.float = ...,
+        cosine: builtins.float = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["left", b"left", "right", b"right"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cosine", b"cosine", "left", b"left", "margin", b"margin", "right", b"right"]) -> None: ...
+
+global___SegmentPair = SegmentPair
+
+@typing.final
+class MinePairsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Side(google.protobuf.message.Message):
+        """One side: a collection, or what a filter leaves of it."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        COLLECTION_FIELD_NUMBER: builtins.int
+        FILTER_FIELD_NUMBER: builtins.int
+        collection: builtins.str
+        @property
+        def filter(self) -> embedsvc.v1.collection_pb2.Filter: ...
+        def __init__(
+            self,
+            *,
+            collection: builtins.str = ...,
+            filter: embedsvc.v1.collection_pb2.Filter | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["collection", b"collection", "filter", b"filter"]) -> None: ...
+
+    LEFT_FIELD_NUMBER: builtins.int
+    RIGHT_FIELD_NUMBER: builtins.int
+    MIN_MARGIN_FIELD_NUMBER: builtins.int
+    NEIGHBORS_FIELD_NUMBER: builtins.int
+    min_margin: builtins.float
+    """Pairs of a lower margin are left out."""
+    neighbors: builtins.int
+    """How many neighbors the margin compares with, 1 to 64; 0 for 4."""
+    @property
+    def left(self) -> global___MinePairsRequest.Side:
+        """Both are compared through the transform of the left one. What is on both counts on the left."""
+
+    @property
+    def right(self) -> global___MinePairsRequest.Side: ...
+    def __init__(
+        self,
+        *,
+        left: global___MinePairsRequest.Side | None = ...,
+        right: global___MinePairsRequest.Side | None = ...,
+        min_margin: builtins.float | None = ...,
+        neighbors: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_min_margin", b"_min_margin", "left", b"left", "min_margin", b"min_margin", "right", b"right"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_min_margin", b"_min_margin", "left", b"left", "min_margin", b"min_margin", "neighbors", b"neighbors", "right", b"right"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_min_margin", b"_min_margin"]) -> typing.Literal["min_margin"] | None: ...
+
+global___MinePairsRequest = MinePairsRequest
+
+@typing.final
+class MinePairsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: builtins.int
+    PAIR_FIELD_NUMBER: builtins.int
+    @property
+    def progress(self) -> global___MiningProgress: ...
+    @property
+    def pair(self) -> global___SegmentPair: ...
+    def __init__(
+        self,
+        *,
+        progress: global___MiningProgress | None = ...,
+        pair: global___SegmentPair | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["message", b"message", "pair", b"pair", "progress", b"progress"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["message", b"message", "pair", b"pair", "progress", b"progress"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["progress", "pair"] | None: ...
+
+global___MinePairsResponse = MinePairsResponse
+
+@typing.final
+class FindDuplicatesRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    MIN_COSINE_FIELD_NUMBER: builtins.int
+    collection: builtins.str
+    min_cosine: builtins.float
+    """Segments of a lower cosine are no copies; 0 for 0.9."""
+    @property
+    def filter(self) -> embedsvc.v1.collection_pb2.Filter: ...
+    def __init__(
+        self,
+        *,
+        collection: builtins.str = ...,
+        filter: embedsvc.v1.collection_pb2.Filter | None = ...,
+        min_cosine: builtins.float = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection", "filter", b"filter", "min_cosine", b"min_cosine"]) -> None: ...
+
+global___FindDuplicatesRequest = FindDuplicatesRequest
+
+@typing.final
+class DuplicateGroup(google.protobuf.message.Message):
+    """Recordings that are copies of each other, or have parts that are."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORDING_IDS_FIELD_NUMBER: builtins.int
+    PAIRS_FIELD_NUMBER: builtins.int
+    @property
+    def recording_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def pairs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SegmentPair]:
+        """Up to 100 that say so, the best first; their margin is 0."""
+
+    def __init__(
+        self,
+        *,
+        recording_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        pairs: collections.abc.Iterable[global___SegmentPair] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["pairs", b"pairs", "recording_ids", b"recording_ids"]) -> None: ...
+
+global___DuplicateGroup = DuplicateGroup
+
+@typing.final
+class FindDuplicatesResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: builtins.int
+    GROUP_FIELD_NUMBER: builtins.int
+    @property
+    def progress(self) -> global___MiningProgress: ...
+    @property
+    def group(self) -> global___DuplicateGroup: ...
+    def __init__(
+        self,
+        *,
+        progress: global___MiningProgress | None = ...,
+        group: global___DuplicateGroup | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["group", b"group", "message", b"message", "progress", b"progress"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["group", b"group", "message", b"message", "progress", b"progress"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["progress", "group"] | None: ...
+
+global___FindDuplicatesResponse = FindDuplicatesResponse

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SearchServiceStub(object):
-    """Finds segments near a query.
+    """Finds segments near a query, and segments that belong together.
     """
 
     def __init__(self, channel):
@@ -40,14 +40,39 @@ class SearchServiceStub(object):
                 request_serializer=embedsvc_dot_v1_dot_search__pb2.SearchRequest.SerializeToString,
                 response_deserializer=embedsvc_dot_v1_dot_search__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.MinePairs = channel.unary_stream(
+                '/embedsvc.v1.SearchService/MinePairs',
+                request_serializer=embedsvc_dot_v1_dot_search__pb2.MinePairsRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_search__pb2.MinePairsResponse.FromString,
+                _registered_method=True)
+        self.FindDuplicates = channel.unary_stream(
+                '/embedsvc.v1.SearchService/FindDuplicates',
+                request_serializer=embedsvc_dot_v1_dot_search__pb2.FindDuplicatesRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_search__pb2.FindDuplicatesResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer(object):
-    """Finds segments near a query.
+    """Finds segments near a query, and segments that belong together.
     """
 
     def Search(self, request, context):
         """A write that was answered before is always seen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MinePairs(self, request, context):
+        """Pairs that say the same, such as translations: each segment is in at most one. The best come
+        first, after the progress of comparing all with all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindDuplicates(self, request, context):
+        """Recordings with nearly the same sound.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +86,16 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=embedsvc_dot_v1_dot_search__pb2.SearchRequest.FromString,
                     response_serializer=embedsvc_dot_v1_dot_search__pb2.SearchResponse.SerializeToString,
             ),
+            'MinePairs': grpc.unary_stream_rpc_method_handler(
+                    servicer.MinePairs,
+                    request_deserializer=embedsvc_dot_v1_dot_search__pb2.MinePairsRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_search__pb2.MinePairsResponse.SerializeToString,
+            ),
+            'FindDuplicates': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindDuplicates,
+                    request_deserializer=embedsvc_dot_v1_dot_search__pb2.FindDuplicatesRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_search__pb2.FindDuplicatesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'embedsvc.v1.SearchService', rpc_method_handlers)
@@ -70,7 +105,7 @@ def add_SearchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SearchService(object):
-    """Finds segments near a query.
+    """Finds segments near a query, and segments that belong together.
     """
 
     @staticmethod
@@ -90,6 +125,60 @@ class SearchService(object):
             '/embedsvc.v1.SearchService/Search',
             embedsvc_dot_v1_dot_search__pb2.SearchRequest.SerializeToString,
             embedsvc_dot_v1_dot_search__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MinePairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/embedsvc.v1.SearchService/MinePairs',
+            embedsvc_dot_v1_dot_search__pb2.MinePairsRequest.SerializeToString,
+            embedsvc_dot_v1_dot_search__pb2.MinePairsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/embedsvc.v1.SearchService/FindDuplicates',
+            embedsvc_dot_v1_dot_search__pb2.FindDuplicatesRequest.SerializeToString,
+            embedsvc_dot_v1_dot_search__pb2.FindDuplicatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

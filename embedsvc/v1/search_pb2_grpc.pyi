@@ -18,7 +18,7 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class SearchServiceStub:
-    """Finds segments near a query."""
+    """Finds segments near a query, and segments that belong together."""
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     Search: grpc.UnaryUnaryMultiCallable[
@@ -27,8 +27,22 @@ class SearchServiceStub:
     ]
     """A write that was answered before is always seen."""
 
+    MinePairs: grpc.UnaryStreamMultiCallable[
+        embedsvc.v1.search_pb2.MinePairsRequest,
+        embedsvc.v1.search_pb2.MinePairsResponse,
+    ]
+    """Pairs that say the same, such as translations: each segment is in at most one. The best come
+    first, after the progress of comparing all with all.
+    """
+
+    FindDuplicates: grpc.UnaryStreamMultiCallable[
+        embedsvc.v1.search_pb2.FindDuplicatesRequest,
+        embedsvc.v1.search_pb2.FindDuplicatesResponse,
+    ]
+    """Recordings with nearly the same sound."""
+
 class SearchServiceAsyncStub:
-    """Finds segments near a query."""
+    """Finds segments near a query, and segments that belong together."""
 
     Search: grpc.aio.UnaryUnaryMultiCallable[
         embedsvc.v1.search_pb2.SearchRequest,
@@ -36,8 +50,22 @@ class SearchServiceAsyncStub:
     ]
     """A write that was answered before is always seen."""
 
+    MinePairs: grpc.aio.UnaryStreamMultiCallable[
+        embedsvc.v1.search_pb2.MinePairsRequest,
+        embedsvc.v1.search_pb2.MinePairsResponse,
+    ]
+    """Pairs that say the same, such as translations: each segment is in at most one. The best come
+    first, after the progress of comparing all with all.
+    """
+
+    FindDuplicates: grpc.aio.UnaryStreamMultiCallable[
+        embedsvc.v1.search_pb2.FindDuplicatesRequest,
+        embedsvc.v1.search_pb2.FindDuplicatesResponse,
+    ]
+    """Recordings with nearly the same sound."""
+
 class SearchServiceServicer(metaclass=abc.ABCMeta):
-    """Finds segments near a query."""
+    """Finds segments near a query, and segments that belong together."""
 
     @abc.abstractmethod
     def Search(
@@ -46,5 +74,23 @@ class SearchServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[embedsvc.v1.search_pb2.SearchResponse, collections.abc.Awaitable[embedsvc.v1.search_pb2.SearchResponse]]:
         """A write that was answered before is always seen."""
+
+    @abc.abstractmethod
+    def MinePairs(
+        self,
+        request: embedsvc.v1.search_pb2.MinePairsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[embedsvc.v1.search_pb2.MinePairsResponse], collections.abc.AsyncIterator[embedsvc.v1.search_pb2.MinePairsResponse]]:
+        """Pairs that say the same, such as translations: each segment is in at most one. The best come
+        first, after the progress of comparing all with all.
+        """
+
+    @abc.abstractmethod
+    def FindDuplicates(
+        self,
+        request: embedsvc.v1.search_pb2.FindDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[embedsvc.v1.search_pb2.FindDuplicatesResponse], collections.abc.AsyncIterator[embedsvc.v1.search_pb2.FindDuplicatesResponse]]:
+        """Recordings with nearly the same sound."""
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -13,7 +13,7 @@ from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
 from embedsvc import errors
-from embedsvc.errors import EmbedsvcError
+from embedsvc.errors import EmbedsvcError, kind_of
 from embedsvc.wire.times import duration, seconds
 
 DOMAIN = "embedsvc.v1"
@@ -24,6 +24,7 @@ _CODES: dict[type[EmbedsvcError], int] = {
     errors.AlreadyExists: Code.ALREADY_EXISTS,
     errors.FailedPrecondition: Code.FAILED_PRECONDITION,
     errors.Exhausted: Code.RESOURCE_EXHAUSTED,
+    errors.OperationRunning: Code.ABORTED,
     errors.Unavailable: Code.UNAVAILABLE,
     errors.Cancelled: Code.CANCELLED,
     errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
@@ -81,7 +82,7 @@ def error_of(status: Status) -> EmbedsvcError:
     retry = details.RetryInfo()
     for packed in status.details:
         _unpack(packed, info, bad, retry)
-    kind = _kinds().get(info.reason) or _kind_of(status.code)
+    kind = kind_of(info.reason) or _kind_of(status.code)
     error = kind(
         status.message,
         field=bad.field_violations[0].field if bad.field_violations else "",
@@ -99,15 +100,3 @@ def _unpack(packed: AnyMessage, *targets: Any) -> None:
 
 def _kind_of(code: int) -> type[EmbedsvcError]:
     return next((kind for kind, number in _CODES.items() if number == code), errors.Internal)
-
-
-def _kinds() -> dict[str, type[EmbedsvcError]]:
-    """Every class of ours by its reason."""
-    found: dict[str, type[EmbedsvcError]] = {}
-    waiting: list[type[EmbedsvcError]] = [EmbedsvcError]
-    while waiting:
-        kind = waiting.pop()
-        found.setdefault(kind.reason, kind)
-        waiting.extend(kind.__subclasses__())
-    found["INTERNAL"] = errors.Internal
-    return found

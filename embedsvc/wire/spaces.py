@@ -2,7 +2,15 @@
 
 from embedsvc.errors import InvalidArgument
 from embedsvc.timing import to_seconds
-from embedsvc.types import OutputSpec, Pooling, Segmentation, Space, Windowing
+from embedsvc.types import (
+    FittedInfo,
+    OutputSpec,
+    Pooling,
+    Segmentation,
+    Space,
+    TransformRecipe,
+    Windowing,
+)
 from embedsvc.v1 import collection_pb2, embedding_pb2, types_pb2
 from embedsvc.wire import enums, times
 
@@ -75,6 +83,52 @@ def segmentation_message(segmentation: Segmentation) -> collection_pb2.Segmentat
     return collection_pb2.Segmentation(
         length=times.sample_duration(segmentation.length),
         hop=times.sample_duration(segmentation.hop),
+    )
+
+
+def recipe(message: collection_pb2.TransformRecipe) -> TransformRecipe:
+    """How vectors are to be moved; whoever fits it checks the numbers."""
+    return TransformRecipe(
+        language=message.language_field,
+        standardize=message.standardize if message.HasField("standardize") else True,
+        drop=message.drop,
+        whiten=message.whiten,
+        dim=message.dim or None,
+    )
+
+
+def recipe_message(recipe: TransformRecipe) -> collection_pb2.TransformRecipe:
+    """How vectors are moved, as a message."""
+    return collection_pb2.TransformRecipe(
+        language_field=recipe.language,
+        standardize=recipe.standardize,
+        drop=recipe.drop,
+        whiten=recipe.whiten,
+        dim=recipe.dim or 0,
+    )
+
+
+def fitted(message: collection_pb2.FittedTransform) -> FittedInfo:
+    """A transform that was fitted, from its message."""
+    return FittedInfo(
+        version=message.version,
+        digest=message.digest,
+        dim=message.dim,
+        recipe=recipe(message.recipe),
+        segments=message.segment_count,
+        created_at=times.epoch_seconds(message.create_time),
+    )
+
+
+def fitted_message(fitted: FittedInfo) -> collection_pb2.FittedTransform:
+    """A transform that was fitted, as a message."""
+    return collection_pb2.FittedTransform(
+        version=fitted.version,
+        digest=fitted.digest,
+        dim=fitted.dim,
+        recipe=recipe_message(fitted.recipe),
+        segment_count=fitted.segments,
+        create_time=times.timestamp(fitted.created_at),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from embedsvc.bench.engines import LIBRARIES
 from embedsvc.cli import bench_encoder
@@ -138,3 +139,23 @@ def test_the_libraries_of_the_command_are_those_there_are() -> None:
     assert ("embedsvc", *bench_encoder.AGAINST) == tuple(LIBRARIES)
     known = {precision for library in LIBRARIES.values() for precision in library.precisions}
     assert set(bench_encoder.PRECISIONS) == known
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_refused(main: Program) -> None:
+    ended = main("bench", "encoder", "--device", "cuda")
+    assert ended.returncode == 1
+    assert "`device` 'cuda' needs a GPU" in ended.stderr
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_encoder_is_compared_on_a_gpu(main: Program, files: Files) -> None:
+    ended = main(
+        "bench", "encoder", "--device", "cuda", "--against", "sdpa", "--precisions", "fp32,bf16",
+        "--clips", "4", "--rounds", "1", *files.flags,
+    )  # fmt: skip
+    found = files.check(ended, "encoder")
+    assert "of matrix rate" in ended.stdout
+    for cell in found["result"]["cells"]:
+        assert cell["arm"]["matrix_rate"] > 1e12
+        assert cell["parity"]["least_cosine"] > 0.98

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from embedsvc.cli.collections import index_text
+from embedsvc.samples import clips
 from embedsvc.types import IndexInfo
 from tests.cli.program import Program, objects
 
@@ -38,8 +39,35 @@ def test_flags_before_the_action_count_too(main: Program, target: str, collectio
     assert objects(before) == objects(after)
 
 
+def test_a_collection_is_fitted_and_searched_as_it_is_again(main: Program, target: str) -> None:
+    samples = clips("archive")[0].path.parents[1]
+    asked = ("--metadata", samples / "index.tsv", "--target", target)
+    assert main("index", "fitted", samples, *asked).returncode == 0
+    flags = ("--language", "language", "--dim", 64, "--drop", 1, "--target", target)
+    told = main("collections", "fit", "fitted", *flags)
+    assert told.returncode == 0
+    assert "searched through transform 1, 256 to 64 dimensions, fitted on 1" in told.stderr
+    (shown,) = objects(main("collections", "show", "fitted", "--target", target, "--json"))
+    assert shown["transform"]["dim"] == 64
+    assert shown["transform"]["recipe"] == {
+        "language": "language",
+        "standardize": True,
+        "drop": 1,
+        "whiten": False,
+        "dim": 64,
+    }
+    (again,) = objects(main("collections", "fit", "fitted", "--target", target, "--json"))
+    assert again["transform"]["version"] == 2
+    refused = main("collections", "fit", "fitted", "--dim", 500, "--target", target)
+    assert refused.returncode == 1
+    assert "but is 500" in refused.stderr
+    assert main("collections", "unfit", "fitted", "--target", target).returncode == 0
+    (shown,) = objects(main("collections", "show", "fitted", "--target", target, "--json"))
+    assert shown["transform"] is None
+    main("collections", "delete", "fitted", "--target", target)
+
+
 def test_an_index_that_misses_some_says_how_many_it_finds() -> None:
-    assert (
-        index_text(IndexInfo("hnsw32-sq8", 0.976, 0.95, 400, 10**6)) == "hnsw32-sq8, recall 97.6%"
-    )
+    missing_some = IndexInfo("hnsw32-sq8", 0.976, 0.95, 400, 10**6)
+    assert index_text(missing_some) == "hnsw32-sq8, recall 97.6%"
     assert index_text(IndexInfo("flat-fp16")) == "flat-fp16"

@@ -44,5 +44,10 @@ def test_a_signal_ends_it_well_and_a_socket_file_will_do(
         server.send_signal(signal.SIGINT)
         out, logs = server.communicate(timeout=60)
     assert (server.returncode, out) == (0, "")
-    events = [json.loads(line)["event"] for line in logs.splitlines()]
-    assert events == ["starting", "serving", "draining", "stopped"]
+    events = [json.loads(line) for line in logs.splitlines()]
+    names = [event["event"] for event in events]
+    assert names == ["starting", "loaded", "serving", "draining", "stopped"]
+    loaded = events[1]
+    assert (loaded["model"], loaded["device"], loaded["batches"]) == ("mini", "cpu", "packed")
+    assert (loaded["precision"], loaded["reason"]) == ("fp32", "exact")
+    assert loaded["passes"] >= 1

@@ -8,17 +8,29 @@ import numpy as np
 import pytest
 
 from embedsvc import Client, Collection, OutputSpec, Segmentation
+from embedsvc.client.operations import Status
 from embedsvc.errors import (
     AlreadyExists,
     AudioUndecodable,
     CollectionNotFound,
+    FailedPrecondition,
     InvalidArgument,
     RecordingNotFound,
     SpaceMismatch,
 )
 from embedsvc.filters import Equals
 from embedsvc.samples import clips
-from embedsvc.types import Floats, Lane, Metadata, Pooling, Segment, Span
+from embedsvc.types import (
+    Floats,
+    Lane,
+    Metadata,
+    Pooling,
+    Segment,
+    Space,
+    Span,
+    TransformRecipe,
+    Windowing,
+)
 
 if TYPE_CHECKING:
     from embedsvc.client.collection import NewRecording
@@ -267,3 +279,47 @@ def test_a_collection_that_is_not_there_is_named_when_it_is_used(
     ):
         with pytest.raises(CollectionNotFound, match="nowhere"):
             call()
+
+
+@pytest.fixture
+def spoken(client: Client) -> Iterator[Collection]:
+    """Forty sentences in each of three languages, as vectors."""
+    random = np.random.default_rng(3)
+    space = Space("made", "made", "", 0, Pooling.MEAN, Windowing(), "", normalized=True, dim=12)
+    made = client.create_collection(f"test-{uuid.uuid4().hex[:8]}", foreign_space=space)
+    said = random.standard_normal((40, 12))
+    for language, shared in zip("abc", 4 * random.standard_normal((3, 12)), strict=True):
+        for number, vector in enumerate(said + shared):
+            segment = Segment(Span(0, 16_000), vector.astype(np.float32))
+            made.add_vectors(f"{language}{number}", [segment], "made", {"language": language})
+    yield made
+    client.delete_collection(made.name, missing_ok=True)
+
+
+def test_a_transform_is_fitted_and_taken_away(spoken: Collection) -> None:
+    seen: list[Status] = []
+    info = spoken.fit(TransformRecipe(language="language", dim=10), tell=seen.append)
+    assert info.fitted is not None
+    assert (info.fitted.version, info.fitted.dim, info.fitted.segments) == (1, 10, 120)
+    assert info.fitted.recipe == TransformRecipe(language="language", dim=10)
+    assert info == spoken.info()
+    (segment,) = spoken.segments("a7")
+    found = spoken.search(vector=segment.vector, fingerprint="made", where='language != "a"')
+    assert found[0].id in {"b7", "c7"}
+    assert spoken.unfit().fitted is None
+
+
+def test_what_keeps_a_transform_from_being_fitted_is_raised(spoken: Collection) -> None:
+    with pytest.raises(FailedPrecondition, match="'tongue' is not"):
+        spoken.fit(TransformRecipe(language="tongue"))
+    with pytest.raises(InvalidArgument, match="but is 13"):
+        spoken.fit(TransformRecipe(dim=13))
+
+
+def test_an_interrupted_fit_is_cancelled(spoken: Collection) -> None:
+    def leave(_: Status) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        spoken.fit(tell=leave)
+    assert spoken.fit().fitted is not None

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from embedsvc.errors import CollectionNotFound
+from embedsvc.files import replace_file, sync_directory
 from embedsvc.index import Catalog, Collection, Tuning, WriteMode
-from embedsvc.index.files import replace_file, sync_directory
 from embedsvc.types import Recording
 from tests.index.builders import SEGMENTATION, SMALL, Oracle, assert_finds, recording, space, vector
 from tests.index.faulty_disk import (

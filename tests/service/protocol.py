@@ -19,7 +19,16 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 PROMISED = Path(__file__).with_name("protocol_v1.json")
-MODULES = ("types", "embedding", "collection", "search", "server", "probe", "transcription")
+MODULES = (
+    "types",
+    "operation",
+    "embedding",
+    "collection",
+    "search",
+    "server",
+    "probe",
+    "transcription",
+)
 
 Promise = dict[str, Any]
 """What a full name stands for."""

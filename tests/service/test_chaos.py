@@ -189,6 +189,17 @@ def test_a_poison_in_a_batch_has_its_own_status(calm: Stubs, chaos: Chaos) -> No
         assert item_refusal(items[1].error).reason == reason
 
 
+def test_the_same_poison_twice_in_a_batch_is_named_at_each_place(calm: Stubs, chaos: Chaos) -> None:
+    chaos.fails = lambda lengths: frames_of(POISON) in lengths
+    poison = pcm(speech(POISON, 22))
+    batch = embedding_pb2.BatchEmbedRequest(audios=[poison, pcm(speech(0.5, 21)), poison])
+    calm.embedding.BatchEmbed(batch, timeout=60)  # from now on in quarantine
+    items = calm.embedding.BatchEmbed(batch, timeout=60).items
+    refusals = [item_refusal(items[place].error) for place in (0, 2)]
+    assert [refusal.reason for refusal in refusals] == ["AUDIO_QUARANTINED"] * 2
+    assert [refusal.path for refusal in refusals] == ["audios[0]", "audios[2]"]
+
+
 def test_an_exception_inside_a_batch(calm: Stubs, chaos: Chaos, traffic: Traffic) -> None:
     """A batch that fails as a whole, though none of its utterances does alone."""
     chaos.fails = lambda lengths: len(lengths) > 1

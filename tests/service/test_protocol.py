@@ -59,6 +59,9 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(str(file.locate()), target)
     assert (folder / "google/rpc/status.proto").is_file()
+    # The package has it under a name that its own Python module does not register.
+    operations = folder / "google/longrunning/operations_proto.proto"
+    operations.rename(operations.with_name("operations.proto"))
     return folder
 
 

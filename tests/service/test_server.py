@@ -50,7 +50,6 @@ def test_what_is_offered_is_healthy(stubs: Stubs, service: str) -> None:
     [
         "embedsvc.v1.ProbeService",
         "embedsvc.v1.TranscriptionService",
-        "google.longrunning.Operations",
     ],
 )
 def test_what_is_not_offered_yet_is_not_serving(stubs: Stubs, service: str) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from google.longrunning import operations_pb2
 
 from embedsvc import telemetry
 from embedsvc.audio import features
@@ -222,15 +221,6 @@ LATER: dict[str, Callable[[Stubs], Refusal]] = {
     "transcription": lambda s: refused(
         s.transcription.Transcribe, transcription_pb2.TranscribeRequest()
     ),
-    "list": lambda s: refused(s.operations.ListOperations, operations_pb2.ListOperationsRequest()),
-    "get": lambda s: refused(s.operations.GetOperation, operations_pb2.GetOperationRequest()),
-    "delete": lambda s: refused(
-        s.operations.DeleteOperation, operations_pb2.DeleteOperationRequest()
-    ),
-    "cancel": lambda s: refused(
-        s.operations.CancelOperation, operations_pb2.CancelOperationRequest()
-    ),
-    "wait": lambda s: refused(s.operations.WaitOperation, operations_pb2.WaitOperationRequest()),
 }
 
 

@@ -29,6 +29,7 @@ CODES = {
     errors.AlreadyExists: Code.ALREADY_EXISTS,
     errors.FailedPrecondition: Code.FAILED_PRECONDITION,
     errors.Exhausted: Code.RESOURCE_EXHAUSTED,
+    errors.OperationRunning: Code.ABORTED,
     errors.Unavailable: Code.UNAVAILABLE,
     errors.Cancelled: Code.CANCELLED,
     errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
@@ -116,7 +117,7 @@ def test_an_unknown_reason_falls_back_by_its_code(kind: type[EmbedsvcError], cod
     assert (found.message, found.facts) == ("newer", {"a": "b"})
 
 
-@pytest.mark.parametrize("code", [Code.UNKNOWN, Code.INTERNAL, Code.ABORTED, 99])
+@pytest.mark.parametrize("code", [Code.UNKNOWN, Code.INTERNAL, Code.OUT_OF_RANGE, 99])
 def test_a_code_that_is_none_of_ours_is_internal(code: int) -> None:
     assert type(error_of(Status(code=code, message="m"))) is errors.Internal
 

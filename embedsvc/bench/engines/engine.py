@@ -7,6 +7,8 @@ from pathlib import Path
 
 from embedsvc.types import Floats
 
+CPU = "cpu"
+
 Encode = Callable[[Sequence[Floats]], list[Floats]]
 
 
@@ -32,13 +34,17 @@ class Engine:
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is to load: a library's engines for a checkpoint, in one precision."""
+    """What a process is to load: a library's engines for a checkpoint, in one precision.
+
+    `device` is torch's name for where they run.
+    """
 
     library: str
     precision: str
     model: Path
     scratch: Path
     threads: int
+    device: str = CPU
 
 
 def one_by_one(encode: Callable[[Floats], Floats]) -> Encode:

@@ -12,7 +12,7 @@ def engines(job: Job) -> list[Engine]:
 
     In the precision asked for, whether or not the service would find it near enough.
     """
-    encoder = Encoder.load(resolve(str(job.model)), job.threads)
+    encoder = Encoder.load(resolve(str(job.model)), job.threads, job.device)
     precision = Precision(job.precision)
     if precision is not Precision.FP32:
         encoder = encoder.at(precision)

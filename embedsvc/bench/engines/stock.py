@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from embedsvc.bench.engines.engine import Engine, Job, one_by_one
+from embedsvc.encoder.model import usable_device
 from embedsvc.types import Floats
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -15,7 +16,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 def engines(job: Job) -> list[Engine]:
     """A padded batch with its mask, as one would write it; and the fairer loop over utterances."""
     torch.set_num_threads(job.threads)
-    model = load(job, job.library, _DTYPES[job.precision])
+    model = load(job, job.library, _DTYPES[job.precision]).to(usable_device(job.device))
 
     def padded(utterances: Sequence[Floats]) -> list[Floats]:
         lengths = [len(features) for features in utterances]
@@ -26,9 +27,11 @@ def engines(job: Job) -> list[Engine]:
             mask[row, : len(features)] = 1
         with torch.inference_mode():
             states = model(
-                torch.from_numpy(batch).to(model.dtype), attention_mask=torch.from_numpy(mask)
+                torch.from_numpy(batch).to(model.device, model.dtype),
+                attention_mask=torch.from_numpy(mask).to(model.device),
             ).last_hidden_state
-        return [states[row, :length].float().numpy() for row, length in enumerate(lengths)]
+            whole = states.float().cpu().numpy()
+        return [whole[row, :length] for row, length in enumerate(lengths)]
 
     name = f"transformers {job.library} {job.precision}"
     return [

@@ -6,15 +6,15 @@ what is resident belongs to one set of weights.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from embedsvc.bench import memory
 from embedsvc.bench.child import Child
-from embedsvc.bench.engines.engine import Engine, Job, Shows
+from embedsvc.bench.device import DTYPES, Device, matrix_rate
+from embedsvc.bench.engines.engine import CPU, Engine, Job, Shows
 from embedsvc.bench.engines.table import LIBRARIES, convert, load
 from embedsvc.encoder.config import INPUT_SIZE
 from embedsvc.types import Floats
@@ -27,7 +27,9 @@ _DESCRIBE = ""
 class Arm:
     """An engine as it is seen from outside its process.
 
-    `weights` are the bytes resident once it is loaded, beyond those of the bare process.
+    `weights` are the bytes resident once it is loaded, beyond those of the bare process; on a GPU
+    those of its tensors. `matrix_rate` are the operations a second in large products of its
+    numbers, on a GPU alone; `title` is what the maker calls the device.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Arm:
     shows: Shows
     load_seconds: float
     weights: int
+    title: str = CPU
+    matrix_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,21 +91,24 @@ def _convert(job: Job) -> Callable[[], None]:
 
 def _work(job: Job) -> Callable[[str, Sequence[Floats]], object]:
     """Load, warm up, and answer; runs in the process of the worker."""
-    memory.forget_peak()
-    bare = memory.resident_bytes()
+    device = Device(job.device)
+    device.forget_peak()
+    bare = device.held()
     started = time.perf_counter()
     engines = load(job)
     took = time.perf_counter() - started
     for engine in engines:
         engine.encode([_WARM_UP])  # touches every weight, also those of a mapped file
-    memory.forget_peak()
-    resident = memory.resident_bytes()
+    device.forget_peak()
+    resident = device.held()
+    rate = matrix_rate(device, DTYPES[job.precision]) if device.is_gpu else None
     by_name = {engine.name: engine for engine in engines}
 
     def answer(name: str, utterances: Sequence[Floats]) -> object:
         if name == _DESCRIBE:
-            return [_arm(job, engine, took, resident - bare) for engine in engines]
-        return _run(by_name[name], utterances, resident)
+            arms = [_arm(job, engine, took, resident - bare) for engine in engines]
+            return [replace(arm, title=device.title, matrix_rate=rate) for arm in arms]
+        return _run(by_name[name], utterances, device, resident)
 
     return answer
 
@@ -118,9 +125,11 @@ def _arm(job: Job, engine: Engine, took: float, weights: int) -> Arm:
     )
 
 
-def _run(engine: Engine, utterances: Sequence[Floats], resident: int) -> Ran:
-    memory.forget_peak()
+def _run(engine: Engine, utterances: Sequence[Floats], device: Device, resident: int) -> Ran:
+    device.forget_peak()
+    device.wait()
     started = time.perf_counter()
     states = engine.encode(utterances)
+    device.wait()
     seconds = time.perf_counter() - started
-    return Ran(seconds, max(0, memory.resident_bytes(peak=True) - resident), states)
+    return Ran(seconds, max(0, device.held(peak=True) - resident), states)

@@ -90,6 +90,7 @@ def open_exported(directory: Path, manifest: Manifest, threads: int | None = Non
         network=ExportedNetwork(_session(directory / MODEL_FILE, threads), manifest.layers),
         precision=manifest.format.precision,
         why="as it was exported",
+        how="one by one",
         runtime=Runtime.ONNXRUNTIME,
         exported=manifest.layers,
     )

@@ -1,0 +1,200 @@
+"""Runs operations one after the other, and knows about each."""
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from embedsvc.errors import (
+    Cancelled,
+    EmbedsvcError,
+    FailedPrecondition,
+    Internal,
+    OperationNotFound,
+    OperationRunning,
+)
+from embedsvc.operations.keeper import Keeper
+from embedsvc.operations.operation import Operation, Progress, Tell
+
+Kind = Callable[[Mapping[str, Any], Tell], Awaitable[Mapping[str, Any]]]
+"""Work of one kind: from what was asked to what came of it, both as JSON.
+
+It must be safe to begin again from the start, since it is when the process ended in between.
+"""
+
+Fault = Callable[[str, BaseException], None]
+"""Told of a bug in the work of an operation."""
+
+MAX_STARTS = 3
+"""Begun so often without an end, an operation is what ends the process, and is given up."""
+
+
+class Operations:
+    """The operations of one data directory. To be used from one event loop.
+
+    `start` brings back those of before and goes on with what was not over.
+    """
+
+    def __init__(self, directory: Path, kinds: Mapping[str, Kind], fault: Fault) -> None:
+        self._keeper = Keeper(directory)
+        self._kinds = kinds
+        self._fault = fault
+        self._known: dict[str, Operation] = {}
+        self._cancelled: set[str] = set()
+        self._over: dict[str, asyncio.Event] = {}
+        self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self._worker: asyncio.Task[None] | None = None
+        self._running = ""
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Bring back what is kept, and begin to work."""
+        for operation in self._keeper.all(time.time()):
+            self._known[operation.id] = operation
+            if not operation.done:
+                self._enqueue(operation.id)
+        self._worker = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Interrupt the work in hand; it begins again with the next `start`."""
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._worker
+
+    async def submit(self, kind: str, target: str, request: Mapping[str, Any]) -> Operation:
+        """Have work done; raises OperationRunning while the same target is worked on."""
+        for other in self._known.values():
+            if other.target == target and not other.done:
+                raise OperationRunning(
+                    f"`{target}` must not be worked on, but operations/{other.id} is not over",
+                    operation=f"operations/{other.id}",
+                )
+        now = time.time()
+        operation = Operation(secrets.token_hex(16), kind, target, request, now, now)
+        self._known[operation.id] = operation
+        try:
+            await asyncio.to_thread(self._keeper.keep, operation)
+        except BaseException:
+            del self._known[operation.id]
+            raise
+        self._enqueue(operation.id)
+        return operation
+
+    def get(self, id: str) -> Operation:  # the field's name
+        """An operation as it is now; raises OperationNotFound."""
+        operation = self._known.get(id)
+        if operation is None:
+            raise OperationNotFound(
+                f"`name` must be of an operation, but operations/{id[:80]} does not exist",
+                field="name",
+                name=f"operations/{id[:80]}",
+            )
+        return operation
+
+    def list(self) -> Sequence[Operation]:
+        """All that are known, the oldest first."""
+        return tuple(self._known.values())
+
+    async def wait(self, id: str, seconds: float | None = None) -> Operation:
+        """The operation when it is over, or as it is after `seconds`."""
+        if not self.get(id).done:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over[id].wait(), seconds)
+        return self.get(id)
+
+    async def cancel(self, id: str) -> None:
+        """Have an operation end soon, with Cancelled; nothing for one that is over."""
+        operation = self.get(id)
+        if operation.done:
+            return
+        self._cancelled.add(id)
+        if id != self._running:  # the worker will pass it by
+            await self._finish(replace(operation, error=_cancelled()))
+
+    async def delete(self, id: str) -> None:
+        """Forget an operation that is over; raises FailedPrecondition for another."""
+        if not self.get(id).done:
+            raise FailedPrecondition(
+                f"`name` must be of an operation that is over, but operations/{id} is not",
+                field="name",
+            )
+        await asyncio.to_thread(self._keeper.forget, id)
+        del self._known[id]
+        self._over.pop(id, None)
+
+    def _enqueue(self, id: str) -> None:
+        self._over[id] = asyncio.Event()
+        self._waiting.put_nowait(id)
+
+    async def _work(self) -> None:
+        while True:
+            id = await self._waiting.get()
+            operation = self._known.get(id)
+            if operation is not None and not operation.done:
+                await self._run(operation)
+
+    async def _run(self, operation: Operation) -> None:
+        self._running = operation.id
+        begun = replace(operation, starts=operation.starts + 1)
+        try:
+            await self._changed(begun)
+            result = await self._result(begun)
+        except asyncio.CancelledError:
+            # Stopped in order, so that it is not what ended the process.
+            self._keeper.keep(operation)
+            raise
+        except EmbedsvcError as error:
+            await self._finish(replace(self._known[operation.id], error=error))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
+            self._fault(f"operations/{operation.id}", error)
+            await self._finish(replace(self._known[operation.id], error=Internal("internal error")))
+        else:
+            await self._finish(replace(self._known[operation.id], result=dict(result)))
+        finally:
+            self._running = ""
+
+    async def _result(self, operation: Operation) -> Mapping[str, Any]:
+        if operation.starts > MAX_STARTS:
+            raise Internal(f"was begun {MAX_STARTS} times, and the server ended each time")
+        kind = self._kinds.get(operation.kind)
+        if kind is None:
+            raise FailedPrecondition(f"this version does no {operation.kind!r}")
+        return await kind(operation.request, self._tell(operation.id))
+
+    def _tell(self, id: str) -> Tell:
+        """Progress is kept in memory alone: after a restart there is none."""
+
+        def tell(progress: Progress) -> None:
+            if id in self._cancelled or self._stopping.is_set():
+                raise _cancelled()
+            now = time.time()
+            self._known[id] = replace(self._known[id], progress=progress, updated_at=now)
+
+        return tell
+
+    async def _changed(self, operation: Operation) -> None:
+        changed = replace(operation, updated_at=time.time())
+        self._known[operation.id] = changed
+        await asyncio.to_thread(self._keeper.keep, changed)
+
+    async def _finish(self, operation: Operation) -> None:
+        """Keep an end; a disk that is full keeps it from being told after a restart, not now."""
+        done = replace(operation, updated_at=time.time())
+        self._known[operation.id] = done
+        self._cancelled.discard(operation.id)
+        try:
+            await asyncio.to_thread(self._keeper.keep, done)
+        except EmbedsvcError as error:
+            self._fault(f"operations/{operation.id}", error)
+        self._over[operation.id].set()
+
+
+def _cancelled() -> Cancelled:
+    return Cancelled("the operation was cancelled")

@@ -1,0 +1,60 @@
+"""What a thread yields, for the event loop to go through."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Generic, TypeVar
+
+from embedsvc.errors import Cancelled
+
+T = TypeVar("T")
+
+ROOM = 500
+"""Items that may wait for whoever goes through them."""
+
+Put = Callable[[T], None]
+
+
+class Feed(Generic[T]):
+    """Runs a generator in a thread; it ends soon after whoever listens has left.
+
+    The generator may also `put` items itself, from within what it calls: progress, for example.
+    """
+
+    def __init__(self, run: Callable[[Put[T]], Iterator[T]]) -> None:
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[T | BaseException | None] = asyncio.Queue(maxsize=ROOM)
+        self._left = threading.Event()
+
+    async def items(self) -> AsyncGenerator[T, None]:
+        """Everything that is yielded or put, in its order; raises what the generator raises."""
+        working = self._loop.run_in_executor(None, self._work)
+        try:
+            while (item := await self._queue.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            self._left.set()
+            while not working.done():  # it may be waiting for room
+                while not self._queue.empty():
+                    self._queue.get_nowait()
+                await asyncio.wait({working}, timeout=0.05)
+
+    def _work(self) -> None:
+        try:
+            for item in self._run(self._put):
+                self._put(item)
+            self._hand(None)
+        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+            if not self._left.is_set():
+                self._hand(error)
+
+    def _put(self, item: T) -> None:
+        if self._left.is_set():
+            raise Cancelled("nobody listens any more")
+        self._hand(item)
+
+    def _hand(self, item: T | BaseException | None) -> None:
+        asyncio.run_coroutine_threadsafe(self._queue.put(item), self._loop).result()

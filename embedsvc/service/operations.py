@@ -1,0 +1,123 @@
+"""The Operations service of google.longrunning: work that takes longer than a call."""
+
+from typing import Any
+
+from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.protobuf import empty_pb2
+
+from embedsvc.errors import CollectionNotFound, InvalidArgument
+from embedsvc.operations import Operation
+from embedsvc.pipeline import fitting
+from embedsvc.service import convert, paging
+from embedsvc.service.backend import Backend
+from embedsvc.service.status import Context, unary
+from embedsvc.v1 import collection_pb2, operation_pb2
+from embedsvc.wire import times
+from embedsvc.wire.errors import status_of
+
+COLLECTION = "operations"
+
+
+class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc]  # untyped
+    """Tells of operations, waits for them, and ends them."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @unary
+    async def ListOperations(
+        self, request: operations_pb2.ListOperationsRequest, context: Context
+    ) -> operations_pb2.ListOperationsResponse:
+        """All that are known, the oldest first."""
+        if request.filter:
+            raise InvalidArgument("`filter` must be empty: there is none yet", field="filter")
+        if request.name not in {"", COLLECTION}:
+            raise InvalidArgument(
+                f"`name` must be {COLLECTION} or empty, but is {request.name[:80]!r}", field="name"
+            )
+        size = convert.page_size(request.page_size)
+        after = paging.cursor(request.page_token, COLLECTION)
+        known = self._backend.operations.list()
+        places = {each.id: place for place, each in enumerate(known)}
+        first = places.get(after, -1) + 1 if after else 0
+        page = known[first : first + size]
+        more = len(known) > first + size
+        return operations_pb2.ListOperationsResponse(
+            operations=[await message(self._backend, each) for each in page],
+            next_page_token=paging.token(page[-1].id, COLLECTION) if more else "",
+        )
+
+    @unary
+    async def GetOperation(
+        self, request: operations_pb2.GetOperationRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """An operation as it is now."""
+        operation = self._backend.operations.get(_id(request.name))
+        return await message(self._backend, operation)
+
+    @unary
+    async def WaitOperation(
+        self, request: operations_pb2.WaitOperationRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """An operation when it is over, or as it is at the end of the time allowed."""
+        limit = times.seconds(request.timeout) if request.HasField("timeout") else None
+        left = context.time_remaining()
+        seconds = min((each for each in (limit, left) if each is not None), default=None)
+        operation = await self._backend.operations.wait(_id(request.name), seconds)
+        return await message(self._backend, operation)
+
+    @unary
+    async def CancelOperation(
+        self, request: operations_pb2.CancelOperationRequest, context: Context
+    ) -> empty_pb2.Empty:
+        """Ask an operation to end."""
+        await self._backend.operations.cancel(_id(request.name))
+        return empty_pb2.Empty()
+
+    @unary
+    async def DeleteOperation(
+        self, request: operations_pb2.DeleteOperationRequest, context: Context
+    ) -> empty_pb2.Empty:
+        """Forget an operation that is over."""
+        await self._backend.operations.delete(_id(request.name))
+        return empty_pb2.Empty()
+
+
+async def message(backend: Backend, operation: Operation) -> operations_pb2.Operation:
+    """An operation as a message."""
+    progress = operation.progress
+    metadata = operation_pb2.OperationMetadata(
+        kind=operation.kind,
+        target=operation.target,
+        done_steps=progress.done,
+        total_steps=progress.total,
+        step=progress.what,
+        create_time=times.timestamp(operation.created_at),
+        update_time=times.timestamp(operation.updated_at),
+    )
+    told = operations_pb2.Operation(name=f"{COLLECTION}/{operation.id}", done=operation.done)
+    told.metadata.Pack(metadata)
+    if operation.error is not None:
+        told.error.CopyFrom(status_of(operation.error))
+    elif operation.result is not None:
+        told.response.Pack(await _response(backend, operation))
+    return told
+
+
+async def _response(backend: Backend, operation: Operation) -> Any:
+    assert operation.kind == fitting.KIND, "there is no other"
+    assert operation.result is not None
+    response = collection_pb2.FitTransformResponse()
+    try:
+        info = await backend.library.info(operation.result["collection"])
+    except CollectionNotFound:  # deleted since
+        return response
+    response.collection.CopyFrom(convert.collection_message(info))
+    return response
+
+
+def _id(name: str) -> str:
+    head, _, id = name.partition("/")
+    if head != COLLECTION or not id:
+        raise InvalidArgument(f"`name` must be {COLLECTION}/ID, but is {name[:80]!r}", field="name")
+    return id

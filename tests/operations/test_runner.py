@@ -1,0 +1,242 @@
+"""Operations that count, wait and fail, through restarts."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedsvc.errors import (
+    Cancelled,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    OperationNotFound,
+    OperationRunning,
+)
+from embedsvc.operations import Operations, Progress, Tell
+from embedsvc.operations.keeper import KEPT_SECONDS
+
+
+class Work:
+    """Kinds of work, a gate that holds one of them, and what was seen."""
+
+    def __init__(self) -> None:
+        self.begun: list[Any] = []
+        self.faults: list[tuple[str, BaseException]] = []
+        self.gate = asyncio.Event()
+
+    @asynccontextmanager
+    async def operations(self, directory: Path) -> AsyncIterator[Operations]:
+        kinds = {
+            "count": self._count,
+            "hold": self._hold,
+            "refuse": self._refuse,
+            "break": self._break,
+        }
+        operations = Operations(directory, kinds, lambda *fault: self.faults.append(fault))
+        operations.start()
+        try:
+            yield operations
+        finally:
+            await operations.stop()
+
+    async def _count(self, request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+        self.begun.append(request["upto"])
+        for number in range(request["upto"]):
+            tell(Progress(number, request["upto"], "counting"))
+        return {"counted": request["upto"]}
+
+    async def _hold(self, request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+        self.begun.append("hold")
+
+        def wait() -> None:
+            while not self.gate.is_set():
+                tell(Progress(1, 2, "waiting"))
+                time.sleep(0.005)
+
+        await asyncio.to_thread(wait)
+        return {}
+
+    async def _refuse(self, request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+        raise InvalidArgument("`x` must not be", field="x")
+
+    async def _break(self, request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+        raise ZeroDivisionError("secret")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+async def test_what_was_asked_is_done(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        begun = await operations.submit("count", "things/a", {"upto": 3})
+        ended = await operations.wait(begun.id)
+        assert (ended.result, ended.error, ended.starts) == ({"counted": 3}, None, 1)
+        assert ended.progress == Progress(2, 3, "counting")
+        assert operations.list() == (ended,)
+
+
+async def test_an_end_is_known_after_a_restart(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        good = await operations.submit("count", "things/a", {"upto": 1})
+        bad = await operations.submit("refuse", "things/b", {})
+        ends = [await operations.wait(each.id) for each in (good, bad)]
+    async with work.operations(tmp_path) as operations:
+        again = [operations.get(each.id) for each in (good, bad)]
+        assert again[0] == ends[0]
+        assert isinstance(again[1].error, InvalidArgument)
+        assert again[1].error.field == "x"
+    assert work.begun == [1]
+
+
+async def test_a_bug_says_nothing_and_stops_nothing(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        broken = await operations.submit("break", "things/a", {})
+        after = await operations.submit("count", "things/b", {"upto": 1})
+        assert (await operations.wait(after.id)).result == {"counted": 1}
+        ended = operations.get(broken.id)
+    assert isinstance(ended.error, Internal)
+    assert "secret" not in str(ended.error)
+    ((where, fault),) = work.faults
+    assert where == f"operations/{broken.id}"
+    assert isinstance(fault, ZeroDivisionError)
+
+
+async def test_one_target_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        first = await operations.submit("hold", "things/a", {})
+        with pytest.raises(OperationRunning, match=first.id):
+            await operations.submit("count", "things/a", {"upto": 1})
+        work.gate.set()
+        await operations.wait(first.id)
+        second = await operations.submit("count", "things/a", {"upto": 1})
+        assert (await operations.wait(second.id)).result
+
+
+async def test_waiting_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        held = await operations.submit("hold", "things/a", {})
+        seen = await operations.wait(held.id, 0.05)
+        assert not seen.done
+        assert seen.progress == Progress(1, 2, "waiting")
+        work.gate.set()
+
+
+async def test_work_in_hand_is_cancelled(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        held = await operations.submit("hold", "things/a", {})
+        await until(lambda: work.begun)
+        await operations.cancel(held.id)
+        ended = await operations.wait(held.id, 5)
+        assert isinstance(ended.error, Cancelled)
+        await operations.cancel(held.id)
+        assert operations.get(held.id) == ended
+
+
+async def test_work_that_waits_is_cancelled_and_never_begun(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        await operations.submit("hold", "things/a", {})
+        waiting = await operations.submit("count", "things/b", {"upto": 1})
+        await operations.cancel(waiting.id)
+        assert isinstance((await operations.wait(waiting.id)).error, Cancelled)
+        work.gate.set()
+        last = await operations.submit("count", "things/c", {"upto": 2})
+        await operations.wait(last.id)
+    assert work.begun == ["hold", 2]
+
+
+async def test_what_was_not_over_begins_again_after_a_restart(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        held = await operations.submit("hold", "things/a", {})
+        waiting = await operations.submit("count", "things/b", {"upto": 2})
+        await until(lambda: work.begun)
+    work.gate.set()
+    async with work.operations(tmp_path) as operations:
+        ends = [await operations.wait(each.id, 5) for each in (held, waiting)]
+    assert [ended.result for ended in ends] == [{}, {"counted": 2}]
+    assert [ended.starts for ended in ends] == [1, 1]  # a stop in order counts for nothing
+    assert work.begun == ["hold", "hold", 2]
+
+
+async def test_what_ends_the_process_each_time_is_given_up(tmp_path: Path) -> None:
+    """Each time the process dies with no chance to keep anything."""
+    starts = []
+    for _ in range(3):
+        starts.append(await dying(tmp_path))
+    assert starts == [1, 2, 3]
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        (held,) = operations.list()
+        assert isinstance((await operations.wait(held.id)).error, Internal)
+    assert not work.begun
+
+
+async def dying(directory: Path) -> int:
+    """Hold, and leave what is on disk then; how often it was begun by now."""
+    work = Work()
+    async with work.operations(directory) as operations:
+        if not operations.list():
+            await operations.submit("hold", "things/a", {})
+        await until(lambda: work.begun)
+        (held,) = operations.list()
+        path = directory / f"{held.id}.json"
+        kept = path.read_bytes()
+    path.write_bytes(kept)
+    return held.starts
+
+
+async def test_only_what_is_over_can_be_deleted(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        held = await operations.submit("hold", "things/a", {})
+        with pytest.raises(FailedPrecondition, match="is over"):
+            await operations.delete(held.id)
+        work.gate.set()
+        await operations.wait(held.id)
+        await operations.delete(held.id)
+        with pytest.raises(OperationNotFound, match=held.id):
+            operations.get(held.id)
+    async with work.operations(tmp_path) as operations:
+        assert not operations.list()
+
+
+async def test_what_ended_long_ago_is_forgotten(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        done = await operations.submit("count", "things/a", {"upto": 1})
+        await operations.wait(done.id)
+    assert [each.id for each in operations._keeper.all(time.time())] == [done.id]
+    assert not operations._keeper.all(time.time() + KEPT_SECONDS + 1)
+    assert not (tmp_path / f"{done.id}.json").exists()
+
+
+async def test_files_that_are_no_operations_are_passed_by(tmp_path: Path) -> None:
+    work = Work()
+    for name in ("x.json", f"{'0' * 32}.json", f"{'1' * 32}.json.tmp"):
+        (tmp_path / name).write_text("{}")
+    async with work.operations(tmp_path) as operations:
+        assert not operations.list()
+
+
+async def test_a_kind_that_is_not_known_any_more_ends_with_an_error(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        old = await operations.submit("gone", "things/a", {})
+        ended = await operations.wait(old.id)
+    assert isinstance(ended.error, FailedPrecondition)
