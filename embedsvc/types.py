@@ -423,6 +423,23 @@ class Segmentation:
 
 
 @dataclass(frozen=True)
+class IndexInfo:
+    """How the older segments of a collection are searched, and how much of the truth that finds.
+
+    `recall` is the share of the 10 true nearest that was found, on `measured_on` vectors and
+    recent queries, when it was tuned for `target` with `segments` in it. A recipe that scores
+    all has a recall of 1; when it was taken because another failed, `reason` says so.
+    """
+
+    recipe: str
+    recall: float = 1.0
+    target: float = 0.0
+    measured_on: int = 0
+    segments: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class TransformRecipe:
     """How vectors are moved before they are compared, in this order.
 
@@ -453,23 +470,6 @@ class FittedInfo:
     recipe: TransformRecipe
     segments: int
     created_at: float
-
-
-@dataclass(frozen=True)
-class IndexInfo:
-    """How the older segments of a collection are searched, and how much of the truth that finds.
-
-    `recall` is the share of the 10 true nearest that was found, on `measured_on` vectors and
-    recent queries, when it was tuned for `target` with `segments` in it. A recipe that scores
-    all has a recall of 1; when it was taken because another failed, `reason` says so.
-    """
-
-    recipe: str
-    recall: float = 1.0
-    target: float = 0.0
-    measured_on: int = 0
-    segments: int = 0
-    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,6 @@ class BaseFile:
         """
         content = base.serialize()
         name = f"base-{base.upto}-{sequence}.faiss"
-        replace_file(self.directory / name, content)
         known = self._read_current().get("index") if base.tuned else None
         facts = self._facts(base, transform) | {
             "upto": base.upto,

@@ -20,11 +20,12 @@ from embedsvc.errors import (
     Unavailable,
 )
 from embedsvc.files import Ballast, DirectoryLock, sync_directory
-from embedsvc.index.collection import Collection, Surroundings
+from embedsvc.index.collection import Collection
 from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import open_writer, storage_errors
 from embedsvc.index.identity import COLUMNS, Identity, identity
 from embedsvc.index.outcomes import Tuning
+from embedsvc.index.upkeep import Surroundings
 from embedsvc.types import Segmentation, Space
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

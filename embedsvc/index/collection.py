@@ -4,7 +4,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,21 +11,21 @@ import apsw
 import numpy as np
 
 from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound, TensorShape
-from embedsvc.files import Ballast, disk_errors
+from embedsvc.files import disk_errors
 from embedsvc.filters import Filter
-from embedsvc.index import acceleration, codes, columns, fitted, reads, requests, whole
-from embedsvc.index.base import Base, BaseFile, build
+from embedsvc.index import acceleration, codes, fitted, reads, requests, whole
+from embedsvc.index.base import BaseFile
 from embedsvc.index.changes import Change, Changes
-from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import ROWS_SCHEMA, Readers, open_writer, storage_errors
 from embedsvc.index.fitted import digest
 from embedsvc.index.identity import Identity, stamp
-from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode
+from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, WriteMode
 from embedsvc.index.prepared import MAX_ID_BYTES, Prepared, check_text, prepare, unit
 from embedsvc.index.reads import Match
 from embedsvc.index.recovery import Recovered, Rows, recover
 from embedsvc.index.search import Search
 from embedsvc.index.stored_codes import StoredCodes
+from embedsvc.index.upkeep import Surroundings, Upkeep
 from embedsvc.index.view import Refit, View
 from embedsvc.index.where import where
 from embedsvc.index.whole import Whole
@@ -54,17 +53,7 @@ TRIES = 3
 """Attempts to meet the rows and the view in one state before writes are held off for it."""
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What the collections of one data directory share."""
-
-    tuning: Tuning
-    compactor: Compactor
-    ballast: Ballast
-    accelerator: Compactor
-
-
-class Collection:
+class Collection(Upkeep):
     """Recordings whose vectors are of one space. All methods block and may be called by many.
 
     Opened by its `Catalog`. A write is on disk and in the answers of searches when it returns.
@@ -249,9 +238,8 @@ class Collection:
         """
         given = unit(query, self._dim, "query")
         with self._reading() as (view, connection):
-            asked = view.direction(given)
-            self._recent.append(asked.astype(np.float32))
-            search = Search(asked, k, condition, exclude_id, group)
+            search = Search(view.direction(given), k, condition, exclude_id, group)
+            self._recent.append(search.query.astype(np.float32))
             found = search.run(view, connection, self._tuning.gather_limit)
         if not found.exact:
             self._accelerate_if_due()
@@ -296,7 +284,7 @@ class Collection:
             # From here on the base on disk is of the transform before, and not to be trusted.
             self._saved = False
             sequence = self._write(write, 1)
-            self._recent.clear()
+            self._recent.clear()  # they are of the space before
             with suppress(DiskFull), disk_errors():
                 self._base_file.save(base, sequence, digest(transform))
                 self._saved = True
@@ -329,67 +317,10 @@ class Collection:
         self._writer.submit(write)
         self.codes = StoredCodes(recipe, self.space.dim, self._tuning, self._reading)
 
-    def compact(self) -> None:
-        """Rebuild the base from the rows, which also drops deleted vectors from memory and disk.
-
-        Searches and writes go on meanwhile. Raises DiskFull or DataLoss, after which all is as
-        it was before.
-        """
-        with self._compacting:
-            self._check_serving()
-            view = self._writer.view
-            if self._saved and not len(view.tail) and not view.dead:
-                return
-            bare = self._base(view.transform, view.upto)
-            with storage_errors(), self._readers.lend() as connection:
-                base = bare.along(self._columns(connection, bare), view.base.tuned)
-            with disk_errors():
-                self._base_file.save(base, view.sequence, digest(view.transform))
-            self._writer.publish(lambda current: current.rebased(base))
-            self._saved = True
-
-    def accelerate(self) -> None:
-        """Give the base an accelerator, or a newer one, if it is due.
-
-        Takes a minute for 100,000 segments; everything else goes on meanwhile, compaction too.
-        """
-        with self._accelerating:
-            self._check_serving()
-            if not self._saved:
-                self.compact()
-            view = self._writer.view
-            if not acceleration.due(view.base, self._tuning, len(self._recent)):
-                return
-            # A search that began before another transform came may have left a query of then.
-            asked = [query for query in self._recent if len(query) == view.base.dim]
-            made = acceleration.tuned(view.base, asked, self._tuning, self._check_serving)
-            with self._compacting:
-                self._check_serving()
-                if self._writer.view.fitted is not view.fitted:
-                    return  # made for vectors that are searched no more; the next is due
-                current = self._writer.view.base
-                placed = current.along(current.columns, made)
-                with disk_errors():
-                    self._base_file.save_accelerator(made)
-                self._writer.publish(lambda view: view.on(placed))
-
-    def prepare(self) -> None:
-        """Read the metadata of the base into memory, if that is due."""
-        with self._compacting:
-            self._check_serving()
-            base = self._writer.view.base
-            if not self._lacks_columns(base):
-                return
-            with storage_errors(), self._readers.lend() as connection:
-                placed = base.along(self._columns(connection, base), base.tuned)
-            self._writer.publish(lambda view: view.on(placed))
-
     def close(self, ending: EmbedsvcError) -> None:
         """Refuse all further calls with `ending`."""
         self._ending = ending
-        self._around.compactor.forget(self._identity.uid)
-        self._around.compactor.forget(f"{self._identity.uid}:columns")
-        self._around.accelerator.forget(self._identity.uid)
+        self._forget_work()
         with self._compacting:
             self._readers.close()
             self._writer.close(ending)
@@ -444,15 +375,6 @@ class Collection:
         self._damage, self._saved = recovered.damage, recovered.saved
         return recovered.view
 
-    def _check_open(self) -> None:
-        if self._ending is not None:
-            raise self._ending.with_traceback(None)
-
-    def _check_serving(self) -> None:
-        self._check_open()
-        if self._damage is not None:
-            raise self._damage.with_traceback(None)
-
     @contextmanager
     def _reading(self) -> Iterator[tuple[View, apsw.Connection]]:
         """A view and a connection that show the same state until the end of the block."""
@@ -479,60 +401,3 @@ class Collection:
             return self._writer.view
 
         return self._writer.at_rest(begin)
-
-    def _base(self, transform: Transform | None, upto: int) -> Base:
-        """All segments up to `upto` through `transform`; ends early when the collection closes."""
-        with storage_errors(), self._readers.lend() as connection:
-            rows = Rows(connection, self._dim, transform)
-            return build(self._while_open(rows.batches(0, upto)), rows.gives, upto)
-
-    def _while_open(self, batches: Iterator[T]) -> Iterator[T]:
-        for batch in batches:
-            self._check_open()
-            yield batch
-
-    def _columns(self, connection: apsw.Connection, base: Base) -> columns.Columns | None:
-        return columns.read(connection, base.sids) if self._lacks_columns(base) else None
-
-    def _lacks_columns(self, base: Base) -> bool:
-        return base.columns is None and len(base) >= self._tuning.columns_from
-
-    def _compact_if_due(self) -> None:
-        if self._damage is not None:
-            return
-        view, tuning, uid = self._writer.view, self._tuning, self._identity.uid
-        held = len(view.base) + len(view.tail)
-        too_dead = view.dead > max(tuning.dead_floor, tuning.dead_share * held)
-        if not self._saved or len(view.tail) > tuning.tail_limit or too_dead:
-            self._around.compactor.request(uid, self._try_compact)
-        if self._lacks_columns(view.base):
-            self._around.compactor.request(f"{uid}:columns", self._try_prepare)
-        self._accelerate_if_due()
-
-    def _accelerate_if_due(self) -> None:
-        if acceleration.due(self._writer.view.base, self._tuning, len(self._recent)):
-            self._around.accelerator.request(self._identity.uid, self._try_accelerate)
-
-    def _try_compact(self) -> bool:
-        self.last_compaction_error = _error_of(self.compact)
-        if self.last_compaction_error is None:
-            self._compact_if_due()
-        return self.last_compaction_error is None or self._ending is not None
-
-    def _try_prepare(self) -> bool:
-        return _error_of(self.prepare) is None or self._ending is not None
-
-    def _try_accelerate(self) -> bool:
-        self.last_acceleration_error = _error_of(self.accelerate)
-        if self.last_acceleration_error is None:
-            self._compact_if_due()
-        return self.last_acceleration_error is None or self._ending is not None
-
-
-def _error_of(work: Callable[[], None]) -> Exception | None:
-    """What `work` raises: it is called by threads with nobody to tell."""
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001  # see above
-        return error
-    return None

@@ -12,10 +12,18 @@ from embedsvc.index.columns import Mask
 from embedsvc.index.prepared import Halves
 from embedsvc.types import Floats, IndexInfo
 
-VISITED = 12
+VISITED = 24
 """Segments looked at for one in view: what walking the graph costs beside scoring all allowed.
 
 Measured where a filter makes the two equally quick, with 100,000 vectors of 1,024 dimensions.
+"""
+
+
+FARTHER = 0.75
+"""Power of how many segments there are for one that is allowed: how much farther to walk.
+
+With 20,000 vectors of speech and a tenth allowed, 96 in place of 32 found 96 % when the tenth was
+drawn at random, and 192 found 97 % when it was of whole recordings; this power gives 180.
 """
 
 
@@ -62,7 +70,7 @@ class Proposals:
         if mask is not None:
             inner = self._inner(mask)
             allowed = int(np.count_nonzero(inner))
-            reach = effort * len(inner) // max(1, allowed)
+            reach = int(effort * (len(inner) / max(1, allowed)) ** FARTHER)
             if allowed <= VISITED * reach:
                 return None
         if reach > MAX_EFFORT:

@@ -68,7 +68,6 @@ def test_a_collection_is_fitted_and_searched_as_it_is_again(main: Program, targe
 
 
 def test_an_index_that_misses_some_says_how_many_it_finds() -> None:
-    assert (
-        index_text(IndexInfo("hnsw32-sq8", 0.976, 0.95, 400, 10**6)) == "hnsw32-sq8, recall 97.6%"
-    )
+    missing_some = IndexInfo("hnsw32-sq8", 0.976, 0.95, 400, 10**6)
+    assert index_text(missing_some) == "hnsw32-sq8, recall 97.6%"
     assert index_text(IndexInfo("flat-fp16")) == "flat-fp16"

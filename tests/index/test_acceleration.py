@@ -8,7 +8,9 @@ import pytest
 
 from embedsvc.filters import Range
 from embedsvc.index import Catalog, Collection, WriteMode
-from embedsvc.types import Recording, Segment, Span
+from embedsvc.index.accelerator import RECIPE
+from embedsvc.transforms import fit
+from embedsvc.types import Recording, Segment, Span, TransformRecipe
 from tests.index.builders import SEGMENTATION, space
 from tests.index.test_accelerator import DIM, QUICK, near
 from tests.index.test_recovery import steps
@@ -89,6 +91,32 @@ def test_the_first_queries_make_it_tune_again_and_are_then_known(tmp_path: Path)
         assert again is not None
         assert (again.asked, again.info.measured_on) == (200, 400)
         assert again.accelerator is first.accelerator
+
+
+def test_a_graph_is_of_the_transform_that_is_searched_through(tmp_path: Path) -> None:
+    recipe = TransformRecipe(dim=12)
+    with Catalog(tmp_path, replace(QUICK, accelerate_from=10**6)) as catalog:
+        collection = catalog.create("x", space(DIM), SEGMENTATION)
+        collection.add(parts(600), mode=WriteMode.UPSERT)
+        collection.compact()
+        collection._tuning = QUICK
+        collection.accelerate()
+        transform = fit(collection.sample(600), recipe)
+        collection.adopt(transform, recipe, 600)
+        collection.accelerate()
+        base = collection._writer.view.base
+        assert base.tuned is not None
+        assert base.tuned.accelerator is not None
+        assert (base.dim, base.tuned.accelerator.index.d) == (12, 12)
+        for n in range(0, 600, 97):
+            assert collection.search(near(n, 1 if n % 3 else -1), 2).hits[0].id == f"p{n}"
+        collection.adopt(None, TransformRecipe(), 0)
+        assert collection._writer.view.base.dim == DIM
+        assert collection.search(near(1, 1), 2).hits[0].id == "p1"
+        collection.accelerate()
+        info = collection.info().index
+        assert info is not None
+        assert info.recipe == RECIPE
 
 
 def test_a_target_that_is_out_of_reach_leaves_all_exact_and_says_why(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ filters = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     condition=filters,
     k=st.sampled_from([1, 3, 10, 60, 700]),

@@ -27,7 +27,7 @@ def put(connection: apsw.Connection, rows: list[Metadata], segments: int = 1) ->
     return sids
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     rows=st.lists(metadata, max_size=8),
     condition=conditions,
