@@ -363,6 +363,33 @@ class MomentCodes:
 
 
 @dataclass(frozen=True)
+class LanguageGuess:
+    """A language that a vector may be in, by the collection's transform."""
+
+    language: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a hit is like before the collection's transform: cosine with the query, languages."""
+
+    stored_cosine: float
+    languages: tuple[LanguageGuess, ...]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `count` hits with the same value of the metadata field `field`.
+
+    Recordings without the field are limited together.
+    """
+
+    field: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Hit:
     """One segment found, or the moment in it that matched; a higher score is nearer.
 
@@ -379,6 +406,7 @@ class Hit:
     query_span: Span | None = None
     moment_score: float | None = None
     segment: Span | None = None
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True)
@@ -412,6 +440,7 @@ class Found:
     exact: bool
     scanned: int
     scanned_codes: int = 0
+    query_languages: tuple[LanguageGuess, ...] = ()
 
 
 @dataclass(frozen=True)

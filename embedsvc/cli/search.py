@@ -1,6 +1,8 @@
 """`embedsvc search`: the moments nearest to a sound file."""
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from embedsvc import filters
@@ -8,7 +10,7 @@ from embedsvc.cli import connection
 from embedsvc.cli.output import emit, say, span_text, table
 from embedsvc.errors import InvalidArgument
 from embedsvc.filters import Filter
-from embedsvc.types import Hit, MomentMethod, MomentSearch
+from embedsvc.types import Hit, LanguageGuess, Limit, MomentMethod, MomentSearch
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,6 +28,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--min-score", type=float, metavar="S", help="leave out lower scores")
     parser.add_argument(
         "--one-per-recording", action="store_true", help="only the best of each recording"
+    )
+    parser.add_argument(
+        "--at-most",
+        type=_limit,
+        metavar="N:FIELD",
+        help="no more than N hits with one value of a field, such as 2:language",
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="show cosines and guessed languages from before the collection's transform",
     )
     parser.add_argument(
         "--moments",
@@ -52,6 +65,13 @@ def condition(text: str) -> Filter:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _limit(text: str) -> Limit:
+    count, _, field = text.partition(":")
+    if not count.isdecimal() or not field:
+        raise argparse.ArgumentTypeError(f"must be N:FIELD, but is {text}")
+    return Limit(field, int(count))
+
+
 def run(chosen: argparse.Namespace) -> int:
     """Search and print the hits."""
     with connection.connect(chosen) as client:
@@ -62,6 +82,8 @@ def run(chosen: argparse.Namespace) -> int:
             min_score=chosen.min_score,
             one_per_recording=chosen.one_per_recording,
             moments=_moments(chosen),
+            at_most=chosen.at_most,
+            explain=chosen.explain,
         )
     for warning in found.warnings:
         say(f"{chosen.audio}: {warning.message}")
@@ -75,10 +97,13 @@ def run(chosen: argparse.Namespace) -> int:
         "recording",
         "span",
         *(["of query"] if chosen.moments else []),
+        *(["stored>", "sounds like"] if chosen.explain else []),
         "labels",
     )
     rows = [_row(rank, hit, moments=bool(chosen.moments)) for rank, hit in enumerate(found, 1)]
     table(f"Nearest to {chosen.audio.name}", columns, rows)
+    if found.query_languages:
+        say(f"the query sounds like {_languages(found.query_languages)}")
     say(
         f"{found.scanned} segments scored{'' if found.exact else ' approximately'}"
         f"{f', {found.scanned_codes} codes compared' if chosen.moments else ''} "
@@ -98,8 +123,17 @@ def _moments(chosen: argparse.Namespace) -> MomentSearch | bool:
 def _row(rank: int, hit: Hit, *, moments: bool) -> tuple[object, ...]:
     score = hit.score if hit.moment_score is None else hit.moment_score
     part = "" if hit.query_span is None else span_text(hit.query_span)
-    shown = (rank, f"{score:.3f}", hit.id, span_text(hit.span))
-    return (*shown, part, labels(hit)) if moments else (*shown, labels(hit))
+    why = hit.explanation
+    return (
+        *(rank, f"{score:.3f}", hit.id, span_text(hit.span)),
+        *([part] if moments else []),
+        *([f"{why.stored_cosine:.3f}", _languages(why.languages[:1])] if why else []),
+        labels(hit),
+    )
+
+
+def _languages(guesses: Sequence[LanguageGuess]) -> str:
+    return ", ".join(f"{each.language} {each.probability:.0%}" for each in guesses)
 
 
 def labels(hit: Hit) -> str:
@@ -120,4 +154,6 @@ def _described(rank: int, hit: Hit) -> dict[str, object]:
     if hit.query_span is not None:
         described["moment_score"] = hit.moment_score
         described["query_start_seconds"], described["query_end_seconds"] = hit.query_span.seconds
+    if hit.explanation is not None:
+        described["explanation"] = asdict(hit.explanation)
     return described

@@ -16,6 +16,7 @@ from embedsvc.types import (
     CollectionInfo,
     Floats,
     Lane,
+    Limit,
     Metadata,
     MomentSearch,
     Pair,
@@ -151,12 +152,17 @@ class Collection:
         min_score: float | None = None,
         one_per_recording: bool = False,
         moments: MomentSearch | bool = False,
+        at_most: Limit | None = None,
+        explain: bool = False,
+        lane: Lane | str | None = None,
     ) -> SearchResult:
         """The nearest segments to an audio, a vector of a space, or a stored recording.
 
         With `moments`, in a collection made with them, the moments that matched, best first:
         `span` and `query_span` of a hit say when, in the recording and in the query.
-        `where` is a filter, or its text such as `language = "pol" and year >= 1990`.
+        `where` is a filter, or its text such as `language = "pol" and year >= 1990`. `at_most`
+        keeps one language, say, from taking all the hits. `explain` tells what hits are like before
+        the collection's transform. `lane` says how urgent the audio is: None is interactive.
         """
         if not 1 <= top_k < 2**31:
             raise InvalidArgument(f"`top_k` must be at least 1, but is {top_k}", field="top_k")
@@ -164,7 +170,11 @@ class Collection:
             collection=self.name,
             top_k=top_k,
             one_per_recording=one_per_recording,
+            explain=explain,
+            lane=audible.lane_number(lane),
         )
+        if at_most is not None:
+            request.at_most.field, request.at_most.count = at_most.field, at_most.count
         if audio is not None:
             self._server()
             request.audio.CopyFrom(audible.read(audio).message())

@@ -1,15 +1,17 @@
 """What the client gives back: plain values with numpy arrays."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from embedsvc.errors import EmbedsvcError
 from embedsvc.types import (
     AudioWarning,
     CollectionInfo,
+    Explanation,
     Floats,
     Hit,
     IndexInfo,
+    LanguageGuess,
     Output,
     Pair,
     Place,
@@ -79,6 +81,7 @@ class SearchResult:
     warnings: tuple[AudioWarning, ...]
     timing: Timing
     scanned_codes: int = 0
+    query_languages: tuple[LanguageGuess, ...] = ()
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -242,6 +245,7 @@ def search_result(message: search_pb2.SearchResponse) -> SearchResult:
         warnings=audio.warnings(message.warnings),
         timing=times.timing(message.timing),
         scanned_codes=message.scanned_codes,
+        query_languages=_guesses(message.query_languages),
     )
 
 
@@ -276,4 +280,13 @@ def _hit(message: search_pb2.Hit) -> Hit:
         segment=times.span(message.segment_span, "segment_span")
         if message.HasField("segment_span")
         else None,
+        explanation=_explanation(message.explanation) if message.HasField("explanation") else None,
     )
+
+
+def _explanation(message: search_pb2.HitExplanation) -> Explanation:
+    return Explanation(message.stored_cosine, _guesses(message.languages))
+
+
+def _guesses(messages: Iterable[search_pb2.LanguageGuess]) -> tuple[LanguageGuess, ...]:
+    return tuple(LanguageGuess(each.language, each.probability) for each in messages)

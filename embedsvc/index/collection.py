@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from embedsvc.index import acceleration, codes, fitted, reads, requests, whole
 from embedsvc.index.base import BaseFile
 from embedsvc.index.changes import Change, Changes
 from embedsvc.index.database import ROWS_SCHEMA, Readers, open_writer, storage_errors
+from embedsvc.index.explain import explained, guesses
 from embedsvc.index.fitted import digest
 from embedsvc.index.identity import Identity, stamp
 from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, WriteMode
@@ -35,6 +37,7 @@ from embedsvc.types import (
     CollectionInfo,
     Floats,
     Found,
+    Limit,
     Recording,
     Segment,
     Segmentation,
@@ -230,17 +233,25 @@ class Collection(Upkeep):
         *,
         exclude_id: str | None = None,
         group: bool = False,
+        limit: Limit | None = None,
+        explain: bool = False,
     ) -> Found:
         """The `k` segments nearest to `query` (D,) by cosine; older ones first among equals.
 
-        `group` lets a recording count once, by its best segment. Raises TensorShape for a query
-        that is not a direction of this space.
+        `group` lets a recording count once, by its best segment; `explain` tells what hits are
+        like before the transform. Raises TensorShape for a query that is not a direction of this
+        space.
         """
         given = unit(query, self._dim, "query")
         with self._reading() as (view, connection):
-            search = Search(view.direction(given), k, condition, exclude_id, group)
+            search = Search(view.direction(given), k, condition, exclude_id, group, limit)
             self._recent.append(search.query.astype(np.float32))
-            found = search.run(view, connection, self._tuning.gather_limit)
+            found, sids = search.run(view, connection, self._tuning.gather_limit)
+            if explain:
+                pairs = list(zip(sids, found.hits, strict=True))
+                hits = explained(connection, view.transform, given, pairs)
+                languages = guesses(view.transform, given.astype(np.float32))
+                found = replace(found, hits=hits, query_languages=languages)
         if not found.exact:
             self._accelerate_if_due()
         return found

@@ -49,7 +49,7 @@ class StoredCodes:
             unit(query, self.dim, "query"), wanted.k, wanted.condition, wanted.exclude_id
         )
         with self.reading() as (view, connection):
-            found = search.run(view, connection, self.tuning.gather_limit)
+            found, _ = search.run(view, connection, self.tuning.gather_limit)
             runs = codes.around(connection, found.hits, wanted.reach)
             known = codes.owners(connection, {run.rid for run in runs})
         return found, Coding(view.sequence, runs, lambda rids: {rid: known[rid] for rid in rids})

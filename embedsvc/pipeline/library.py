@@ -234,6 +234,8 @@ class Library:
                 search.condition,
                 exclude_id=search.recording_id,
                 group=search.one_per_recording,
+                limit=search.limit,
+                explain=search.explain,
             )
         if search.min_score is not None:
             hits = tuple(hit for hit in found.hits if hit.score >= search.min_score)

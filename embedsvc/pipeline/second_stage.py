@@ -27,6 +27,7 @@ from embedsvc.types import (
     Floats,
     Found,
     Hit,
+    Limit,
     MomentCodes,
     MomentSearch,
     OutputSpec,
@@ -58,6 +59,8 @@ class Search:
     min_score: float | None = None
     one_per_recording: bool = False
     moments: MomentSearch | None = None
+    limit: Limit | None = None
+    explain: bool = False
     terms: Terms = ON_CALL
 
 

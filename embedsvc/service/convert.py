@@ -19,6 +19,7 @@ from embedsvc.types import (
     Floats,
     Hit,
     IndexInfo,
+    LanguageGuess,
     Output,
     OutputSpec,
     Pair,
@@ -189,7 +190,14 @@ def hit_message(hit: Hit) -> search_pb2.Hit:
         message.query_span.CopyFrom(times.span_message(hit.query_span))
     if hit.segment is not None:
         message.segment_span.CopyFrom(times.span_message(hit.segment))
+    if hit.explanation is not None:
+        message.explanation.stored_cosine = hit.explanation.stored_cosine
+        message.explanation.languages.extend(map(_guess_message, hit.explanation.languages))
     return message
+
+
+def _guess_message(guess: LanguageGuess) -> search_pb2.LanguageGuess:
+    return search_pb2.LanguageGuess(language=guess.language, probability=guess.probability)
 
 
 def search_message(answer: Answer) -> search_pb2.SearchResponse:
@@ -203,6 +211,7 @@ def search_message(answer: Answer) -> search_pb2.SearchResponse:
         warnings=audio.warning_messages(answer.warnings),
         usage=audio.usage_message(answer.samples, answer.frames),
         scanned_codes=found.scanned_codes,
+        query_languages=map(_guess_message, found.query_languages),
     )
 
 

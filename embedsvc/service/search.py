@@ -12,7 +12,7 @@ from embedsvc.service import convert
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, naming, stream, unary
 from embedsvc.service.terms import chosen_lane, terms
-from embedsvc.types import Lane, MomentSearch
+from embedsvc.types import Lane, Limit, MomentSearch
 from embedsvc.v1 import search_pb2, search_pb2_grpc
 from embedsvc.wire import audio, enums, metadata, tensors, times
 
@@ -107,12 +107,19 @@ def _search(request: search_pb2.SearchRequest) -> Search:
         condition=metadata.condition(request.filter) if request.HasField("filter") else None,
         min_score=request.min_score if request.HasField("min_score") else None,
         one_per_recording=request.one_per_recording,
-        moments=_moments(request.moments) if request.HasField("moments") else None,
+        moments=_moments(request) if request.HasField("moments") else None,
+        limit=Limit(request.at_most.field, request.at_most.count)
+        if request.HasField("at_most")
+        else None,
+        explain=request.explain,
     )
 
 
-def _moments(message: search_pb2.MomentSearch) -> MomentSearch:
-    default = MomentSearch()
+def _moments(request: search_pb2.SearchRequest) -> MomentSearch:
+    message, default = request.moments, MomentSearch()
+    for field, given in (("at_most", request.HasField("at_most")), ("explain", request.explain)):
+        if given:
+            raise InvalidArgument(f"`{field}` must be absent with `moments`", field=field)
     if message.candidates > MAX_CANDIDATES:
         raise InvalidArgument(
             f"`moments.candidates` must be 1 to {MAX_CANDIDATES}, but is {message.candidates}",

@@ -26,7 +26,7 @@ from embedsvc.v1 import collection_pb2 as embedsvc_dot_v1_dot_collection__pb2
 from embedsvc.v1 import types_pb2 as embedsvc_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65mbedsvc/v1/search.proto\x12\x0b\x65mbedsvc.v1\x1a\x1c\x65mbedsvc/v1/collection.proto\x1a\x17\x65mbedsvc/v1/types.proto\"M\n\x0bQueryVector\x12\x19\n\x11space_fingerprint\x18\x01 \x01(\t\x12#\n\x06vector\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Tensor\"s\n\x0cMomentSearch\x12)\n\x06method\x18\x01 \x01(\x0e\x32\x19.embedsvc.v1.MomentMethod\x12\x12\n\ncandidates\x18\x02 \x01(\r\x12\x16\n\tmin_score\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\x0c\n\n_min_score\"\xd7\x02\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.AudioH\x00\x12*\n\x06vector\x18\x03 \x01(\x0b\x32\x18.embedsvc.v1.QueryVectorH\x00\x12\x16\n\x0crecording_id\x18\x04 \x01(\tH\x00\x12\r\n\x05top_k\x18\x05 \x01(\r\x12#\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x13.embedsvc.v1.Filter\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x19\n\x11one_per_recording\x18\x08 \x01(\x08\x12\x1f\n\x04lane\x18\t \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12*\n\x07moments\x18\n \x01(\x0b\x32\x19.embedsvc.v1.MomentSearchB\x07\n\x05queryB\x0c\n\n_min_score\"\xd2\x02\n\x03Hit\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12+\n\x0cmatched_span\x18\x03 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x30\n\x08metadata\x18\x04 \x03(\x0b\x32\x1e.embedsvc.v1.Hit.MetadataEntry\x12)\n\nquery_span\x18\x05 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x19\n\x0cmoment_score\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12+\n\x0csegment_span\x18\x07 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Value:\x02\x38\x01\x42\x0f\n\r_moment_score\"\xf2\x01\n\x0eSearchResponse\x12\x1e\n\x04hits\x18\x01 \x03(\x0b\x32\x10.embedsvc.v1.Hit\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05\x65xact\x18\x03 \x01(\x08\x12\x18\n\x10scanned_segments\x18\x04 \x01(\x04\x12&\n\x08warnings\x18\x05 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x06 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x07 \x01(\x0b\x32\x13.embedsvc.v1.Timing\x12\x15\n\rscanned_codes\x18\x08 \x01(\x04\"-\n\x0eMiningProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\"\xcb\x01\n\rPairedSegment\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12:\n\x08metadata\x18\x03 \x03(\x0b\x32(.embedsvc.v1.PairedSegment.MetadataEntry\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Value:\x02\x38\x01\"\x82\x01\n\x0bSegmentPair\x12(\n\x04left\x18\x01 \x01(\x0b\x32\x1a.embedsvc.v1.PairedSegment\x12)\n\x05right\x18\x02 \x01(\x0b\x32\x1a.embedsvc.v1.PairedSegment\x12\x0e\n\x06margin\x18\x03 \x01(\x02\x12\x0e\n\x06\x63osine\x18\x04 \x01(\x02\"\xf3\x01\n\x10MinePairsRequest\x12\x30\n\x04left\x18\x01 \x01(\x0b\x32\".embedsvc.v1.MinePairsRequest.Side\x12\x31\n\x05right\x18\x02 \x01(\x0b\x32\".embedsvc.v1.MinePairsRequest.Side\x12\x17\n\nmin_margin\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x11\n\tneighbors\x18\x04 \x01(\r\x1a?\n\x04Side\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.FilterB\r\n\x0b_min_margin\"y\n\x11MinePairsResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.embedsvc.v1.MiningProgressH\x00\x12(\n\x04pair\x18\x02 \x01(\x0b\x32\x18.embedsvc.v1.SegmentPairH\x00\x42\t\n\x07message\"d\n\x15\x46indDuplicatesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Filter\x12\x12\n\nmin_cosine\x18\x03 \x01(\x02\"P\n\x0e\x44uplicateGroup\x12\x15\n\rrecording_ids\x18\x01 \x03(\t\x12\'\n\x05pairs\x18\x02 \x03(\x0b\x32\x18.embedsvc.v1.SegmentPair\"\x82\x01\n\x16\x46indDuplicatesResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.embedsvc.v1.MiningProgressH\x00\x12,\n\x05group\x18\x02 \x01(\x0b\x32\x1b.embedsvc.v1.DuplicateGroupH\x00\x42\t\n\x07message*~\n\x0cMomentMethod\x12\x1d\n\x19MOMENT_METHOD_UNSPECIFIED\x10\x00\x12\x1b\n\x17MOMENT_METHOD_ALIGNMENT\x10\x01\x12\x17\n\x13MOMENT_METHOD_LOCAL\x10\x02\x12\x19\n\x15MOMENT_METHOD_MAX_SIM\x10\x03\x32\x82\x02\n\rSearchService\x12\x46\n\x06Search\x12\x1a.embedsvc.v1.SearchRequest\x1a\x1b.embedsvc.v1.SearchResponse\"\x03\x90\x02\x01\x12L\n\tMinePairs\x12\x1d.embedsvc.v1.MinePairsRequest\x1a\x1e.embedsvc.v1.MinePairsResponse0\x01\x12[\n\x0e\x46indDuplicates\x12\".embedsvc.v1.FindDuplicatesRequest\x1a#.embedsvc.v1.FindDuplicatesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65mbedsvc/v1/search.proto\x12\x0b\x65mbedsvc.v1\x1a\x1c\x65mbedsvc/v1/collection.proto\x1a\x17\x65mbedsvc/v1/types.proto\"M\n\x0bQueryVector\x12\x19\n\x11space_fingerprint\x18\x01 \x01(\t\x12#\n\x06vector\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Tensor\"s\n\x0cMomentSearch\x12)\n\x06method\x18\x01 \x01(\x0e\x32\x19.embedsvc.v1.MomentMethod\x12\x12\n\ncandidates\x18\x02 \x01(\r\x12\x16\n\tmin_score\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\x0c\n\n_min_score\"\x90\x03\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.AudioH\x00\x12*\n\x06vector\x18\x03 \x01(\x0b\x32\x18.embedsvc.v1.QueryVectorH\x00\x12\x16\n\x0crecording_id\x18\x04 \x01(\tH\x00\x12\r\n\x05top_k\x18\x05 \x01(\r\x12#\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x13.embedsvc.v1.Filter\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x19\n\x11one_per_recording\x18\x08 \x01(\x08\x12\x1f\n\x04lane\x18\t \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12*\n\x07moments\x18\n \x01(\x0b\x32\x19.embedsvc.v1.MomentSearch\x12&\n\x07\x61t_most\x18\x0b \x01(\x0b\x32\x15.embedsvc.v1.HitLimit\x12\x0f\n\x07\x65xplain\x18\x0c \x01(\x08\x42\x07\n\x05queryB\x0c\n\n_min_score\"(\n\x08HitLimit\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"6\n\rLanguageGuess\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"V\n\x0eHitExplanation\x12\x15\n\rstored_cosine\x18\x01 \x01(\x02\x12-\n\tlanguages\x18\x02 \x03(\x0b\x32\x1a.embedsvc.v1.LanguageGuess\"\x84\x03\n\x03Hit\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12+\n\x0cmatched_span\x18\x03 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x30\n\x08metadata\x18\x04 \x03(\x0b\x32\x1e.embedsvc.v1.Hit.MetadataEntry\x12)\n\nquery_span\x18\x05 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x19\n\x0cmoment_score\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12+\n\x0csegment_span\x18\x07 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x30\n\x0b\x65xplanation\x18\x08 \x01(\x0b\x32\x1b.embedsvc.v1.HitExplanation\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Value:\x02\x38\x01\x42\x0f\n\r_moment_score\"\xa7\x02\n\x0eSearchResponse\x12\x1e\n\x04hits\x18\x01 \x03(\x0b\x32\x10.embedsvc.v1.Hit\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05\x65xact\x18\x03 \x01(\x08\x12\x18\n\x10scanned_segments\x18\x04 \x01(\x04\x12&\n\x08warnings\x18\x05 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x06 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x07 \x01(\x0b\x32\x13.embedsvc.v1.Timing\x12\x15\n\rscanned_codes\x18\x08 \x01(\x04\x12\x33\n\x0fquery_languages\x18\t \x03(\x0b\x32\x1a.embedsvc.v1.LanguageGuess\"-\n\x0eMiningProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\"\xcb\x01\n\rPairedSegment\x12\x14\n\x0crecording_id\x18\x01 \x01(\t\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12:\n\x08metadata\x18\x03 \x03(\x0b\x32(.embedsvc.v1.PairedSegment.MetadataEntry\x1a\x43\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Value:\x02\x38\x01\"\x82\x01\n\x0bSegmentPair\x12(\n\x04left\x18\x01 \x01(\x0b\x32\x1a.embedsvc.v1.PairedSegment\x12)\n\x05right\x18\x02 \x01(\x0b\x32\x1a.embedsvc.v1.PairedSegment\x12\x0e\n\x06margin\x18\x03 \x01(\x02\x12\x0e\n\x06\x63osine\x18\x04 \x01(\x02\"\xf3\x01\n\x10MinePairsRequest\x12\x30\n\x04left\x18\x01 \x01(\x0b\x32\".embedsvc.v1.MinePairsRequest.Side\x12\x31\n\x05right\x18\x02 \x01(\x0b\x32\".embedsvc.v1.MinePairsRequest.Side\x12\x17\n\nmin_margin\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x11\n\tneighbors\x18\x04 \x01(\r\x1a?\n\x04Side\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.FilterB\r\n\x0b_min_margin\"y\n\x11MinePairsResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.embedsvc.v1.MiningProgressH\x00\x12(\n\x04pair\x18\x02 \x01(\x0b\x32\x18.embedsvc.v1.SegmentPairH\x00\x42\t\n\x07message\"d\n\x15\x46indDuplicatesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Filter\x12\x12\n\nmin_cosine\x18\x03 \x01(\x02\"P\n\x0e\x44uplicateGroup\x12\x15\n\rrecording_ids\x18\x01 \x03(\t\x12\'\n\x05pairs\x18\x02 \x03(\x0b\x32\x18.embedsvc.v1.SegmentPair\"\x82\x01\n\x16\x46indDuplicatesResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.embedsvc.v1.MiningProgressH\x00\x12,\n\x05group\x18\x02 \x01(\x0b\x32\x1b.embedsvc.v1.DuplicateGroupH\x00\x42\t\n\x07message*~\n\x0cMomentMethod\x12\x1d\n\x19MOMENT_METHOD_UNSPECIFIED\x10\x00\x12\x1b\n\x17MOMENT_METHOD_ALIGNMENT\x10\x01\x12\x17\n\x13MOMENT_METHOD_LOCAL\x10\x02\x12\x19\n\x15MOMENT_METHOD_MAX_SIM\x10\x03\x32\x82\x02\n\rSearchService\x12\x46\n\x06Search\x12\x1a.embedsvc.v1.SearchRequest\x1a\x1b.embedsvc.v1.SearchResponse\"\x03\x90\x02\x01\x12L\n\tMinePairs\x12\x1d.embedsvc.v1.MinePairsRequest\x1a\x1e.embedsvc.v1.MinePairsResponse0\x01\x12[\n\x0e\x46indDuplicates\x12\".embedsvc.v1.FindDuplicatesRequest\x1a#.embedsvc.v1.FindDuplicatesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,40 +39,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAIREDSEGMENT_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_SEARCHSERVICE'].methods_by_name['Search']._loaded_options = None
   _globals['_SEARCHSERVICE'].methods_by_name['Search']._serialized_options = b'\220\002\001'
-  _globals['_MOMENTMETHOD']._serialized_start=2296
-  _globals['_MOMENTMETHOD']._serialized_end=2422
+  _globals['_MOMENTMETHOD']._serialized_start=2642
+  _globals['_MOMENTMETHOD']._serialized_end=2768
   _globals['_QUERYVECTOR']._serialized_start=96
   _globals['_QUERYVECTOR']._serialized_end=173
   _globals['_MOMENTSEARCH']._serialized_start=175
   _globals['_MOMENTSEARCH']._serialized_end=290
   _globals['_SEARCHREQUEST']._serialized_start=293
-  _globals['_SEARCHREQUEST']._serialized_end=636
-  _globals['_HIT']._serialized_start=639
-  _globals['_HIT']._serialized_end=977
-  _globals['_HIT_METADATAENTRY']._serialized_start=893
-  _globals['_HIT_METADATAENTRY']._serialized_end=960
-  _globals['_SEARCHRESPONSE']._serialized_start=980
-  _globals['_SEARCHRESPONSE']._serialized_end=1222
-  _globals['_MININGPROGRESS']._serialized_start=1224
-  _globals['_MININGPROGRESS']._serialized_end=1269
-  _globals['_PAIREDSEGMENT']._serialized_start=1272
-  _globals['_PAIREDSEGMENT']._serialized_end=1475
-  _globals['_PAIREDSEGMENT_METADATAENTRY']._serialized_start=893
-  _globals['_PAIREDSEGMENT_METADATAENTRY']._serialized_end=960
-  _globals['_SEGMENTPAIR']._serialized_start=1478
-  _globals['_SEGMENTPAIR']._serialized_end=1608
-  _globals['_MINEPAIRSREQUEST']._serialized_start=1611
-  _globals['_MINEPAIRSREQUEST']._serialized_end=1854
-  _globals['_MINEPAIRSREQUEST_SIDE']._serialized_start=1776
-  _globals['_MINEPAIRSREQUEST_SIDE']._serialized_end=1839
-  _globals['_MINEPAIRSRESPONSE']._serialized_start=1856
-  _globals['_MINEPAIRSRESPONSE']._serialized_end=1977
-  _globals['_FINDDUPLICATESREQUEST']._serialized_start=1979
-  _globals['_FINDDUPLICATESREQUEST']._serialized_end=2079
-  _globals['_DUPLICATEGROUP']._serialized_start=2081
-  _globals['_DUPLICATEGROUP']._serialized_end=2161
-  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=2164
-  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=2294
-  _globals['_SEARCHSERVICE']._serialized_start=2425
-  _globals['_SEARCHSERVICE']._serialized_end=2683
+  _globals['_SEARCHREQUEST']._serialized_end=693
+  _globals['_HITLIMIT']._serialized_start=695
+  _globals['_HITLIMIT']._serialized_end=735
+  _globals['_LANGUAGEGUESS']._serialized_start=737
+  _globals['_LANGUAGEGUESS']._serialized_end=791
+  _globals['_HITEXPLANATION']._serialized_start=793
+  _globals['_HITEXPLANATION']._serialized_end=879
+  _globals['_HIT']._serialized_start=882
+  _globals['_HIT']._serialized_end=1270
+  _globals['_HIT_METADATAENTRY']._serialized_start=1186
+  _globals['_HIT_METADATAENTRY']._serialized_end=1253
+  _globals['_SEARCHRESPONSE']._serialized_start=1273
+  _globals['_SEARCHRESPONSE']._serialized_end=1568
+  _globals['_MININGPROGRESS']._serialized_start=1570
+  _globals['_MININGPROGRESS']._serialized_end=1615
+  _globals['_PAIREDSEGMENT']._serialized_start=1618
+  _globals['_PAIREDSEGMENT']._serialized_end=1821
+  _globals['_PAIREDSEGMENT_METADATAENTRY']._serialized_start=1186
+  _globals['_PAIREDSEGMENT_METADATAENTRY']._serialized_end=1253
+  _globals['_SEGMENTPAIR']._serialized_start=1824
+  _globals['_SEGMENTPAIR']._serialized_end=1954
+  _globals['_MINEPAIRSREQUEST']._serialized_start=1957
+  _globals['_MINEPAIRSREQUEST']._serialized_end=2200
+  _globals['_MINEPAIRSREQUEST_SIDE']._serialized_start=2122
+  _globals['_MINEPAIRSREQUEST_SIDE']._serialized_end=2185
+  _globals['_MINEPAIRSRESPONSE']._serialized_start=2202
+  _globals['_MINEPAIRSRESPONSE']._serialized_end=2323
+  _globals['_FINDDUPLICATESREQUEST']._serialized_start=2325
+  _globals['_FINDDUPLICATESREQUEST']._serialized_end=2425
+  _globals['_DUPLICATEGROUP']._serialized_start=2427
+  _globals['_DUPLICATEGROUP']._serialized_end=2507
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=2510
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=2640
+  _globals['_SEARCHSERVICE']._serialized_start=2771
+  _globals['_SEARCHSERVICE']._serialized_end=3029
 # @@protoc_insertion_point(module_scope)

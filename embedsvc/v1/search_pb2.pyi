@@ -117,6 +117,8 @@ class SearchRequest(google.protobuf.message.Message):
     ONE_PER_RECORDING_FIELD_NUMBER: builtins.int
     LANE_FIELD_NUMBER: builtins.int
     MOMENTS_FIELD_NUMBER: builtins.int
+    AT_MOST_FIELD_NUMBER: builtins.int
+    EXPLAIN_FIELD_NUMBER: builtins.int
     collection: builtins.str
     recording_id: builtins.str
     """The mean of a stored recording's segments; that recording is not among the hits."""
@@ -128,6 +130,8 @@ class SearchRequest(google.protobuf.message.Message):
     """At most one hit of each recording: its best segment."""
     lane: embedsvc.v1.types_pb2.Lane.ValueType
     """Of the audio; INTERACTIVE when absent."""
+    explain: builtins.bool
+    """Tell of each hit what it is like before the collection's transform. Not with `moments`."""
     @property
     def audio(self) -> embedsvc.v1.types_pb2.Audio:
         """Pooled whole, in the collection's space."""
@@ -140,6 +144,12 @@ class SearchRequest(google.protobuf.message.Message):
     def moments(self) -> global___MomentSearch:
         """Asks for the moments that matched, in a collection that keeps codes of frames. Not with a
         vector, and with at most 60 s.
+        """
+
+    @property
+    def at_most(self) -> global___HitLimit:
+        """Keeps one language, or whatever else recordings have in common, from taking all the hits. Not
+        with `moments`.
         """
 
     def __init__(
@@ -155,15 +165,84 @@ class SearchRequest(google.protobuf.message.Message):
         one_per_recording: builtins.bool = ...,
         lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
         moments: global___MomentSearch | None = ...,
+        at_most: global___HitLimit | None = ...,
+        explain: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "filter", b"filter", "min_score", b"min_score", "moments", b"moments", "query", b"query", "recording_id", b"recording_id", "vector", b"vector"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "collection", b"collection", "filter", b"filter", "lane", b"lane", "min_score", b"min_score", "moments", b"moments", "one_per_recording", b"one_per_recording", "query", b"query", "recording_id", b"recording_id", "top_k", b"top_k", "vector", b"vector"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "at_most", b"at_most", "audio", b"audio", "filter", b"filter", "min_score", b"min_score", "moments", b"moments", "query", b"query", "recording_id", b"recording_id", "vector", b"vector"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "at_most", b"at_most", "audio", b"audio", "collection", b"collection", "explain", b"explain", "filter", b"filter", "lane", b"lane", "min_score", b"min_score", "moments", b"moments", "one_per_recording", b"one_per_recording", "query", b"query", "recording_id", b"recording_id", "top_k", b"top_k", "vector", b"vector"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_min_score", b"_min_score"]) -> typing.Literal["min_score"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["query", b"query"]) -> typing.Literal["audio", "vector", "recording_id"] | None: ...
 
 global___SearchRequest = SearchRequest
+
+@typing.final
+class HitLimit(google.protobuf.message.Message):
+    """At most so many hits with the same value of a metadata field; those without it count together.
+    Only the nearest 4096 segments are looked through for more.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    field: builtins.str
+    count: builtins.int
+    def __init__(
+        self,
+        *,
+        field: builtins.str = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "field", b"field"]) -> None: ...
+
+global___HitLimit = HitLimit
+
+@typing.final
+class LanguageGuess(google.protobuf.message.Message):
+    """A language that a vector may be in, guessed by a collection's transform."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: builtins.int
+    PROBABILITY_FIELD_NUMBER: builtins.int
+    language: builtins.str
+    probability: builtins.float
+    """From 0 to 1."""
+    def __init__(
+        self,
+        *,
+        language: builtins.str = ...,
+        probability: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["language", b"language", "probability", b"probability"]) -> None: ...
+
+global___LanguageGuess = LanguageGuess
+
+@typing.final
+class HitExplanation(google.protobuf.message.Message):
+    """What a hit is like before the collection's transform."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORED_COSINE_FIELD_NUMBER: builtins.int
+    LANGUAGES_FIELD_NUMBER: builtins.int
+    stored_cosine: builtins.float
+    """Cosine of the stored vector with the query's."""
+    @property
+    def languages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LanguageGuess]:
+        """The likeliest first; none without a transform that centers languages."""
+
+    def __init__(
+        self,
+        *,
+        stored_cosine: builtins.float = ...,
+        languages: collections.abc.Iterable[global___LanguageGuess] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["languages", b"languages", "stored_cosine", b"stored_cosine"]) -> None: ...
+
+global___HitExplanation = HitExplanation
 
 @typing.final
 class Hit(google.protobuf.message.Message):
@@ -196,6 +275,7 @@ class Hit(google.protobuf.message.Message):
     QUERY_SPAN_FIELD_NUMBER: builtins.int
     MOMENT_SCORE_FIELD_NUMBER: builtins.int
     SEGMENT_SPAN_FIELD_NUMBER: builtins.int
+    EXPLANATION_FIELD_NUMBER: builtins.int
     recording_id: builtins.str
     score: builtins.float
     """Cosine of the segment, from -1 to 1; of a search for moments everywhere, the moment's score."""
@@ -218,6 +298,10 @@ class Hit(google.protobuf.message.Message):
     def segment_span(self) -> embedsvc.v1.types_pb2.TimeSpan:
         """The segment the moment was found in; absent when it was looked for everywhere."""
 
+    @property
+    def explanation(self) -> global___HitExplanation:
+        """When asked for."""
+
     def __init__(
         self,
         *,
@@ -228,9 +312,10 @@ class Hit(google.protobuf.message.Message):
         query_span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
         moment_score: builtins.float | None = ...,
         segment_span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+        explanation: global___HitExplanation | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_moment_score", b"_moment_score", "matched_span", b"matched_span", "moment_score", b"moment_score", "query_span", b"query_span", "segment_span", b"segment_span"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_moment_score", b"_moment_score", "matched_span", b"matched_span", "metadata", b"metadata", "moment_score", b"moment_score", "query_span", b"query_span", "recording_id", b"recording_id", "score", b"score", "segment_span", b"segment_span"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_moment_score", b"_moment_score", "explanation", b"explanation", "matched_span", b"matched_span", "moment_score", b"moment_score", "query_span", b"query_span", "segment_span", b"segment_span"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_moment_score", b"_moment_score", "explanation", b"explanation", "matched_span", b"matched_span", "metadata", b"metadata", "moment_score", b"moment_score", "query_span", b"query_span", "recording_id", b"recording_id", "score", b"score", "segment_span", b"segment_span"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_moment_score", b"_moment_score"]) -> typing.Literal["moment_score"] | None: ...
 
 global___Hit = Hit
@@ -247,6 +332,7 @@ class SearchResponse(google.protobuf.message.Message):
     USAGE_FIELD_NUMBER: builtins.int
     TIMING_FIELD_NUMBER: builtins.int
     SCANNED_CODES_FIELD_NUMBER: builtins.int
+    QUERY_LANGUAGES_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """The state of the collection that was searched."""
     exact: builtins.bool
@@ -266,6 +352,10 @@ class SearchResponse(google.protobuf.message.Message):
     def usage(self) -> embedsvc.v1.types_pb2.Usage: ...
     @property
     def timing(self) -> embedsvc.v1.types_pb2.Timing: ...
+    @property
+    def query_languages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LanguageGuess]:
+        """Of the query, when an explanation was asked for."""
+
     def __init__(
         self,
         *,
@@ -277,9 +367,10 @@ class SearchResponse(google.protobuf.message.Message):
         usage: embedsvc.v1.types_pb2.Usage | None = ...,
         timing: embedsvc.v1.types_pb2.Timing | None = ...,
         scanned_codes: builtins.int = ...,
+        query_languages: collections.abc.Iterable[global___LanguageGuess] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["timing", b"timing", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["exact", b"exact", "hits", b"hits", "scanned_codes", b"scanned_codes", "scanned_segments", b"scanned_segments", "sequence", b"sequence", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["exact", b"exact", "hits", b"hits", "query_languages", b"query_languages", "scanned_codes", b"scanned_codes", "scanned_segments", b"scanned_segments", "sequence", b"sequence", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
 
 global___SearchResponse = SearchResponse
 

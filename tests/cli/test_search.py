@@ -37,6 +37,16 @@ def test_people_get_a_table_and_how_it_was_made(
     assert ended.stderr.startswith("3 segments scored in ")
 
 
+def test_hits_are_explained(main: Program, target: str, collection: str, folder: Path) -> None:
+    asked = ("search", collection, folder / "b.wav", "--target", target, "--explain")
+    shown = main(*asked)
+    assert "stored" in shown.stdout
+    hits = objects(main(*asked, "--json"))
+    for hit in hits:
+        assert hit["explanation"]["stored_cosine"] == pytest.approx(hit["score"], abs=1e-4)
+        assert hit["explanation"]["languages"] == []
+
+
 def test_flags_narrow_the_search(main: Program, target: str, collection: str, folder: Path) -> None:
     def ids(*flags: object) -> list[str]:
         asked = ("search", collection, folder / "b.wav", "--target", target, "--json", *flags)
@@ -44,6 +54,8 @@ def test_flags_narrow_the_search(main: Program, target: str, collection: str, fo
 
     assert len(ids("--top-k", 2, "--one-per-recording")) == 2
     assert ids("--min-score", 0.999) == ["b.wav"]
+    assert len(ids("--at-most", "1:language")) == 3
+    assert ids("--at-most", "1:nothing") == ["b.wav"]
     assert ids("--filter", 'not (language in ("spa", "fra"))') == ["a.wav"]
     assert ids("--filter", "exists(year)") == []
 
@@ -54,6 +66,8 @@ def test_flags_narrow_the_search(main: Program, target: str, collection: str, fo
         (("--filter", "language = = 3"), 2, "`filter` must have"),
         (("--filter", ""), 2, "`filter` must have"),
         (("--top-k", "many"), 2, "--top-k"),
+        (("--at-most", "language"), 2, "must be N:FIELD"),
+        (("--at-most", "0:language"), 1, "`at_most`"),
         (("--top-k", "1001"), 1, "`top_k`"),
         (("--top-k", "-1"), 1, "`top_k`"),
     ],

@@ -204,3 +204,27 @@ def test_a_damaged_transform_is_told_and_searched_by_nobody(tmp_path: Path) -> N
             catalog.get("x").search(QUERIES[0], 3)
         catalog.get("x").adopt(None, TransformRecipe(), 0)
         assert_searches(catalog.get("x"), None)
+
+
+def test_a_hit_is_explained_by_what_it_was_before(collection: Collection) -> None:
+    """With no transform, the stored cosine is the score, and nothing is guessed."""
+    plain = collection.search(QUERIES[0], 5, explain=True)
+    assert not plain.query_languages
+    for hit in plain.hits:
+        assert hit.explanation is not None
+        assert abs(hit.explanation.stored_cosine - hit.score) < 1e-5
+        assert not hit.explanation.languages
+    transform = fitted(collection)
+    found = collection.search(QUERIES[0], 5, explain=True)
+    unit = (QUERIES[0] / np.linalg.norm(QUERIES[0])).astype(np.float32)
+    assert transform.centers is not None
+    assert len(found.query_languages) == 3
+    chances = transform.centers.posterior(unit[None])[0]
+    assert abs(found.query_languages[0].probability - chances.max()) < 1e-5
+    for hit in found.hits:
+        assert hit.explanation is not None
+        vectors = [segment.vector for segment in collection.vectors(hit.id)]
+        cosines = [float(vector @ unit) for vector in vectors]
+        assert min(abs(cosine - hit.explanation.stored_cosine) for cosine in cosines) < 1e-5
+        assert abs(sum(each.probability for each in hit.explanation.languages) - 1) < 1e-3
+    assert all(hit.explanation is None for hit in collection.search(QUERIES[0], 5).hits)

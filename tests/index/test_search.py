@@ -1,5 +1,7 @@
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -9,11 +11,12 @@ from hypothesis import strategies as st
 from embedsvc.errors import InvalidArgument, TensorShape
 from embedsvc.filters import And, Equals, Exists, Filter, Not, Range
 from embedsvc.index import Catalog, Collection, Tuning, WriteMode
-from embedsvc.types import Recording, Segment, Span
+from embedsvc.types import Limit, MetadataValue, Recording, Segment, Span
 from tests.index.builders import (
     DIM,
     EAGER,
     SEGMENTATION,
+    SMALL,
     Oracle,
     assert_finds,
     recording,
@@ -209,3 +212,47 @@ def test_filters_see_a_growing_tail_through_columns_made_in_parts(
             parts = view.tail.metadata.parts(connection, view.tail.sids[: len(view.tail)])
         assert len(parts) > 3
         assert sum(columns.count for _, columns in parts) > len(view.tail) - 32
+
+
+@given(count=st.integers(1, 4), k=st.integers(1, 30))
+@settings(max_examples=15, deadline=None)
+def test_no_value_of_a_field_takes_all_the_hits(count: int, k: int) -> None:
+    languages = {"a": 20, "b": 5, "c": 1}
+    with TemporaryDirectory() as folder, Catalog(Path(folder), EAGER) as catalog:
+        collection = catalog.create("x", space(), SEGMENTATION)
+        items = [
+            recording(f"{name}{n}", 100 * number + n, 2, metadata={"language": name})
+            for number, (name, total) in enumerate(languages.items())
+            for n in range(total)
+        ]
+        items += [recording(f"-{n}", 900 + n) for n in range(3)]
+        collection.add(items, mode=WriteMode.UPSERT)
+        found = collection.search(vector(7), k, limit=Limit("language", count))
+        everything = collection.search(vector(7), 1_000)
+    seen: Counter[str] = Counter()
+    expected = []
+    for hit in everything.hits:
+        if seen[hit.id[0]] < count:
+            seen[hit.id[0]] += 1
+            expected.append(hit)
+    assert list(found.hits) == expected[:k]
+    assert found.exact
+
+
+def test_values_of_two_kinds_are_limited_apart(tmp_path: Path) -> None:
+    with Catalog(tmp_path, SMALL) as catalog:
+        collection = catalog.create("x", space(), SEGMENTATION)
+        values: list[MetadataValue] = [True, 1, 1.0, "1", False, 0]
+        items = [recording(f"r{n}", n, metadata={"f": v}) for n, v in enumerate(values)]
+        collection.add(items, mode=WriteMode.UPSERT)
+        found = collection.search(vector(3), 10, limit=Limit("f", 1))
+    assert len(found.hits) == 5  # 1 and 1.0 are one number
+
+
+@pytest.mark.parametrize("limit", [Limit("f", 0), Limit("", 2)])
+def test_a_limit_that_cannot_be_is_refused(tmp_path: Path, limit: Limit) -> None:
+    with Catalog(tmp_path, SMALL) as catalog:
+        collection = catalog.create("x", space(), SEGMENTATION)
+        with pytest.raises(InvalidArgument) as refused:
+            collection.search(vector(3), 10, limit=limit)
+    assert refused.value.field == "at_most"

@@ -9,7 +9,18 @@ from embedsvc.samples import clips
 from embedsvc.types import Floats
 from embedsvc.v1 import collection_pb2, search_pb2, types_pb2
 from embedsvc.wire import tensors
-from tests.service.calls import Stubs, adding, pcm, ready, recording, request, speech, value, vector
+from tests.service.calls import (
+    Stubs,
+    adding,
+    pcm,
+    ready,
+    recording,
+    refused,
+    request,
+    speech,
+    value,
+    vector,
+)
 from tests.service.conftest import NewCollection
 
 Filter = collection_pb2.Filter
@@ -195,3 +206,45 @@ def test_a_spoken_sentence_finds_the_same_words_by_another_speaker(
         collection=collection, audio=types_pb2.Audio(encoded=archive[0].data()), top_k=1
     )
     assert stubs.search.Search(asked).hits[0].recording_id == archive[0].group
+
+
+def test_a_language_can_be_kept_from_taking_all_the_hits(stubs: Stubs, filled: str) -> None:
+    query = np.ones(DIM, np.float32)
+    limit = search_pb2.HitLimit(field="language", count=3)
+    answer = stubs.search.Search(by_vector(filled, query, at_most=limit))
+    languages = [hit.metadata["language"].text for hit in answer.hits]
+    assert sorted(languages) == ["eng"] * 3 + ["pol"] * 3
+    everything = stubs.search.Search(by_vector(filled, query, top_k=1000)).hits
+    first = [hit for hit in everything if hit.metadata["language"].text == "eng"][:3]
+    assert [hit for hit in answer.hits if hit.metadata["language"].text == "eng"] == first
+
+
+def test_hits_are_explained_when_asked(stubs: Stubs, filled: str) -> None:
+    query = np.ones(DIM, np.float32)
+    answer = stubs.search.Search(by_vector(filled, query, explain=True))
+    for hit in answer.hits:
+        assert abs(hit.explanation.stored_cosine - hit.score) < 1e-4
+    plain = stubs.search.Search(by_vector(filled, query))
+    assert not any(hit.HasField("explanation") for hit in plain.hits)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"at_most": search_pb2.HitLimit(field="language")}, "at_most"),
+        ({"at_most": search_pb2.HitLimit(count=2)}, "at_most"),
+        ({"explain": True, "moments": search_pb2.MomentSearch()}, "explain"),
+        (
+            {
+                "at_most": search_pb2.HitLimit(field="a", count=2),
+                "moments": search_pb2.MomentSearch(),
+            },
+            "at_most",
+        ),
+    ],
+)
+def test_wishes_that_cannot_be_are_refused_with_their_path(
+    stubs: Stubs, filled: str, fields: dict[str, Any], path: str
+) -> None:
+    refusal = refused(stubs.search.Search, by_vector(filled, np.ones(DIM, np.float32), **fields))
+    assert (refusal.code, refusal.path) == ("INVALID_ARGUMENT", path)
