@@ -56,6 +56,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         choices=[pooling.value for pooling in Pooling if pooling is not Pooling.NONE],
         help="of a new collection (default: model's)",
     )
+    parser.add_argument("--projection", help="of a new collection (default: model's)")
+    parser.add_argument("--profile", default="", help="of a new collection, instead of these three")
     connection.add_flags(parser)
     parser.set_defaults(run=run)
 
@@ -67,7 +69,7 @@ def run(chosen: argparse.Namespace) -> int:
         say("no sound files found")
         return 1
     pooling = None if chosen.pooling is None else Pooling(chosen.pooling)
-    vectors = OutputSpec("", chosen.layer, pooling)
+    vectors = OutputSpec("", chosen.layer, pooling, chosen.projection, profile=chosen.profile)
     started = time.perf_counter()
     counts: Counter[str] = Counter()
     with connection.connect(chosen) as client:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedsvc.errors import InvalidArgument
+from embedsvc.types import MetadataValue
 
 INDEX = "index.tsv"
 SYNTHETIC = "synthetic"
@@ -24,7 +25,8 @@ _PARTS = 1 << 16
 class Row:
     """One clip and what is known of it; `phones` are those of its text, where they are known.
 
-    `locale` is ISO 639-3, perhaps with a region. Clips of one `group` say the same thing.
+    `locale` is ISO 639-3, perhaps with a region. Clips of one `group` say the same thing. `name` is
+    the path as the table has it.
     """
 
     corpus: str
@@ -38,11 +40,25 @@ class Row:
     group: str
     licence_class: str
     phones: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def language(self) -> str:
         """The locale without its region."""
         return self.locale[:_LANGUAGE_CODE]
+
+    @property
+    def metadata(self) -> dict[str, MetadataValue]:
+        """What a filter may ask of it."""
+        return {
+            "split": self.split,
+            "language": self.locale,
+            "speaker": self.speaker,
+            "label": self.label,
+            "group": self.group,
+            "licence_class": self.licence_class,
+            "seconds": self.seconds,
+        }
 
     @property
     def trainable(self) -> bool:
@@ -60,14 +76,18 @@ def read_speech(folder: Path) -> tuple[Row, ...]:
 
 def read_set(folder: Path, corpus: str) -> tuple[Row, ...]:
     """Rows of the set in `folder`; raises `InvalidArgument` for a table of another kind."""
-    path = folder / INDEX
+    return read_table(folder / INDEX, corpus)
+
+
+def read_table(path: Path, corpus: str = "") -> tuple[Row, ...]:
+    """Rows of a table beside its sound files; raises `InvalidArgument` for one of another kind."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             missing = set(REQUIRED) - set(table.fieldnames or ())
             if missing:
                 raise InvalidArgument(f"{path} must have the columns {', '.join(sorted(missing))}")
-            return tuple(_row(folder, corpus, cells) for cells in table)
+            return tuple(_row(path.parent, corpus, cells) for cells in table)
     except (OSError, ValueError, csv.Error) as error:
         raise InvalidArgument(f"{path} must be a readable table, but {error}") from error
 
@@ -96,10 +116,11 @@ def _row(folder: Path, corpus: str, cells: dict[str, str]) -> Row:
         locale=cells["language"],
         speaker=cells["speaker"],
         label=cells["label"],
-        transcript=cells.get("transcript", ""),
+        transcript=cells.get("transcript") or "",
         seconds=float(cells["seconds"]),
         group=cells["group"],
-        licence_class=cells.get("licence_class", ""),
+        licence_class=cells.get("licence_class") or "",
+        name=cells["path"],
         phones=tuple((cells.get("phones") or "").split()),
     )
 

@@ -1,0 +1,247 @@
+"""`embedsvc align`: a projection that finds what says the same in other languages.
+
+`train` learns it from parallel speech, or from vectors of texts, in minutes; what comes out is a
+file for `--projections` of every command that loads a model.
+"""
+
+import argparse
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedsvc import filters
+from embedsvc.cli.flags import count
+from embedsvc.cli.output import emit, progress, say, table
+from embedsvc.cli.search import condition
+from embedsvc.errors import InvalidArgument
+from embedsvc.types import Floats, OutputSpec, Pooling, Windowing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from embedsvc.encoder import Encoder
+    from embedsvc.evaluation.speech import Row
+    from embedsvc.training.alignment import Aligned, Material, Point
+    from embedsvc.training.hearing import Heard, Wanted
+
+_SHOWN_PAIRS = 12
+_SHOWN_FAILURES = 5
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command and its flags."""
+    parser = commands.add_parser("align", help="fit a projection across languages")
+    what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    train = what.add_parser("train", help="learn it from speech that says the same")
+    train.add_argument(
+        "index",
+        nargs="+",
+        type=Path,
+        metavar="INDEX.tsv",
+        help="tables beside their sound files, with path, split, language and group",
+    )
+    train.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    train.add_argument("--model", default="mini", help="bundled name, directory or Hub name")
+    train.add_argument("--name", default="aligned", help="of the projection (default: aligned)")
+    train.add_argument(
+        "--only",
+        type=condition,
+        default=filters.parse('split = "train"'),
+        metavar="EXPR",
+        help="""rows to learn from (default: split = "train")""",
+    )
+    train.add_argument("--layer", type=int, help="default: the model's choice")
+    train.add_argument("--pooling", choices=["mean", "mean_std", "max"])
+    train.add_argument("--dim", type=count, help="dimensions that come out (default: 256 at most)")
+    train.add_argument("--steps", type=count, help="at most (default: as shipped)")
+    train.add_argument("--views", type=count, default=2, help="of a clip: 1 is it as it is")
+    train.add_argument("--seed", type=int, default=1)
+    train.add_argument("--texts", type=Path, metavar="FILE.npz", help="vectors of texts by path")
+    train.add_argument("--cache", type=Path, metavar="DIR", help="keep what the encoder heard")
+    train.add_argument("--report", type=Path, metavar="FILE.json", help="write every figure there")
+    train.add_argument("--threads", type=count, help="of the encoder (default: one for each core)")
+    train.add_argument("--json", action="store_true", help="one JSON object a line")
+    train.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Hear all clips, learn, write the projection and tell what it is worth."""
+    from embedsvc.encoder import Encoder, resolve, write_projections
+    from embedsvc.training.alignment import align
+    from embedsvc.training.hearing import Wanted
+
+    for path in (chosen.out, chosen.report):
+        if path is not None and not path.parent.is_dir():
+            raise InvalidArgument(f"`--out` and `--report` must be in a folder that exists: {path}")
+    rows = _rows(chosen)
+    encoder = Encoder.load(resolve(chosen.model), chosen.threads)
+    pooling = None if chosen.pooling is None else Pooling(chosen.pooling)
+    base = encoder.plan(OutputSpec("", chosen.layer, pooling), Windowing())
+    wanted = Wanted(base.layer, base.pooling, chosen.views)
+    _check_name(encoder, chosen.name, wanted)
+    material = _material(encoder, rows, wanted, chosen)
+
+    def before(vectors: Floats) -> Floats:
+        from embedsvc.encoder import normalize
+
+        projected = vectors if base.projection is None else base.projection(vectors)
+        return normalize(projected)
+
+    with _telling(as_json=chosen.json) as tell:
+        aligned = align(material, before, _plan(chosen), tell)
+    stem = f"{chosen.name}/layer{base.layer}/{base.pooling}"
+    parts = dict(zip(("mean", "scale", "matrix"), aligned.parts, strict=True))
+    write_projections(chosen.out, {f"{stem}/{part}": each for part, each in parts.items()})
+    _show(aligned, chosen)
+    say(
+        f"wrote {chosen.out}; try: embedsvc serve --model {chosen.model} --projections {chosen.out}"
+    )
+    return 0
+
+
+def _rows(chosen: argparse.Namespace) -> "list[Row]":
+    """Rows with a group that meet --only, of all tables; paths must be of one clip each."""
+    from embedsvc.evaluation.speech import read_table
+
+    rows = []
+    for path in chosen.index:
+        rows += [
+            row
+            for row in read_table(path)
+            if row.group and filters.matches(chosen.only, row.metadata)
+        ]
+    if not rows:
+        raise InvalidArgument("`INDEX.tsv` must have rows with a group that meet --only")
+    return rows
+
+
+def _check_name(encoder: "Encoder", name: str, wanted: "Wanted") -> None:
+    from embedsvc.encoder import PROJECTION_NAME
+
+    if not PROJECTION_NAME.fullmatch(name):
+        raise InvalidArgument(
+            f"`--name` must be lower-case letters, digits, _ and -, but is {name!r}"
+        )
+    if encoder.projections.has(name, wanted.layer, wanted.pooling):
+        say(f"the model has a projection {name} already: give this one another --name to add it")
+
+
+def _material(
+    encoder: "Encoder", rows: "Sequence[Row]", wanted: "Wanted", chosen: argparse.Namespace
+) -> "Material":
+    import numpy as np
+
+    from embedsvc.training.alignment import Material
+    from embedsvc.training.hearing import hear
+
+    with progress() as bar:
+        task = bar.add_task("hearing", total=len(rows))
+        heard = hear(
+            encoder, rows, wanted, lambda done, _: bar.update(task, completed=done), chosen.cache
+        )
+    _say_failed(heard)
+    read = [rows[place] for place in heard.places]
+    teachers = None if chosen.texts is None else _teachers(chosen.texts, read)
+    return Material(
+        heard.vectors,
+        np.array([row.language for row in read], dtype=np.str_),
+        np.array([row.group for row in read], dtype=np.str_),
+        teachers,
+    )
+
+
+def _say_failed(heard: "Heard") -> None:
+    for line in heard.failed[:_SHOWN_FAILURES]:
+        say(line)
+    if len(heard.failed) > _SHOWN_FAILURES:
+        say(f"... and {len(heard.failed) - _SHOWN_FAILURES} more clips that can not be read")
+
+
+def _teachers(path: Path, rows: "Sequence[Row]") -> Floats:
+    """Vectors of texts (n, E), by the path in the table or by its last part."""
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(path) as file:
+            known = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InvalidArgument(f"`--texts` must be an .npz of vectors, but {error}") from error
+    found = [known.get(row.name, known.get(row.path.name)) for row in rows]
+    missing = [row.name for row, vector in zip(rows, found, strict=True) if vector is None]
+    if missing:
+        raise InvalidArgument(
+            f"`--texts` must have a vector for each path, but has none for {missing[0]} and "
+            f"{len(missing) - 1} others"
+        )
+    shapes = {vector.shape for vector in found if vector is not None}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        raise InvalidArgument(f"`--texts` must have vectors of one length, but has {shapes}")
+    return np.stack([vector for vector in found if vector is not None]).astype(np.float32)
+
+
+def _plan(chosen: argparse.Namespace) -> Any:
+    from embedsvc.training.alignment import Plan
+
+    given = {"dim": chosen.dim, "steps": chosen.steps, "seed": chosen.seed}
+    return Plan(**{name: value for name, value in given.items() if value is not None})
+
+
+@contextmanager
+def _telling(*, as_json: bool) -> "Iterator[Any]":
+    with progress() as bar:
+        task = bar.add_task("learning", total=None)
+
+        def tell(point: "Point", most: int) -> None:
+            bar.update(task, completed=point.step, total=most)
+            if as_json:
+                emit({"kind": "check", **vars(point)})
+            elif bar.disable:
+                say(f"step {point.step}: loss {point.loss:.3f}, R@1 kept back {point.recall:.1%}")
+
+        yield tell
+
+
+def _show(aligned: "Aligned", chosen: argparse.Namespace) -> None:
+    from embedsvc.training.alignment import document
+
+    found = document(aligned)
+    if chosen.report is not None:
+        text = json.dumps(found, indent=1, allow_nan=False) + "\n"
+        chosen.report.write_text(text, encoding="utf-8")
+    if chosen.json:
+        emit({"kind": "aligned", **found})
+        return
+    before, after = aligned.before, aligned.after
+    rows = [
+        (
+            "all other languages",
+            before.together.hits[1],
+            after.together.hits[1],
+            after.together.chance[1],
+        )
+    ]
+    rows += (
+        [("mean of pairs", before.mean["r1"], after.mean["r1"], after.mean["chance1"])]
+        if after.pairs
+        else []
+    )
+    ranked = sorted(after.pairs, key=lambda pair: -after.pairs[pair].hits[1])
+    shown = (
+        ranked
+        if len(ranked) <= 2 * _SHOWN_PAIRS
+        else ranked[:_SHOWN_PAIRS] + ranked[-_SHOWN_PAIRS:]
+    )
+    rows += [
+        (
+            f"{a} in {b}",
+            before.pairs[a, b].hits[1],
+            after.pairs[a, b].hits[1],
+            after.pairs[a, b].chance[1],
+        )
+        for a, b in shown
+    ]
+    cells = [(name, *(f"{value:.1%}" for value in values)) for name, *values in rows]
+    table("R@1 of groups kept back", ("asked in", "before>", "after>", "chance>"), cells)
