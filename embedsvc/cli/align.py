@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from embedsvc.encoder import Encoder
+    from embedsvc.encoder import Plan as EncoderPlan
     from embedsvc.evaluation.speech import Row
-    from embedsvc.training.alignment import Aligned, Material, Point
+    from embedsvc.training.alignment import Aligned, Material, Plan, Point
     from embedsvc.training.hearing import Heard, Wanted
+    from embedsvc.training.projections import Parts
 
 _SHOWN_PAIRS = 12
 _SHOWN_FAILURES = 5
@@ -82,14 +84,8 @@ def run(chosen: argparse.Namespace) -> int:
     _check_name(encoder, chosen.name, wanted)
     material = _material(encoder, rows, wanted, chosen)
 
-    def before(vectors: Floats) -> Floats:
-        from embedsvc.encoder import normalize
-
-        projected = vectors if base.projection is None else base.projection(vectors)
-        return normalize(projected)
-
     with _telling(as_json=chosen.json) as tell:
-        aligned = align(material, before, _plan(chosen), tell)
+        aligned = align(material, _parts(base), _plan(chosen), tell)
     stem = f"{chosen.name}/layer{base.layer}/{base.pooling}"
     parts = dict(zip(("mean", "scale", "matrix"), aligned.parts, strict=True))
     write_projections(chosen.out, {f"{stem}/{part}": each for part, each in parts.items()})
@@ -182,7 +178,15 @@ def _teachers(path: Path, rows: "Sequence[Row]") -> Floats:
     return np.stack([vector for vector in found if vector is not None]).astype(np.float32)
 
 
-def _plan(chosen: argparse.Namespace) -> Any:
+def _parts(base: "EncoderPlan") -> "Parts | None":
+    """The projection to begin with, if the model has one that turns."""
+    projection = base.projection
+    if projection is None or projection.matrix is None:
+        return None
+    return projection.mean, projection.scale, projection.matrix
+
+
+def _plan(chosen: argparse.Namespace) -> "Plan":
     from embedsvc.training.alignment import Plan
 
     given = {"dim": chosen.dim, "steps": chosen.steps, "seed": chosen.seed}

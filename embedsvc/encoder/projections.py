@@ -173,7 +173,7 @@ def _named(
         mean, scale, matrix = parts
         size = pooled_dim(dim, pooling)
         if layer > layers or not _fits(mean, size) or not _fits(scale, size):
-            raise _Unsound(f"its {path} has no counterpart, no layer or another size than {size}")
+            raise _Unsound(f"has {path} with no counterpart, no layer or another size than {size}")
         if matrix is not None and not _reduces(matrix, size):
             raise _Unsound(f"its {stem}matrix does not take {size} dimensions to at most as many")
         left -= {path, f"{stem}scale", f"{stem}matrix"}

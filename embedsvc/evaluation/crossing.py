@@ -133,10 +133,9 @@ def neighborhood(scores: Floats, k: int = NEIGHBORS) -> Floats:
 def margins(scores: Floats, asked: Floats, there: Floats) -> Floats:
     """Ratio margins (q, c) of cosines, from the neighborhoods of queries (q,), candidates (c,).
 
-    cos(x, y) / ((a(x) + b(y)) / 2), where a and b are mean cosines of the nearest neighbors (Artetxe
-    and Schwenk 2019, "Margin-based parallel corpus mining with multilingual sentence
-    embeddings"). Neighborhoods are kept positive, so that the order of a row stays that of cosines
-    where all candidates are alike.
+    cos(x, y) / ((a(x) + b(y)) / 2), where a and b are mean cosines of the nearest neighbors
+    (Artetxe and Schwenk 2019, "Margin-based parallel corpus mining with multilingual sentence
+    embeddings"). Cosines below zero stay as they are, and neighborhoods are kept positive.
     """
     about = np.maximum((asked[:, None] + there[None]) / 2, np.float32(1e-3))
     result: Floats = np.where(scores > 0, scores / about, scores).astype(np.float32)
@@ -160,12 +159,13 @@ def _all_together(
     """Queries (q,), ranks of right answers, chances (q, depths), hubs (n,), ranks by margin."""
     shared = _shared(languages, groups)
     asked = np.flatnonzero(shared)
+    everyone = np.arange(len(vectors))
     near = np.concatenate(
         [
-            neighborhood(_scores(vectors, languages, np.arange(begin, min(begin + _BLOCK, len(vectors)))))
+            neighborhood(_scores(vectors, languages, everyone[begin : begin + _BLOCK]))
             for begin in range(0, len(vectors), _BLOCK)
         ]
-    )  # fmt: skip
+    )
     ranks, by_margin, chances = [], [], []
     hubs = np.zeros(len(vectors), np.intp)
     for begin in range(0, len(asked), _BLOCK):

@@ -61,15 +61,17 @@ class Material:
 class Plan:
     """How to learn; the defaults are those of the projection `aligned` of mini.
 
-    A batch holds `groups` contents in `languages` each; `hard` is the share of contents that are
-    chosen because they are near another of the batch. `patience` are checks, one every `every`
-    steps, without a better figure until it ends.
+    A batch holds `groups` contents in `languages` each, and as many `strangers`: clips that nobody
+    says again, which are only wrong. `hard` is the share of contents that are chosen because they
+    are near another of the batch. `decay` pulls back to where it began. `patience` are checks, one
+    every `every` steps, without a better figure until it ends.
     """
 
     dim: int = 256
     steps: int = 1500
     groups: int = 192
     languages: int = 4
+    strangers: int = 192
     temperature: float = 0.07
     rate: float = 1e-3
     decay: float = 0.02
@@ -129,34 +131,39 @@ def project(parts: Parts, vectors: Floats) -> Floats:
     return unit(np.matmul(moved, matrix, dtype=np.float32))
 
 
-def align(
-    material: Material, before: Callable[[Floats], Floats], plan: Plan, tell: Tell
-) -> Aligned:
-    """Fit a map; `before` makes vectors of length 1 to compare it with.
+def align(material: Material, base: Parts | None, plan: Plan, tell: Tell) -> Aligned:
+    """Fit a map, beginning with `base`, or without one with a discriminant analysis.
 
-    Raises `InvalidArgument` for material with too little in common between languages.
+    Vectors through `base`, or as they are, are what it is compared with. Raises `InvalidArgument`
+    for material with too little in common between languages.
     """
     started = time.perf_counter()
     crossing = _crossing(material)
     kept = _kept_back(material.groups[crossing], plan)
     is_kept = np.isin(material.groups, list(kept))
     learned, held = material.take(crossing & ~is_kept), material.take(crossing & is_kept)
-    run = _Run(learned, held, plan)
+    strangers = material.take(~crossing & ~is_kept)
+    run = _Run(learned, held, strangers, base, plan)
     parts, points = run.fit(tell)
     return Aligned(
         parts=parts,
         points=tuple(points),
-        before=cross(before(held.vectors[0]), held.languages, held.groups),
+        before=cross(_before(base, held.vectors[0]), held.languages, held.groups),
         after=cross(project(parts, held.vectors[0]), held.languages, held.groups),
         counts={
             "clips": len(learned),
             "groups": len(set(learned.groups)),
             "languages": len(set(learned.languages)),
+            "strangers": len(strangers),
             "clips_kept_back": len(held),
             "groups_kept_back": len(kept),
         },
         seconds=time.perf_counter() - started,
     )
+
+
+def _before(base: Parts | None, vectors: Floats) -> Floats:
+    return unit(vectors) if base is None else project(base, vectors)
 
 
 def document(aligned: Aligned) -> dict[str, Any]:
@@ -180,8 +187,16 @@ def document(aligned: Aligned) -> dict[str, Any]:
 class _Run:
     """What one fit needs at hand."""
 
-    def __init__(self, learned: Material, held: Material, plan: Plan) -> None:
-        self.plan, self.learned, self.held = plan, learned, held
+    def __init__(
+        self,
+        learned: Material,
+        held: Material,
+        strangers: Material,
+        base: Parts | None,
+        plan: Plan,
+    ) -> None:
+        self.plan, self.base = plan, base
+        self.learned, self.held, self.strangers = learned, held, strangers
         self.random = np.random.default_rng(plan.seed)
         _, self.groups = np.unique(learned.groups, return_inverse=True)
         _, self.languages = np.unique(learned.languages, return_inverse=True)
@@ -195,37 +210,60 @@ class _Run:
         plan = self.plan
         (mean, scale, first), teachers = self._start()
         standard = torch.from_numpy((self.learned.vectors - mean) * scale)
-        matrix = torch.from_numpy(first.copy()).requires_grad_()
-        optimizer = torch.optim.AdamW([matrix], lr=plan.rate, weight_decay=plan.decay)
+        others = torch.from_numpy((self.strangers.vectors - mean) * scale)
+        matrix, origin = torch.from_numpy(first.copy()).requires_grad_(), torch.from_numpy(first)
+        optimizer = torch.optim.Adam([matrix], lr=plan.rate)
         points = [Point(0, float("nan"), self._recall((mean, scale, first)))]
         best, since, losses = (points[0].recall, first), 0, list[float]()
         for step in range(1, plan.steps + 1):
-            for group in optimizer.param_groups:
-                group["lr"] = plan.rate * (1 - (step - 1) / plan.steps)
-            chosen = self._choose()
-            views = self.random.integers(len(standard), size=len(chosen))
-            outputs = F.normalize(standard[views, chosen] @ matrix, dim=1)
-            loss = self._loss(outputs, chosen, teachers)
+            rate = plan.rate * (1 - (step - 1) / plan.steps)
+            optimizer.param_groups[0]["lr"] = rate
+            loss = self._step(matrix, standard, others, teachers)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            with torch.no_grad():
+                # What was known before is not to be forgotten.
+                matrix.lerp_(origin, plan.decay * rate)
             losses.append(loss.item())
             if step % plan.every and step < plan.steps:
                 continue
             now = matrix.detach().numpy().copy()
-            point = Point(step, float(np.mean(losses)), self._recall((mean, scale, now)))
-            points.append(point)
+            points.append(Point(step, float(np.mean(losses)), self._recall((mean, scale, now))))
             losses = []
-            tell(point, plan.steps)
-            best, since = ((point.recall, now), 0) if point.recall > best[0] else (best, since + 1)
+            tell(points[-1], plan.steps)
+            better = points[-1].recall > best[0]
+            best, since = ((points[-1].recall, now), 0) if better else (best, since + 1)
             if since >= plan.patience:
                 break
             self._look_around(standard[0], matrix)
         return (mean, scale, best[1]), points
 
+    def _step(
+        self, matrix: Tensor, standard: Tensor, others: Tensor, teachers: Tensor | None
+    ) -> Tensor:
+        """The loss of one batch."""
+        chosen = self._choose()
+        views = self.random.integers(len(standard), size=len(chosen))
+        outputs = F.normalize(standard[views, chosen] @ matrix, dim=1)
+        if teachers is not None:
+            return (1 - (outputs * teachers[chosen]).sum(dim=1)).mean()
+        count = min(self.plan.strangers, others.shape[1])
+        unknown = self.random.permutation(others.shape[1])[:count]
+        views = self.random.integers(len(others), size=count)
+        return contrast(
+            outputs,
+            torch.from_numpy(self.groups[chosen]),
+            torch.from_numpy(self.languages[chosen]),
+            self.plan.temperature,
+            F.normalize(others[views, unknown] @ matrix, dim=1),
+        )
+
     def _start(self) -> tuple[Parts, Tensor | None]:
         """Where to begin, and the texts' vectors as the projection is to have them."""
         flat = self.learned.vectors.reshape(-1, self.learned.vectors.shape[2])
+        if self.learned.teachers is None and self.base is not None:
+            return self.base, None
         if self.learned.teachers is None:
             classes = np.tile(self.groups, len(self.learned.vectors))
             return discriminate(flat, classes, min(self.plan.dim, flat.shape[1])), None
@@ -254,16 +292,6 @@ class _Run:
         _, first = np.unique(self.languages[ordered], return_index=True)
         return ordered[np.sort(first)][: self.plan.languages]
 
-    def _loss(self, outputs: Tensor, chosen: Numbers, teachers: Tensor | None) -> Tensor:
-        if teachers is not None:
-            return (1 - (outputs * teachers[chosen]).sum(dim=1)).mean()
-        return contrast(
-            outputs,
-            torch.from_numpy(self.groups[chosen]),
-            torch.from_numpy(self.languages[chosen]),
-            self.plan.temperature,
-        )
-
     def _recall(self, parts: Parts) -> float:
         vectors = project(parts, self.held.vectors[0])
         found = cross(vectors, self.held.languages, self.held.groups, pairs=False)
@@ -283,17 +311,25 @@ class _Run:
             self.near = scores.argmax(dim=1).numpy()
 
 
-def contrast(outputs: Tensor, groups: Tensor, languages: Tensor, temperature: float) -> Tensor:
+def contrast(
+    outputs: Tensor,
+    groups: Tensor,
+    languages: Tensor,
+    temperature: float,
+    strangers: Tensor | None = None,
+) -> Tensor:
     """Mean over all pairs of one group in two languages of -log softmax against what is wrong.
 
     `outputs` (N, d) are of length 1. Wrong are all clips of other groups, those of either language
-    among them: a vector must not be found for its language.
+    among them: a vector must not be found for its language. `strangers` (M, d) are wrong for all.
     """
     scores = outputs @ outputs.T / temperature
     same = groups[:, None] == groups[None]
     right = same & (languages[:, None] != languages[None])
-    wrong = scores.masked_fill(same, -torch.inf).logsumexp(dim=1, keepdim=True)
-    losses = F.softplus(wrong - scores)
+    wrong = scores.masked_fill(same, -torch.inf)
+    if strangers is not None and len(strangers):
+        wrong = torch.cat([wrong, outputs @ strangers.T / temperature], dim=1)
+    losses = F.softplus(wrong.logsumexp(dim=1, keepdim=True) - scores)
     return losses[right].mean()
 
 

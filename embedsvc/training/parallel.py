@@ -28,6 +28,9 @@ LANGUAGES = (
     "spa", "srp", "swa", "swe", "tam", "tur", "ukr", "urd", "vie",
 )  # fmt: skip
 LINES, NAMES = 120, 80
+POOL = 4
+"""Lines to draw from for each line of a language: a quarter of all languages says each."""
+
 MOST_LETTERS = 90
 """Letters that a line may have in English: longer ones take longer, and teach no more."""
 
@@ -75,7 +78,9 @@ def orders(plan: Plan, version: str) -> Iterator[Order]:
     if unknown:
         raise InvalidArgument(f"`--languages` must have lines in NTREX-128, but not {unknown[0]}")
     english = next(lines for language, lines in known.items() if language.code == PIVOT)
-    short = {line.group for line in english if len(line.text) <= MOST_LETTERS}
+    short = [line.group for line in english if len(line.text) <= MOST_LETTERS]
+    if POOL * plan.lines < len(short):
+        short = Random(plan.seed).sample(short, POOL * plan.lines)  # noqa: S311
     names = shared_names({language.code: lines for language, lines in known.items()})
     for language, lines in known.items():
         if language.code not in plan.languages:
