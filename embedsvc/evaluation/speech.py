@@ -14,6 +14,12 @@ SYNTHETIC = "synthetic"
 """Corpus of speech that a synthesizer made."""
 
 REQUIRED = ("path", "split", "language", "speaker", "label", "seconds", "group")
+LEAST_REQUIRED = ("path", "language", "group")
+"""Columns of a table that is only asked what says the same in which language."""
+
+USUAL_SECONDS = 20.0
+"""Length of a clip whose table does not tell it."""
+
 TRAINABLE = ("permissive", "cc-by-sa")
 """Classes of licenses that a shipped probe may be trained under."""
 
@@ -76,15 +82,17 @@ def read_speech(folder: Path) -> tuple[Row, ...]:
 
 def read_set(folder: Path, corpus: str) -> tuple[Row, ...]:
     """Rows of the set in `folder`; raises `InvalidArgument` for a table of another kind."""
-    return read_table(folder / INDEX, corpus)
+    return read_table(folder / INDEX, corpus, REQUIRED)
 
 
-def read_table(path: Path, corpus: str = "") -> tuple[Row, ...]:
+def read_table(
+    path: Path, corpus: str = "", required: Sequence[str] = LEAST_REQUIRED
+) -> tuple[Row, ...]:
     """Rows of a table beside its sound files; raises `InvalidArgument` for one of another kind."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            missing = set(REQUIRED) - set(table.fieldnames or ())
+            missing = set(required) - set(table.fieldnames or ())
             if missing:
                 raise InvalidArgument(f"{path} must have the columns {', '.join(sorted(missing))}")
             return tuple(_row(path.parent, corpus, cells) for cells in table)
@@ -112,13 +120,13 @@ def _row(folder: Path, corpus: str, cells: dict[str, str]) -> Row:
     return Row(
         corpus=corpus,
         path=folder / cells["path"],
-        split=cells["split"],
+        split=cells.get("split") or "",
         locale=cells["language"],
-        speaker=cells["speaker"],
-        label=cells["label"],
+        speaker=cells.get("speaker") or "",
+        label=cells.get("label") or "",
         transcript=cells.get("transcript") or "",
-        seconds=float(cells["seconds"]),
-        group=cells["group"],
+        seconds=float(cells.get("seconds") or USUAL_SECONDS),
+        group=cells["group"] or "",
         licence_class=cells.get("licence_class") or "",
         name=cells["path"],
         phones=tuple((cells.get("phones") or "").split()),
