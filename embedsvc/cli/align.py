@@ -1,7 +1,7 @@
 """`embedsvc align`: a projection that finds what says the same in other languages.
 
-`train` learns it from parallel speech, or from vectors of texts, in minutes; what comes out is a
-file for `--projections` of every command that loads a model.
+`train` learns it from parallel speech, or from vectors of texts, in minutes; `whiten` needs any
+speech. What comes out is a file for `--projections` of every command that loads a model.
 """
 
 import argparse
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from embedsvc.training.hearing import Heard, Wanted
     from embedsvc.training.projections import Parts
 
+INDEX = "index.tsv"
 _SHOWN_PAIRS = 12
 _SHOWN_FAILURES = 5
 
@@ -36,79 +37,117 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser("align", help="fit a projection across languages")
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     train = what.add_parser("train", help="learn it from speech that says the same")
-    train.add_argument(
+    _add_flags(train, "aligned")
+    train.add_argument("--steps", type=count, help="at most (default: as shipped)")
+    train.add_argument("--seed", type=int, default=1)
+    train.add_argument("--texts", type=Path, metavar="FILE.npz", help="vectors of texts by path")
+    train.add_argument("--report", type=Path, metavar="FILE.json", help="write every figure there")
+    train.set_defaults(run=run)
+    whitened = what.add_parser("whiten", help="give all directions of any speech the same weight")
+    _add_flags(whitened, "whitened")
+    whitened.set_defaults(run=_whiten)
+
+
+def _add_flags(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument(
         "index",
         nargs="+",
         type=Path,
         metavar="INDEX.tsv",
-        help="tables beside their sound files, with path, split, language and group",
+        help="tables beside their sound files, or folders, with path, split, language and group; "
+        "rows without a group say what nobody says again",
     )
-    train.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
-    train.add_argument("--model", default="mini", help="bundled name, directory or Hub name")
-    train.add_argument("--name", default="aligned", help="of the projection (default: aligned)")
-    train.add_argument(
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    parser.add_argument("--model", default="mini", help="bundled name, directory or Hub name")
+    parser.add_argument("--name", default=name, help=f"of the projection (default: {name})")
+    parser.add_argument(
         "--only",
         type=condition,
         default=filters.parse('split = "train"'),
         metavar="EXPR",
         help="""rows to learn from (default: split = "train")""",
     )
-    train.add_argument("--layer", type=int, help="default: the model's choice")
-    train.add_argument("--pooling", choices=["mean", "mean_std", "max"])
-    train.add_argument("--dim", type=count, help="dimensions that come out (default: 256 at most)")
-    train.add_argument("--steps", type=count, help="at most (default: as shipped)")
-    train.add_argument("--views", type=count, default=2, help="of a clip: 1 is it as it is")
-    train.add_argument("--seed", type=int, default=1)
-    train.add_argument("--texts", type=Path, metavar="FILE.npz", help="vectors of texts by path")
-    train.add_argument("--cache", type=Path, metavar="DIR", help="keep what the encoder heard")
-    train.add_argument("--report", type=Path, metavar="FILE.json", help="write every figure there")
-    train.add_argument("--threads", type=count, help="of the encoder (default: one for each core)")
-    train.add_argument("--json", action="store_true", help="one JSON object a line")
-    train.set_defaults(run=run)
+    parser.add_argument("--layer", type=int, help="default: the model's choice")
+    parser.add_argument("--pooling", choices=["mean", "mean_std", "max"])
+    parser.add_argument(
+        "--dim", type=count, default=256, help="dimensions that come out (default: 256 at most)"
+    )
+    parser.add_argument("--views", type=count, default=2, help="of a clip: 1 is it as it is")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep what the encoder heard")
+    parser.add_argument("--threads", type=count, help="of the encoder (default: one for each core)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Hear all clips, learn, write the projection and tell what it is worth."""
-    from embedsvc.encoder import Encoder, resolve, write_projections
     from embedsvc.training.alignment import align
-    from embedsvc.training.hearing import Wanted
 
-    for path in (chosen.out, chosen.report):
+    _check_folders(chosen.out, chosen.report)
+    base, material = _heard(chosen)
+    if not (material.groups != "").any():
+        raise InvalidArgument("`INDEX.tsv` must have rows with a group that meet --only")
+    with _telling(as_json=chosen.json) as tell:
+        aligned = align(material, _parts(base), _plan(chosen), tell)
+    _write(chosen, base, aligned.parts)
+    _show(aligned, chosen)
+    return 0
+
+
+def _whiten(chosen: argparse.Namespace) -> int:
+    from embedsvc.training.projections import whiten
+
+    _check_folders(chosen.out)
+    base, material = _heard(chosen)
+    flat = material.vectors.reshape(-1, material.vectors.shape[2])
+    _write(chosen, base, whiten(flat, min(chosen.dim, flat.shape[1])))
+    if chosen.json:
+        emit({"kind": "whitened", "clips": len(material), "views": chosen.views})
+    return 0
+
+
+def _check_folders(*paths: Path | None) -> None:
+    """Refuse before an hour of work what could not be written after it."""
+    for path in paths:
         if path is not None and not path.parent.is_dir():
             raise InvalidArgument(f"`--out` and `--report` must be in a folder that exists: {path}")
+
+
+def _heard(chosen: argparse.Namespace) -> "tuple[EncoderPlan, Material]":
+    """What the model makes of its own choices, and vectors of all clips."""
+    from embedsvc.encoder import Encoder, resolve
+    from embedsvc.training.hearing import Wanted
+
     rows = _rows(chosen)
     encoder = Encoder.load(resolve(chosen.model), chosen.threads)
     pooling = None if chosen.pooling is None else Pooling(chosen.pooling)
     base = encoder.plan(OutputSpec("", chosen.layer, pooling), Windowing())
     wanted = Wanted(base.layer, base.pooling, chosen.views)
     _check_name(encoder, chosen.name, wanted)
-    material = _material(encoder, rows, wanted, chosen)
+    return base, _material(encoder, rows, wanted, chosen)
 
-    with _telling(as_json=chosen.json) as tell:
-        aligned = align(material, _parts(base), _plan(chosen), tell)
+
+def _write(chosen: argparse.Namespace, base: "EncoderPlan", parts: "Parts") -> None:
+    from embedsvc.encoder import write_projections
+
     stem = f"{chosen.name}/layer{base.layer}/{base.pooling}"
-    parts = dict(zip(("mean", "scale", "matrix"), aligned.parts, strict=True))
-    write_projections(chosen.out, {f"{stem}/{part}": each for part, each in parts.items()})
-    _show(aligned, chosen)
+    named = dict(zip(("mean", "scale", "matrix"), parts, strict=True))
+    write_projections(chosen.out, {f"{stem}/{part}": each for part, each in named.items()})
     say(
         f"wrote {chosen.out}; try: embedsvc serve --model {chosen.model} --projections {chosen.out}"
     )
-    return 0
 
 
 def _rows(chosen: argparse.Namespace) -> "list[Row]":
-    """Rows with a group that meet --only, of all tables; paths must be of one clip each."""
+    """Rows that meet --only, of all tables; each is a corpus of its own, by its folder."""
     from embedsvc.evaluation.speech import read_table
 
-    rows = []
+    rows: list[Row] = []
     for path in chosen.index:
-        rows += [
-            row
-            for row in read_table(path)
-            if row.group and filters.matches(chosen.only, row.metadata)
-        ]
+        table = path / INDEX if path.is_dir() else path
+        found = read_table(table, table.resolve().parent.name)
+        rows += [row for row in found if filters.matches(chosen.only, row.metadata)]
     if not rows:
-        raise InvalidArgument("`INDEX.tsv` must have rows with a group that meet --only")
+        raise InvalidArgument("`INDEX.tsv` must have rows that meet --only")
     return rows
 
 
@@ -137,12 +176,16 @@ def _material(
             encoder, rows, wanted, lambda done, _: bar.update(task, completed=done), chosen.cache
         )
     _say_failed(heard)
+    if not len(heard.places):
+        raise InvalidArgument("`INDEX.tsv` must name sound files that can be read")
     read = [rows[place] for place in heard.places]
-    teachers = None if chosen.texts is None else _teachers(chosen.texts, read)
+    texts = getattr(chosen, "texts", None)
+    teachers = None if texts is None else _teachers(texts, read)
     return Material(
         heard.vectors,
         np.array([row.language for row in read], dtype=np.str_),
-        np.array([row.group for row in read], dtype=np.str_),
+        np.array([row.group and f"{row.corpus}/{row.group}" for row in read], dtype=np.str_),
+        np.array([row.corpus for row in read], dtype=np.str_),
         teachers,
     )
 

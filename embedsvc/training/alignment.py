@@ -22,6 +22,7 @@ from torch import Tensor
 from embedsvc.errors import InvalidArgument
 from embedsvc.evaluation.crossing import Crossing, cross
 from embedsvc.evaluation.same_content import unit
+from embedsvc.training.nuisances import nuisances, without
 from embedsvc.training.projections import Parts, discriminate, whiten
 from embedsvc.types import Floats
 
@@ -36,12 +37,14 @@ Numbers = NDArray[np.int64]
 class Material:
     """Pooled vectors (views, n, D) of clips, each clip as it is and perhaps as others hear it.
 
-    Clips of equal `groups` (n,) say the same. `teachers` (n, E) are vectors of their texts.
+    Clips of equal `groups` (n,) say the same, those of one of `domains` (n,) come from one set of
+    recordings. `teachers` (n, E) are vectors of their texts.
     """
 
     vectors: Floats
     languages: Texts
     groups: Texts
+    domains: Texts
     teachers: Floats | None = None
 
     def __len__(self) -> int:
@@ -53,6 +56,7 @@ class Material:
             self.vectors[:, places],
             self.languages[places],
             self.groups[places],
+            self.domains[places],
             None if self.teachers is None else self.teachers[places],
         )
 
@@ -62,20 +66,22 @@ class Plan:
     """How to learn; the defaults are those of the projection `aligned` of mini.
 
     A batch holds `groups` contents in `languages` each, and as many `strangers`: clips that nobody
-    says again, which are only wrong. `hard` is the share of contents that are chosen because they
+    says again, which are only wrong. `nuisances` is how many directions are taken out in which sets
+    of recordings differ as a whole. `hard` is the share of contents that are chosen because they
     are near another of the batch. `decay` pulls back to where it began. `patience` are checks, one
     every `every` steps, without a better figure until it ends.
     """
 
     dim: int = 256
-    steps: int = 1500
+    steps: int = 300
     groups: int = 192
     languages: int = 4
     strangers: int = 192
-    temperature: float = 0.07
+    nuisances: int = 8
+    temperature: float = 0.05
     rate: float = 1e-3
-    decay: float = 0.02
-    hard: float = 0.5
+    decay: float = 10.0
+    hard: float = 0.0
     every: int = 50
     patience: int = 8
     kept_back: float = 0.1
@@ -88,6 +94,7 @@ class Plan:
             ("groups", self.groups >= 2),
             ("languages", self.languages >= 2),
             ("temperature", self.temperature > 0),
+            ("nuisances", self.nuisances >= 0),
             ("hard", 0 <= self.hard <= 1),
             ("kept_back", 0 < self.kept_back < 1),
         ):
@@ -209,6 +216,8 @@ class _Run:
         """The parts that found most, and every check."""
         plan = self.plan
         (mean, scale, first), teachers = self._start()
+        away = self._nuisances(mean, scale)
+        first = without(first, away)
         standard = torch.from_numpy((self.learned.vectors - mean) * scale)
         others = torch.from_numpy((self.strangers.vectors - mean) * scale)
         matrix, origin = torch.from_numpy(first.copy()).requires_grad_(), torch.from_numpy(first)
@@ -223,12 +232,13 @@ class _Run:
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             with torch.no_grad():
-                # What was known before is not to be forgotten.
-                matrix.lerp_(origin, plan.decay * rate)
+                # What was known before is not to be forgotten, nor nuisances to be learned.
+                matrix.lerp_(origin, min(1.0, plan.decay * rate))
+                matrix.copy_(torch.from_numpy(without(matrix.numpy(), away)))
             losses.append(loss.item())
             if step % plan.every and step < plan.steps:
                 continue
-            now = matrix.detach().numpy().copy()
+            now = without(matrix.detach().numpy(), away)
             points.append(Point(step, float(np.mean(losses)), self._recall((mean, scale, now))))
             losses = []
             tell(points[-1], plan.steps)
@@ -258,6 +268,13 @@ class _Run:
             self.plan.temperature,
             F.normalize(others[views, unknown] @ matrix, dim=1),
         )
+
+    def _nuisances(self, mean: Floats, scale: Floats) -> Floats:
+        """Directions in which the sets that may be learned from differ as a whole."""
+        both = (self.learned, self.strangers)
+        vectors = np.concatenate([each.vectors[0] for each in both])
+        domains = np.concatenate([each.domains for each in both])
+        return nuisances((vectors - mean) * scale, domains, self.plan.nuisances)
 
     def _start(self) -> tuple[Parts, Tensor | None]:
         """Where to begin, and the texts' vectors as the projection is to have them."""

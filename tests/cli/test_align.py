@@ -78,13 +78,13 @@ def test_vectors_of_texts_can_teach(
     random = np.random.default_rng(0)
     means = random.standard_normal((26, 11)).astype(np.float32)
     texts = {f"{language}-{n}.opus": means[n] for n in range(26) for language in ("eng", "deu")}
-    np.savez(tmp_path / "texts.npz", **texts)  # type: ignore[arg-type]
+    np.savez(tmp_path / "texts.npz", **texts)
     out = tmp_path / "taught.safetensors"
     words = ("align", "train", index, "--out", out, *quick)
     ended = main(*words, "--texts", tmp_path / "texts.npz")
     assert ended.returncode == 0, ended.stderr
     del texts["eng-3.opus"]
-    np.savez(tmp_path / "texts.npz", **texts)  # type: ignore[arg-type]
+    np.savez(tmp_path / "texts.npz", **texts)
     lacking = main(*words, "--texts", tmp_path / "texts.npz")
     assert lacking.returncode == 1
     assert "has none for eng-3.opus" in lacking.stderr
@@ -95,7 +95,7 @@ def test_vectors_of_texts_can_teach(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--only", 'split = "test"'), "must have rows with a group"),
+        (("--only", 'split = "test"'), "must have rows that meet --only"),
         (("--only", 'split = "dev"'), "at least 20 groups"),
         (("--name", "Not A Name"), "`--name` must be lower-case"),
         (("--layer", "99"), "`layer` must be"),
@@ -111,3 +111,14 @@ def test_what_can_not_be_done_is_refused(
     assert ended.returncode == 1
     assert said in ended.stderr
     assert not out.exists()
+
+
+def test_any_speech_can_be_whitened(main: Program, index: Path, tmp_path: Path) -> None:
+    out = tmp_path / "speaker.safetensors"
+    flags = ("--name", "speaker", "--layer", 1, "--dim", 9, "--views", 2, "--threads", 1, "--json")
+    ended = main("align", "whiten", index, "--out", out, *flags)
+    assert ended.returncode == 0, ended.stderr
+    assert objects(ended) == [{"kind": "whitened", "clips": 48, "views": 2}]
+    asked = ("embed", clips()[0].path, "--layer", 1, "--projection", "speaker", "--json")
+    (vector,) = objects(main(*asked, "--projections", out))
+    assert vector["shape"] == [9]

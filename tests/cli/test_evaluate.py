@@ -57,7 +57,14 @@ def test_each_step_of_a_search_across_languages_is_measured(
     main: Program, index: Path, tmp_path: Path
 ) -> None:
     picture = tmp_path / "map.svg"
-    words = ("evaluate", "retrieval", index.parent, "--stages", "--only", 'split in ("dev", "test")')
+    words = (
+        "evaluate",
+        "retrieval",
+        index.parent,
+        "--stages",
+        "--only",
+        'split in ("dev", "test")',
+    )
     ended = main(*words, "--json")
     assert ended.returncode == 0, ended.stderr
     stages = objects(ended)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from embedsvc.encoder import write_projections
-
 from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.pipeline import loading
 from embedsvc.types import Precision
