@@ -46,6 +46,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     whitened = what.add_parser("whiten", help="give all directions of any speech the same weight")
     _add_flags(whitened, "whitened")
     whitened.set_defaults(run=_whiten)
+    adding = what.add_parser("add", help="put projections of files into a model's directory")
+    adding.add_argument("directory", type=Path, metavar="MODEL_DIR")
+    adding.add_argument("files", nargs="+", type=Path, metavar="FILE.safetensors")
+    adding.set_defaults(run=_add)
 
 
 def _add_flags(parser: argparse.ArgumentParser, name: str) -> None:
@@ -102,6 +106,18 @@ def _whiten(chosen: argparse.Namespace) -> int:
     _write(chosen, base, whiten(flat, min(chosen.dim, flat.shape[1])))
     if chosen.json:
         emit({"kind": "whitened", "clips": len(material), "views": chosen.views})
+    return 0
+
+
+def _add(chosen: argparse.Namespace) -> int:
+    from embedsvc.encoder import add_projections, resolve
+
+    checkpoint = resolve(str(chosen.directory))
+    config = checkpoint.config
+    names = add_projections(
+        checkpoint.directory, chosen.files, config.hidden_size, config.num_hidden_layers
+    )
+    say(f"{checkpoint.directory} has now: {', '.join(names)}")
     return 0
 
 

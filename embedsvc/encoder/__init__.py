@@ -14,6 +14,7 @@ from embedsvc.encoder.projections import (
     Defaults,
     Projection,
     Projections,
+    add_projections,
     read_projection_file,
     write_projections,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Projection",
     "Projections",
     "Recipe",
+    "add_projections",
     "bundled",
     "fidelity",
     "in_precision",

@@ -132,6 +132,29 @@ def write_projections(path: Path, tensors: Mapping[str, Floats]) -> None:
         draft.unlink(missing_ok=True)
 
 
+def add_projections(
+    directory: Path, files: Sequence[Path], dim: int, layers: int
+) -> tuple[str, ...]:
+    """Put projections of `files` into a checkpoint's own file, in place of those of equal keys.
+
+    Returns the names of all that are there then. Raises `FailedPrecondition` for a file that does
+    not fit, and leaves the checkpoint as it was.
+    """
+    own = directory / PROJECTIONS_FILE
+    tensors: dict[str, Floats] = {}
+    for path in (*([own] if own.exists() else []), *files):
+        keys = read_projection_file(path, dim, layers).each
+        stems = {f"{name}/layer{layer}/{pooling}/" for name, layer, pooling in keys}
+        tensors = {
+            name: each
+            for name, each in tensors.items()
+            if name[: name.rindex("/") + 1] not in stems
+        }
+        tensors |= load_file(path)
+    write_projections(own, tensors)
+    return tuple(sorted({name.partition("/")[0] for name in tensors}))
+
+
 def read_defaults(directory: Path, layers: int, projections: Projections) -> Defaults:
     """Choices of the model itself, or ours for a model that makes none.
 

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedsvc.encoder import Basis, Encoder, read_projection_file, resolve, write_projections
+from embedsvc.encoder import (
+    Basis,
+    Encoder,
+    add_projections,
+    read_projection_file,
+    resolve,
+    write_projections,
+)
 from embedsvc.encoder.config import EncoderConfig, read_config
 from embedsvc.encoder.profiles import read_profiles
 from embedsvc.encoder.projections import Projections
@@ -128,3 +135,27 @@ def test_a_file_for_another_model_is_refused(tmp_path: Path) -> None:
         read_projection_file(path, 192, 6)
     with pytest.raises(FailedPrecondition, match="is not there"):
         read_projection_file(tmp_path / "none.safetensors", 192, 6)
+
+
+def test_projections_are_put_into_a_checkpoint(directory: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(directory, model)
+    zeros, ones = np.zeros(48, np.float32), np.ones(48, np.float32)
+    for number, name in enumerate(("near", "far")):
+        tensors = {f"{name}/layer1/mean/mean": zeros + number, f"{name}/layer1/mean/scale": ones}
+        write_projections(tmp_path / name, tensors)
+    assert add_projections(model, [tmp_path / "near"], 48, 2) == ("near",)
+    assert add_projections(model, [tmp_path / "far"], 48, 2) == ("far", "near")
+    narrow = np.eye(48, 3, dtype=np.float32)
+    again = {"near/layer1/mean/mean": ones, "near/layer1/mean/scale": ones}
+    write_projections(tmp_path / "near", again | {"near/layer1/mean/matrix": narrow})
+    add_projections(model, [tmp_path / "near"], 48, 2)
+    found = Encoder.load(resolve(str(model))).projections
+    near = found.find("near", 1, Pooling.MEAN)
+    np.testing.assert_array_equal(near.mean, ones)
+    assert (near.dim, found.find("far", 1, Pooling.MEAN).dim) == (3, 48)
+    kept = (model / "projections.safetensors").read_bytes()
+    (tmp_path / "bad").write_bytes(b"no tensors")
+    with pytest.raises(FailedPrecondition):
+        add_projections(model, [tmp_path / "bad"], 48, 2)
+    assert (model / "projections.safetensors").read_bytes() == kept
