@@ -116,9 +116,8 @@ def test_a_profile_stands_for_layer_pooling_and_projection(
     words = ("embed", clip, "--target", target, "--json")
     (named,) = objects(main(*words, "--profile", "speaker"))
     space = named["space"]
-    (spelled,) = objects(
-        main(*words, "--layer", space["layer"], "--pooling", space["pooling"], "--projection", "")
-    )
+    chosen = ("--layer", space["layer"], "--pooling", space["pooling"])
+    (spelled,) = objects(main(*words, *chosen, "--projection", "speaker"))
     assert spelled == named
     both = main(*words, "--profile", "speaker", "--layer", 1)
     assert both.returncode == 1

@@ -143,7 +143,7 @@ def test_a_new_collection_can_have_a_profile(
     assert first.returncode == 0, first.stderr
     found = objects(main("collections", "--target", target, "--json"))
     made = {each["name"]: each for each in found}
-    assert (made[name]["space"]["layer"], made[name]["space"]["pooling"]) == (2, "mean_std")
+    assert (made[name]["space"]["layer"], made[name]["space"]["pooling"]) == (1, "mean_std")
     unknown = main("index", f"{name}-x", folder, "--profile", "taste", "--target", target)
     assert unknown.returncode == 1
     assert "`profile` must be one the model has" in unknown.stderr
