@@ -114,11 +114,11 @@ def test_what_can_not_be_done_is_refused(
 
 
 def test_any_speech_can_be_whitened(main: Program, index: Path, tmp_path: Path) -> None:
-    out = tmp_path / "speaker.safetensors"
-    flags = ("--name", "speaker", "--layer", 1, "--dim", 9, "--views", 2, "--threads", 1, "--json")
+    out = tmp_path / "mine.safetensors"
+    flags = ("--name", "mine", "--layer", 1, "--dim", 9, "--views", 2, "--threads", 1, "--json")
     ended = main("align", "whiten", index, "--out", out, *flags)
     assert ended.returncode == 0, ended.stderr
     assert objects(ended) == [{"kind": "whitened", "clips": 48, "views": 2}]
-    asked = ("embed", clips()[0].path, "--layer", 1, "--projection", "speaker", "--json")
+    asked = ("embed", clips()[0].path, "--layer", 1, "--projection", "mine", "--json")
     (vector,) = objects(main(*asked, "--projections", out))
     assert vector["shape"] == [9]

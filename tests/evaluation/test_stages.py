@@ -29,8 +29,8 @@ def test_what_keeps_its_language_finds_more_once_that_is_taken_away() -> None:
     }
     assert list(found) == ["plain", f"plain, {TRUE}", f"plain, {TOLD}"]
     plain, truly, told = (each.together.hits[1] for each in found.values())
-    assert plain < told <= truly + 0.05
-    assert told > 0.5
+    assert plain + 0.05 < told <= truly + 0.05
+    assert truly > 0.8
 
 
 def test_only_what_is_named_is_centered() -> None:
