@@ -115,6 +115,9 @@ class ModelSettings(_Section):
     device: str = "cpu"
     """Where the encoder runs: `cpu`, `cuda` or `cuda:N`."""
 
+    projections: Path | None = None
+    """A file of further projections, such as `embedsvc align train` makes; None for none."""
+
     precision: Precision = Precision.FP32
     """`fp32` is exact; `bf16` and `int8` serve if they change little; `auto` is the fastest."""
 

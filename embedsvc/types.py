@@ -222,7 +222,8 @@ class OutputSpec:
     """One thing asked of a pass.
 
     `layer` counts from 0 (the encoder's input), or from the end when negative; None is the
-    model's own choice, as are `pooling` and `projection` when None.
+    model's own choice, as are `pooling` and `projection` when None. `profile` is the name of a
+    choice of all three, which must then be None.
     """
 
     name: str = ""
@@ -230,6 +231,7 @@ class OutputSpec:
     pooling: Pooling | None = None
     projection: str | None = None
     normalize: bool | None = None
+    profile: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--target", metavar="HOST:PORT", help="a running server; else this process")
     where.add_argument("--data", metavar="DIR", type=Path, help="collections of this process")
     where.add_argument("--model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
+    where.add_argument(
+        "--projections", metavar="FILE", type=Path, help="further projections of this process"
+    )
     where.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
 
 
@@ -30,4 +33,4 @@ def connect(chosen: argparse.Namespace) -> Client:
     """A client as the flags say."""
     if chosen.target:
         return Client(chosen.target, model=chosen.model)
-    return Client(data=chosen.data, model=chosen.model)
+    return Client(data=chosen.data, model=chosen.model, projections=chosen.projections)

@@ -13,7 +13,7 @@ from embedsvc.cli import connection
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.client import Client, Embedding
 from embedsvc.errors import EmbedsvcError, InvalidArgument
-from embedsvc.types import Pooling, Space
+from embedsvc.types import OutputSpec, Pooling, Space
 
 HEAD = 3
 """Numbers of a vector that the table shows."""
@@ -29,6 +29,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         choices=[pooling.value for pooling in Pooling],
         help="frames to one vector, or none to keep them (default: model's)",
     )
+    parser.add_argument("--projection", help="of the model (default: model's; empty for none)")
+    parser.add_argument("--profile", default="", help="instead of these three, such as semantic")
     parser.add_argument("--output", type=Path, metavar="FILE.npz", help="write arrays to a file")
     connection.add_channels(parser)
     connection.add_flags(parser)
@@ -62,12 +64,12 @@ def run(chosen: argparse.Namespace) -> int:
 def _answers(
     client: Client, chosen: argparse.Namespace
 ) -> Iterator[tuple[Path, Embedding | EmbedsvcError]]:
+    pooling = None if chosen.pooling is None else Pooling(chosen.pooling)
+    spec = OutputSpec("", chosen.layer, pooling, chosen.projection, profile=chosen.profile)
     with progress() as bar:
         for path in bar.track(chosen.audio, description="embedding"):
             try:
-                answer = client.embed(
-                    path, layer=chosen.layer, pooling=chosen.pooling, channels=chosen.channels
-                )
+                answer = client.embed(path, outputs=[spec], channels=chosen.channels)
             except EmbedsvcError as error:
                 yield path, error
             else:

@@ -1,9 +1,9 @@
 """`embedsvc evaluate`: measure the service, or a model, on labeled speech.
 
-`encoder` is in `evaluate_encoder`. `retrieval` goes through the front door of the service: it
-indexes a set whose rows name language, speaker and group (equal groups say the same), asks for
-each recording what says the same in another language or by another speaker, and puts chance and
-mean cepstra beside what the model finds.
+`encoder` is in `evaluate_encoder`, `retrieval --stages` in `evaluate_stages`. `retrieval` goes
+through the front door of the service: it indexes a set whose rows name language, speaker and group
+(equal groups say the same), asks for each recording what says the same in another language or by
+another speaker, and puts chance and mean cepstra beside what the model finds.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from embedsvc import filters
-from embedsvc.cli import connection, evaluate_encoder, evaluate_moments
+from embedsvc.cli import connection, evaluate_encoder, evaluate_moments, evaluate_stages
 from embedsvc.cli.index import Item, results, select
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.cli.search import condition
@@ -29,6 +29,7 @@ from embedsvc.filters import And, Equals, Filter, Not
 from embedsvc.timing import FRAME, to_seconds
 from embedsvc.types import OutputSpec, Pooling, Segment, Space, Span, Windowing
 
+INDEX = "index.tsv"
 COLUMNS = {"language", "speaker"}
 DEPTH = 10
 LATENCY_QUERIES = 200
@@ -41,7 +42,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser("evaluate", help="measure the service, or a model")
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     retrieval = what.add_parser("retrieval", help="is what says the same found?")
-    retrieval.add_argument("index", type=Path, metavar="INDEX.tsv", help="beside its sound files")
+    retrieval.add_argument(
+        "index", type=Path, metavar="INDEX.tsv", help="beside its sound files, or their folder"
+    )
     retrieval.add_argument(
         "--only",
         type=condition,
@@ -52,6 +55,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     retrieval.add_argument("--layer", type=int, help="default: the model's choice")
     retrieval.add_argument("--pooling", choices=["mean", "mean_std", "max"])
     retrieval.add_argument("--projection", help="default: the model's choice; empty for none")
+    retrieval.add_argument("--profile", default="", help="instead of these three")
+    retrieval.add_argument(
+        "--stages",
+        action="store_true",
+        help="what each step adds across languages, by pair, without the service",
+    )
+    retrieval.add_argument(
+        "--figure", type=Path, metavar="FILE.svg", help="with --stages: a map of pairs of languages"
+    )
     connection.add_flags(retrieval)
     retrieval.set_defaults(run=run)
     evaluate_encoder.add(what)
@@ -83,6 +95,12 @@ class Outcome:
 
 def run(chosen: argparse.Namespace) -> int:
     """Index, ask, and print what was found."""
+    if chosen.index.is_dir():
+        chosen.index = chosen.index / INDEX
+    if chosen.stages:
+        return evaluate_stages.run(chosen, chosen.index)
+    if chosen.figure is not None:
+        raise InvalidArgument("`--figure` must come with --stages")
     items = select([chosen.index.parent], chosen.index, chosen.only)
     if not items:
         raise InvalidArgument(f"`INDEX.tsv` must have rows that meet --only: {chosen.index}")
@@ -103,7 +121,7 @@ def run(chosen: argparse.Namespace) -> int:
 def _measure(client: Client, items: Sequence[Item], chosen: argparse.Namespace) -> None:
     name = f"evaluate-{time.time_ns():x}"
     pooling = None if chosen.pooling is None else Pooling(chosen.pooling)
-    spec = OutputSpec("", chosen.layer, pooling, chosen.projection)
+    spec = OutputSpec("", chosen.layer, pooling, chosen.projection, profile=chosen.profile)
     try:
         model = client.create_collection(f"{name}-model", vectors=spec)
         readable, seconds = _index(client, model, items)

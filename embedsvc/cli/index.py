@@ -61,6 +61,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         action="store_true",
         help="a new collection keeps codes of frames, for `search --moments`",
     )
+    parser.add_argument("--projection", help="of a new collection (default: model's)")
+    parser.add_argument("--profile", default="", help="of a new collection, instead of these three")
     connection.add_flags(parser)
     parser.set_defaults(run=run)
 
@@ -72,7 +74,7 @@ def run(chosen: argparse.Namespace) -> int:
         say("no sound files found")
         return 1
     pooling = None if chosen.pooling is None else Pooling(chosen.pooling)
-    vectors = OutputSpec("", chosen.layer, pooling)
+    vectors = OutputSpec("", chosen.layer, pooling, chosen.projection, profile=chosen.profile)
     started = time.perf_counter()
     counts: Counter[str] = Counter()
     with connection.connect(chosen) as client:

@@ -5,6 +5,7 @@ import sys
 from typing import NoReturn
 
 from embedsvc.cli import (
+    align,
     bench,
     collections,
     demo,
@@ -33,6 +34,7 @@ COMMANDS = (
     collections,
     models,
     train,
+    align,
     evaluate,
     bench,
     doctor,

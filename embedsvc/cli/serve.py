@@ -19,6 +19,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.add_argument("--data", metavar="DIR", type=Path, help="where collections are kept")
     parser.add_argument("--model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
+    parser.add_argument(
+        "--projections",
+        metavar="FILE",
+        type=Path,
+        help="further projections, such as `embedsvc align train` makes",
+    )
     parser.add_argument("--device", metavar="DEVICE", help="cpu (the default), cuda or cuda:N")
     parser.add_argument(
         "--precision", metavar="PRECISION", help="fp32 (the default), bf16, int8, auto: the fastest"
@@ -42,6 +48,7 @@ def run(chosen: argparse.Namespace) -> int:
         "server": {"address": chosen.address},
         "model": {
             "name": chosen.model,
+            "projections": chosen.projections,
             "threads": chosen.threads,
             "device": chosen.device,
             "precision": chosen.precision,

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from embedsvc.cli.flags import count, listed
 from embedsvc.cli.output import emit, progress, say
 from embedsvc.errors import InvalidArgument
 
@@ -42,6 +43,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     held_out.add_argument("--texts", type=Path, required=True, metavar="DIR")
     held_out.add_argument("--out", type=Path, required=True, metavar="DIR")
     held_out.set_defaults(run=_held_out)
+    parallel = what.add_parser("parallel", help="speech to align languages on, for `align train`")
+    parallel.add_argument("--texts", type=Path, required=True, metavar="DIR")
+    parallel.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parallel.add_argument("--languages", type=listed(str), metavar="CODES", help="as in eng,deu")
+    parallel.add_argument("--lines", type=count, help="sentences of each language (default: 120)")
+    parallel.add_argument("--names", type=int, help="names of each language (default: 80)")
+    parallel.set_defaults(run=_parallel)
 
 
 def _mini(chosen: argparse.Namespace) -> int:
@@ -87,6 +95,19 @@ def _held_out(chosen: argparse.Namespace) -> int:
 
     with _shards() as report:
         counts = hold_out(chosen.texts, chosen.out, HELD_OUT_SEED, report)
+    emit(dict(counts))
+    return 0
+
+
+def _parallel(chosen: argparse.Namespace) -> int:
+    from embedsvc.training.parallel import Plan, make_parallel
+
+    languages = tuple(chosen.languages) if chosen.languages else None
+    given = {"lines": chosen.lines, "names": chosen.names, "languages": languages}
+    known = {name: value for name, value in given.items() if value is not None}
+    plan = Plan(chosen.texts, **known)
+    with _shards() as report:
+        counts = make_parallel(plan, chosen.out, report)
     emit(dict(counts))
     return 0
 

@@ -39,9 +39,9 @@ DEADLINE = 300.0
 class Client:
     """A connection to a server, or with `:local:` to the same service in this process.
 
-    A local one keeps its collections in `data` and runs `model`; of a server, `model` is what
-    it must run, or calls that embed answer NOT_FOUND. Close it, or use it in a `with` block. It
-    may be shared by threads.
+    A local one keeps its collections in `data` and runs `model`, with further `projections` of a
+    file; of a server, `model` is what it must run, or calls that embed answer NOT_FOUND. Close it,
+    or use it in a `with` block. It may be shared by threads.
     """
 
     def __init__(
@@ -50,12 +50,15 @@ class Client:
         *,
         data: str | Path | None = None,
         model: str | None = None,
+        projections: str | Path | None = None,
         timeout: float = DEADLINE,
     ) -> None:
         self._local: LocalServer | None = None
         if target == LOCAL:
             folder = None if data is None else str(data)
-            self._local = LocalServer({"data": folder, "model": {"name": model}})
+            file = None if projections is None else str(projections)
+            chosen = {"name": model, "projections": file}
+            self._local = LocalServer({"data": folder, "model": chosen})
             target, model = self._local.target, None
         self.target = target
         self._channel = connect(target)
@@ -110,6 +113,7 @@ class Client:
         *,
         layer: int | None = None,
         pooling: Pooling | str | None = None,
+        profile: str = "",
         outputs: Sequence[OutputSpec] | None = None,
         windowing: Windowing | None = None,
         channels: ChannelPolicy | str = ChannelPolicy.MIX,
@@ -117,11 +121,12 @@ class Client:
     ) -> Embedding:
         """Embed one utterance of any length; `outputs` asks for several from the same pass.
 
+        `profile` is the name of a choice of layer, pooling and projection; `info` lists them.
         Audio too large for one message is uploaded in chunks. `lane` says how urgent it is: None
         is interactive, and bulk for what is uploaded.
         """
         chosen = None if pooling is None else audible.choice(Pooling, pooling, "pooling")
-        specs = outputs or [OutputSpec("", layer, chosen)]
+        specs = outputs or [OutputSpec("", layer, chosen, profile=profile)]
         options = self._options(specs, windowing, lane)
         policy = audible.choice(ChannelPolicy, channels, "channels")
         sound = audible.read(source, policy)

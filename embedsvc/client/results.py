@@ -102,6 +102,18 @@ class Duplicates:
 
 
 @dataclass(frozen=True)
+class ProfileInfo:
+    """A choice with a name; `about` says what it is for, `basis` where it comes from."""
+
+    name: str
+    layer: int
+    pooling: str
+    projection: str
+    about: str
+    basis: str
+
+
+@dataclass(frozen=True)
 class ServerInfo:
     """What a server is and allows."""
 
@@ -117,6 +129,7 @@ class ServerInfo:
     default_layer: int
     default_pooling: str
     default_projection: str
+    profiles: tuple[ProfileInfo, ...]
     features: tuple[str, ...]
     max_request_bytes: int
     max_unary_seconds: float
@@ -140,11 +153,23 @@ def server_info(message: server_pb2.GetServerInfoResponse) -> ServerInfo:
         default_layer=model.default_layer,
         default_pooling=model.default_pooling,
         default_projection=model.default_projection,
+        profiles=tuple(map(_profile, model.profiles)),
         features=tuple(message.features),
         max_request_bytes=limits.max_request_bytes,
         max_unary_seconds=limits.max_unary_audio_seconds,
         max_batch_items=limits.max_batch_items,
         chunk_bytes=limits.recommended_chunk_bytes,
+    )
+
+
+def _profile(message: server_pb2.Profile) -> ProfileInfo:
+    return ProfileInfo(
+        name=message.name,
+        layer=message.layer,
+        pooling=message.pooling,
+        projection=message.projection,
+        about=message.about,
+        basis=message.basis,
     )
 
 

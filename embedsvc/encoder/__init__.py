@@ -8,12 +8,23 @@ from embedsvc.encoder.model import Encoder, Plan
 from embedsvc.encoder.native import library as kernels
 from embedsvc.encoder.pooling import merge, normalize, pool
 from embedsvc.encoder.precision import Fidelity, fidelity, in_precision
-from embedsvc.encoder.projections import Defaults, Projection, Projections
+from embedsvc.encoder.profiles import Basis, Profile
+from embedsvc.encoder.projections import (
+    PROJECTION_NAME,
+    Defaults,
+    Projection,
+    Projections,
+    add_projections,
+    read_projection_file,
+    write_projections,
+)
 from embedsvc.encoder.spaces import FEATURES_VERSION, Identity, Recipe, space_of
 from embedsvc.encoder.threads import share_threads, threads, usual_passes
 
 __all__ = [
     "FEATURES_VERSION",
+    "PROJECTION_NAME",
+    "Basis",
     "Checkpoint",
     "Defaults",
     "Encoder",
@@ -22,9 +33,11 @@ __all__ = [
     "Identity",
     "PhoneHead",
     "Plan",
+    "Profile",
     "Projection",
     "Projections",
     "Recipe",
+    "add_projections",
     "bundled",
     "fidelity",
     "in_precision",
@@ -34,10 +47,12 @@ __all__ = [
     "normalize",
     "out_of_memory",
     "pool",
+    "read_projection_file",
     "resolve",
     "return_freed",
     "share_threads",
     "space_of",
     "threads",
     "usual_passes",
+    "write_projections",
 ]

@@ -1,7 +1,7 @@
 """The encoder: features of utterances in, hidden states and their moments out."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from embedsvc.encoder.integer_layers import in_integers
 from embedsvc.encoder.layers import Network, network
 from embedsvc.encoder.padded import PACKED, PaddedNetwork, on_gpu, tried
 from embedsvc.encoder.pooling import normalize, pool
+from embedsvc.encoder.profiles import Profile, chosen, read_profiles
 from embedsvc.encoder.projections import (
     Defaults,
     Projection,
@@ -87,6 +88,7 @@ class Encoder:
     how: str = PACKED
     runtime: Runtime = Runtime.TORCH
     exported: tuple[int, ...] | None = None
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
 
     @property
     def available(self) -> Sequence[int]:
@@ -123,7 +125,12 @@ class Encoder:
             projections=projections,
             network=states,
             how=how,
+            profiles=read_profiles(checkpoint.directory, config, projections),
         )
+
+    def with_projections(self, more: Projections) -> Self:
+        """The same model with further projections; raises for one it has already."""
+        return replace(self, projections=self.projections.joined(more))
 
     def at(self, precision: Precision) -> Self:
         """The same model with products in other numbers: smaller, on many machines faster.
@@ -170,6 +177,7 @@ class Encoder:
 
     def plan(self, spec: OutputSpec, windowing: Windowing) -> Plan:
         """Meaning of `spec` for this model; raises `InvalidArgument` if it can not be served."""
+        spec = chosen(spec, self.profiles)
         layer = self.resolve_layer(spec.layer)
         pooling = self.defaults.pooling if spec.pooling is None else spec.pooling
         projection = self._projection(spec.projection, layer, pooling)

@@ -1,6 +1,7 @@
 """What a checkpoint may bring for its vectors: named projections and its own defaults."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from embedsvc.encoder.config import read_object
 from embedsvc.encoder.spaces import pooled_dim
@@ -18,8 +19,10 @@ from embedsvc.types import Floats, Pooling
 PROJECTIONS_FILE = "projections.safetensors"
 DEFAULTS_FILE = "embedsvc.json"
 
+PROJECTION_NAME = re.compile("[a-z][a-z0-9_-]{0,31}")
+
 _TENSOR = re.compile(
-    r"(?P<name>[a-z][a-z0-9_-]{0,31})/layer(?P<layer>\d{1,3})/(?P<pooling>mean|mean_std|max)/mean"
+    rf"(?P<name>{PROJECTION_NAME.pattern})/layer(?P<layer>\d{{1,3}})/(?P<pooling>mean|mean_std|max)/mean"
 )
 
 Key = tuple[str, int, Pooling]
@@ -77,6 +80,17 @@ class Projections:
             )
         return found
 
+    def joined(self, more: "Projections") -> "Projections":
+        """These and others; raises `InvalidArgument` for one that is there already."""
+        if twice := sorted(set(self.each) & set(more.each)):
+            name, layer, pooling = twice[0]
+            raise InvalidArgument(
+                f"`projections` must be new to the model, but it has {name!r} for layer {layer} "
+                f"and {pooling} pooling",
+                field="projections",
+            )
+        return Projections({**self.each, **more.each})
+
     def has(self, name: str, layer: int, pooling: Pooling) -> bool:
         """Whether `find` would succeed."""
         return (name, layer, pooling) in self.each
@@ -89,13 +103,56 @@ def read_projections(directory: Path, dim: int, layers: int) -> Projections:
     both (D,), and, unless it keeps the dimensions, `/matrix` (D, d) with 1 <= d <= D.
     """
     path = directory / PROJECTIONS_FILE
-    if not path.exists():
-        return Projections({})
+    return read_projection_file(path, dim, layers) if path.exists() else Projections({})
+
+
+def read_projection_file(path: Path, dim: int, layers: int) -> Projections:
+    """Projections of a file in the layout of `read_projections`.
+
+    Raises `FailedPrecondition` for a file that is damaged, or made for a model of another size.
+    """
     try:
         tensors = load_file(path)
     except (OSError, KeyError, SafetensorError) as error:
-        raise _fault("that is truncated or damaged") from error
-    return Projections(dict(_named(tensors, dim, layers)))
+        raise _fault(path, "is not there, truncated or damaged") from error
+    try:
+        return Projections(dict(_named(tensors, dim, layers)))
+    except _Unsound as error:
+        raise _fault(path, str(error)) from error
+
+
+def write_projections(path: Path, tensors: Mapping[str, Floats]) -> None:
+    """Write a projection file; it is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(dict(tensors), draft)
+        draft.chmod(0o644)  # it is written for its owner alone
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def add_projections(
+    directory: Path, files: Sequence[Path], dim: int, layers: int
+) -> tuple[str, ...]:
+    """Put projections of `files` into a checkpoint's own file, in place of those of equal keys.
+
+    Returns the names of all that are there then. Raises `FailedPrecondition` for a file that does
+    not fit, and leaves the checkpoint as it was.
+    """
+    own = directory / PROJECTIONS_FILE
+    tensors: dict[str, Floats] = {}
+    for path in (*([own] if own.exists() else []), *files):
+        keys = read_projection_file(path, dim, layers).each
+        stems = {f"{name}/layer{layer}/{pooling}/" for name, layer, pooling in keys}
+        tensors = {
+            name: each
+            for name, each in tensors.items()
+            if name[: name.rindex("/") + 1] not in stems
+        }
+        tensors |= load_file(path)
+    write_projections(own, tensors)
+    return tuple(sorted({name.partition("/")[0] for name in tensors}))
 
 
 def read_defaults(directory: Path, layers: int, projections: Projections) -> Defaults:
@@ -139,14 +196,14 @@ def _named(
         mean, scale, matrix = parts
         size = pooled_dim(dim, pooling)
         if layer > layers or not _fits(mean, size) or not _fits(scale, size):
-            raise _fault(f"whose {path} has no counterpart, no layer or another size than {size}")
+            raise _Unsound(f"has {path} with no counterpart, no layer or another size than {size}")
         if matrix is not None and not _reduces(matrix, size):
-            raise _fault(f"whose {stem}matrix does not take {size} dimensions to at most as many")
+            raise _Unsound(f"its {stem}matrix does not take {size} dimensions to at most as many")
         left -= {path, f"{stem}scale", f"{stem}matrix"}
         given = [part.astype("<f4") for part in parts if part is not None]
         yield (found["name"], layer, pooling), _projection(found["name"], given)
     if left:
-        raise _fault(f"with unknown tensors such as {min(left)}")
+        raise _Unsound(f"has unknown tensors such as {min(left)}")
 
 
 def _fits(tensor: Floats | None, size: int) -> bool:
@@ -164,7 +221,11 @@ def _projection(name: str, parts: Sequence[Floats]) -> Projection:
     return Projection(mean, scale, matrix[0] if matrix else None, f"{name}:{digest[:12]}")
 
 
-def _fault(what: str) -> FailedPrecondition:
+class _Unsound(Exception):
+    """What is wrong with the tensors of a file."""
+
+
+def _fault(path: Path, what: str) -> FailedPrecondition:
     return FailedPrecondition(
-        f"`model` must have sound projections, but has a {PROJECTIONS_FILE} {what}", field="model"
+        f"`model` must have sound projections, but {path.name} {what}", field="model"
     )

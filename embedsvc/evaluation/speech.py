@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedsvc.errors import InvalidArgument
+from embedsvc.types import MetadataValue
 
 INDEX = "index.tsv"
 SYNTHETIC = "synthetic"
 """Corpus of speech that a synthesizer made."""
 
 REQUIRED = ("path", "split", "language", "speaker", "label", "seconds", "group")
+LEAST_REQUIRED = ("path", "language", "group")
+"""Columns of a table that is only asked what says the same in which language."""
+
+USUAL_SECONDS = 20.0
+"""Length of a clip whose table does not tell it."""
+
 TRAINABLE = ("permissive", "cc-by-sa")
 """Classes of licenses that a shipped probe may be trained under."""
 
@@ -24,7 +31,8 @@ _PARTS = 1 << 16
 class Row:
     """One clip and what is known of it; `phones` are those of its text, where they are known.
 
-    `locale` is ISO 639-3, perhaps with a region. Clips of one `group` say the same thing.
+    `locale` is ISO 639-3, perhaps with a region. Clips of one `group` say the same thing. `name` is
+    the path as the table has it.
     """
 
     corpus: str
@@ -38,11 +46,25 @@ class Row:
     group: str
     licence_class: str
     phones: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def language(self) -> str:
         """The locale without its region."""
         return self.locale[:_LANGUAGE_CODE]
+
+    @property
+    def metadata(self) -> dict[str, MetadataValue]:
+        """What a filter may ask of it."""
+        return {
+            "split": self.split,
+            "language": self.locale,
+            "speaker": self.speaker,
+            "label": self.label,
+            "group": self.group,
+            "licence_class": self.licence_class,
+            "seconds": self.seconds,
+        }
 
     @property
     def trainable(self) -> bool:
@@ -60,14 +82,20 @@ def read_speech(folder: Path) -> tuple[Row, ...]:
 
 def read_set(folder: Path, corpus: str) -> tuple[Row, ...]:
     """Rows of the set in `folder`; raises `InvalidArgument` for a table of another kind."""
-    path = folder / INDEX
+    return read_table(folder / INDEX, corpus, REQUIRED)
+
+
+def read_table(
+    path: Path, corpus: str = "", required: Sequence[str] = LEAST_REQUIRED
+) -> tuple[Row, ...]:
+    """Rows of a table beside its sound files; raises `InvalidArgument` for one of another kind."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            missing = set(REQUIRED) - set(table.fieldnames or ())
+            missing = set(required) - set(table.fieldnames or ())
             if missing:
                 raise InvalidArgument(f"{path} must have the columns {', '.join(sorted(missing))}")
-            return tuple(_row(folder, corpus, cells) for cells in table)
+            return tuple(_row(path.parent, corpus, cells) for cells in table)
     except (OSError, ValueError, csv.Error) as error:
         raise InvalidArgument(f"{path} must be a readable table, but {error}") from error
 
@@ -92,14 +120,15 @@ def _row(folder: Path, corpus: str, cells: dict[str, str]) -> Row:
     return Row(
         corpus=corpus,
         path=folder / cells["path"],
-        split=cells["split"],
+        split=cells.get("split") or "",
         locale=cells["language"],
-        speaker=cells["speaker"],
-        label=cells["label"],
-        transcript=cells.get("transcript", ""),
-        seconds=float(cells["seconds"]),
-        group=cells["group"],
-        licence_class=cells.get("licence_class", ""),
+        speaker=cells.get("speaker") or "",
+        label=cells.get("label") or "",
+        transcript=cells.get("transcript") or "",
+        seconds=float(cells.get("seconds") or USUAL_SECONDS),
+        group=cells["group"] or "",
+        licence_class=cells.get("licence_class") or "",
+        name=cells["path"],
         phones=tuple((cells.get("phones") or "").split()),
     )
 

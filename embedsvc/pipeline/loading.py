@@ -4,7 +4,13 @@ from pathlib import Path
 
 from embedsvc import samples
 from embedsvc.audio import Door, decode, features
-from embedsvc.encoder import Encoder, in_precision, resolve, return_freed
+from embedsvc.encoder import (
+    Encoder,
+    in_precision,
+    read_projection_file,
+    resolve,
+    return_freed,
+)
 from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.types import Frames, Precision, Runtime
 
@@ -18,19 +24,25 @@ def load(
     device: str = "cpu",
     wanted: Precision = Precision.FP32,
     runtime: Runtime = Runtime.TORCH,
+    projections: Path | None = None,
 ) -> Encoder:
     """Encoder of `mini`, a directory or OWNER/NAME on the Hugging Face Hub.
 
-    With onnxruntime, of a directory that was exported; its precision was chosen then. Raises
-    `FailedPrecondition` when the wanted precision is not near enough to float32.
+    With onnxruntime, of a directory that was exported; its precision was chosen then. The file
+    `projections` adds to those that the model brings. Raises `FailedPrecondition` when the wanted
+    precision is not near enough to float32.
     """
     if runtime is Runtime.ONNXRUNTIME:
-        return _exported(model, threads, device, wanted)
-    encoder = Encoder.load(resolve(model), threads, device)
-    if wanted is not Precision.FP32:
-        encoder = in_precision(encoder, wanted, probe())
-    return_freed()
-    return encoder
+        encoder = _exported(model, threads, device, wanted)
+    else:
+        encoder = Encoder.load(resolve(model), threads, device)
+        if wanted is not Precision.FP32:
+            encoder = in_precision(encoder, wanted, probe())
+        return_freed()
+    if projections is None:
+        return encoder
+    more = read_projection_file(projections.expanduser(), encoder.dim, encoder.layers)
+    return encoder.with_projections(more)
 
 
 def _exported(model: str, threads: int | None, device: str, wanted: Precision) -> Encoder:

@@ -133,7 +133,12 @@ def workers() -> ThreadPoolExecutor:
 
 def _load(settings: ModelSettings) -> tuple[Encoder, Model, Cost]:
     encoder = loading.load(
-        settings.name, settings.threads, settings.device, settings.precision, settings.runtime
+        settings.name,
+        settings.threads,
+        settings.device,
+        settings.precision,
+        settings.runtime,
+        settings.projections,
     )
     model = _model(encoder, settings.passes)
 

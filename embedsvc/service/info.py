@@ -1,6 +1,7 @@
 """The ServerService: what this server is and allows."""
 
 from embedsvc.batching import LaneStats, Stats
+from embedsvc.encoder import Profile
 from embedsvc.service.backend import Backend
 from embedsvc.service.search import MAX_TOP_K
 from embedsvc.service.status import Context, unary
@@ -65,7 +66,19 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             precision_reason=encoder.why,
             runtime=encoder.runtime,
             projections=sorted({name for name, _, _ in encoder.projections.each}),
+            profiles=[_profile(each) for _, each in sorted(encoder.profiles.items())],
         )
+
+
+def _profile(profile: Profile) -> server_pb2.Profile:
+    return server_pb2.Profile(
+        name=profile.name,
+        layer=profile.layer,
+        pooling=profile.pooling,
+        projection=profile.projection,
+        about=profile.about,
+        basis=profile.basis,
+    )
 
 
 def _queue(stats: Stats) -> server_pb2.QueueStats:

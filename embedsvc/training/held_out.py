@@ -42,6 +42,7 @@ from embedsvc.training.utterances import (
 
 PROBE_CLIPS = 160
 DEV_CLIPS = 14
+CHUNK, PARALLEL, NAME = "chunk", "parallel", "name"
 PARALLEL_LANGUAGES = (
     "eng", "deu", "nld", "spa", "por", "ita", "fra", "rus", "ukr", "ces", "slk", "hin", "urd",
     "ind", "msa", "swe", "nob", "fin", "est", "cmn", "tur", "swa",
@@ -50,6 +51,7 @@ PARALLEL_LINES = 100
 PARALLEL_LETTERS = 115
 PARALLEL_SECONDS = (0.35, 8.5)
 PARALLEL_RATES = range(210, 301)
+TRAINING_RATES = range(180, 291)
 USUAL_VARIANTS = tuple(dict.fromkeys(VARIANTS))[:16]
 """Variants to train on that are also heard in the evaluation."""
 
@@ -92,7 +94,12 @@ def hold_out(folder: Path, out: Path, seed: int, progress: Progress) -> dict[str
     """
     version = espeak.version()
     texts.require(folder)
-    tasks = [Task(order.language.code, make, order) for order in orders(folder, seed, version)]
+    return speak(list(orders(folder, seed, version)), out, progress)
+
+
+def speak(orders: Sequence[Order], out: Path, progress: Progress) -> dict[str, int]:
+    """Have all languages say what is ordered, and write clips and index to `out`; counts."""
+    tasks = [Task(order.language.code, make, order) for order in orders]
     out.mkdir(parents=True, exist_ok=True)
     (out / INDEX).unlink(missing_ok=True)
     made = make_all(tasks, out / "clips", 2, progress)
@@ -108,12 +115,12 @@ def orders(folder: Path, seed: int, version: str) -> Iterator[Order]:
     short = [line.group for line in ntrex if len(line.text) <= PARALLEL_LETTERS][:PARALLEL_LINES]
     for language, each in known.items():
         parts = [
-            Part("train", "chunk", each.training, PROBE_CLIPS),
-            Part("dev", "chunk", each.evaluation, DEV_CLIPS),
+            Part("train", CHUNK, each.training, PROBE_CLIPS),
+            Part("dev", CHUNK, each.evaluation, DEV_CLIPS),
         ]
         if language.code in PARALLEL_LANGUAGES:
             shared = tuple(line for line in each.evaluation if line.group in short)
-            parts.append(Part("dev", "parallel", shared, len(shared)))
+            parts.append(Part("dev", PARALLEL, shared, len(shared)))
         yield Order(language, tuple(parts), seed, version)
 
 
@@ -132,7 +139,7 @@ def make(job: Job, order: Order) -> None:
                 if job.is_left_out(number):
                     continue
                 spoken = synthesizer.speak(utterance.text, utterance.voice)
-                seconds = PARALLEL_SECONDS if part.label == "parallel" else SECONDS
+                seconds = PARALLEL_SECONDS if part.label == PARALLEL else SECONDS
                 sound = render(spoken, utterance, order.language.code, seconds)
                 if isinstance(sound, Fault):
                     counts[sound] += 1
@@ -163,10 +170,11 @@ def _plan(order: Order, part: Part) -> Iterator[Utterance]:
     """Utterances of a part: its lines in turn when they are parallel, else chunks of any."""
     language = order.language
     random = Random(f"{order.seed}:{language.code}:{part.split}:{part.label}")  # noqa: S311
-    if part.label == "parallel":
-        main_voice = Language(language.code, language.voices[:1])
+    if part.label != CHUNK:
+        rates = TRAINING_RATES if part.split == "train" else PARALLEL_RATES
+        own = language.voices if part.split == "train" else language.voices[:1]
         for line in part.lines:
-            voice = random_voice(main_voice, _half(part, random), PARALLEL_RATES, random)
+            voice = random_voice(Language(language.code, own), _half(part, random), rates, random)
             yield _utterance(line.text, line.group, voice, random)
     elif part.lines:
         for _ in range(TRIES_A_CLIP * part.most):

@@ -120,6 +120,7 @@ def discriminate(vectors: Floats, classes: NDArray[np.int64], dim: int) -> Parts
     within = (standard - (sums / counts[:, None])[numbers])[counts[numbers] > 1]
     variances, components = np.linalg.eigh(within.T @ within / len(within))
     shrunk = (1 - SHRINKAGE) * variances + SHRINKAGE * variances.mean()
+    shrunk = np.maximum(shrunk, LEAST_DEVIATION)  # classes may hold the very same twice
     even = components / np.sqrt(shrunk)
     _, directions = np.linalg.eigh(even.T @ (standard.T @ standard / len(standard)) @ even)
     matrix = (even @ _signed(directions))[:, ::-1][:, :dim]

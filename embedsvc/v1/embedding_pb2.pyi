@@ -56,6 +56,7 @@ class OutputSpec(google.protobuf.message.Message):
     NORMALIZE_FIELD_NUMBER: builtins.int
     DTYPE_FIELD_NUMBER: builtins.int
     ENCODING_FIELD_NUMBER: builtins.int
+    PROFILE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Echoed in the answer."""
     layer: builtins.int
@@ -67,6 +68,10 @@ class OutputSpec(google.protobuf.message.Message):
     """Scale to length one; absent is true for pooled vectors and false for frames."""
     dtype: embedsvc.v1.types_pb2.DType.ValueType
     encoding: global___TensorEncoding.ValueType
+    profile: builtins.str
+    """Name of a choice of layer, pooling and projection, of those in ModelInfo.profiles. It excludes
+    these three: INVALID_ARGUMENT when one of them is set too.
+    """
     def __init__(
         self,
         *,
@@ -77,9 +82,10 @@ class OutputSpec(google.protobuf.message.Message):
         normalize: builtins.bool | None = ...,
         dtype: embedsvc.v1.types_pb2.DType.ValueType = ...,
         encoding: global___TensorEncoding.ValueType = ...,
+        profile: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_layer", b"_layer", "_normalize", b"_normalize", "_projection", b"_projection", "layer", b"layer", "normalize", b"normalize", "projection", b"projection"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_layer", b"_layer", "_normalize", b"_normalize", "_projection", b"_projection", "dtype", b"dtype", "encoding", b"encoding", "layer", b"layer", "name", b"name", "normalize", b"normalize", "pooling", b"pooling", "projection", b"projection"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_layer", b"_layer", "_normalize", b"_normalize", "_projection", b"_projection", "dtype", b"dtype", "encoding", b"encoding", "layer", b"layer", "name", b"name", "normalize", b"normalize", "pooling", b"pooling", "profile", b"profile", "projection", b"projection"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_layer", b"_layer"]) -> typing.Literal["layer"] | None: ...
     @typing.overload

@@ -72,6 +72,42 @@ class ServerLimits(google.protobuf.message.Message):
 global___ServerLimits = ServerLimits
 
 @typing.final
+class Profile(google.protobuf.message.Message):
+    """A choice of layer, pooling and projection with a name, to ask for as OutputSpec.profile."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    LAYER_FIELD_NUMBER: builtins.int
+    POOLING_FIELD_NUMBER: builtins.int
+    PROJECTION_FIELD_NUMBER: builtins.int
+    ABOUT_FIELD_NUMBER: builtins.int
+    BASIS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    layer: builtins.int
+    """0 is the encoder's input, k the output of block k."""
+    pooling: builtins.str
+    projection: builtins.str
+    """Name of a transform after pooling; empty for none."""
+    about: builtins.str
+    """What it is for, in a sentence."""
+    basis: builtins.str
+    """Where it comes from: "measured" on this model, or "literature"."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        layer: builtins.int = ...,
+        pooling: builtins.str = ...,
+        projection: builtins.str = ...,
+        about: builtins.str = ...,
+        basis: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["about", b"about", "basis", b"basis", "layer", b"layer", "name", b"name", "pooling", b"pooling", "projection", b"projection"]) -> None: ...
+
+global___Profile = Profile
+
+@typing.final
 class ModelInfo(google.protobuf.message.Message):
     """The model a server runs."""
 
@@ -91,6 +127,7 @@ class ModelInfo(google.protobuf.message.Message):
     PRECISION_FIELD_NUMBER: builtins.int
     PRECISION_REASON_FIELD_NUMBER: builtins.int
     RUNTIME_FIELD_NUMBER: builtins.int
+    PROFILES_FIELD_NUMBER: builtins.int
     name: builtins.str
     weights: builtins.str
     """SHA-256 over its tensors."""
@@ -113,6 +150,10 @@ class ModelInfo(google.protobuf.message.Message):
     def projections(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Names of the transforms it has."""
 
+    @property
+    def profiles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Profile]:
+        """By name."""
+
     def __init__(
         self,
         *,
@@ -130,8 +171,9 @@ class ModelInfo(google.protobuf.message.Message):
         precision: builtins.str = ...,
         precision_reason: builtins.str = ...,
         runtime: builtins.str = ...,
+        profiles: collections.abc.Iterable[global___Profile] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["default_layer", b"default_layer", "default_pooling", b"default_pooling", "default_projection", b"default_projection", "device", b"device", "dim", b"dim", "frame_rate_hz", b"frame_rate_hz", "layer_count", b"layer_count", "name", b"name", "parameter_count", b"parameter_count", "precision", b"precision", "precision_reason", b"precision_reason", "projections", b"projections", "runtime", b"runtime", "weights", b"weights"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["default_layer", b"default_layer", "default_pooling", b"default_pooling", "default_projection", b"default_projection", "device", b"device", "dim", b"dim", "frame_rate_hz", b"frame_rate_hz", "layer_count", b"layer_count", "name", b"name", "parameter_count", b"parameter_count", "precision", b"precision", "precision_reason", b"precision_reason", "profiles", b"profiles", "projections", b"projections", "runtime", b"runtime", "weights", b"weights"]) -> None: ...
 
 global___ModelInfo = ModelInfo
 

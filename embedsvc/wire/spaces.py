@@ -24,12 +24,13 @@ def spec(message: embedding_pb2.OutputSpec, field: str) -> OutputSpec:
         pooling=pooling(message.pooling, f"{field}.pooling") if message.pooling else None,
         projection=message.projection if message.HasField("projection") else None,
         normalize=message.normalize if message.HasField("normalize") else None,
+        profile=message.profile,
     )
 
 
 def spec_message(spec: OutputSpec) -> embedding_pb2.OutputSpec:
     """An output choice as a message."""
-    message = embedding_pb2.OutputSpec(name=spec.name)
+    message = embedding_pb2.OutputSpec(name=spec.name, profile=spec.profile)
     if spec.layer is not None:
         message.layer = spec.layer
     if spec.pooling is not None:

@@ -108,3 +108,19 @@ def test_what_cannot_be_done_is_said(
     assert (ended.returncode, ended.stdout) == (code, "")
     assert told in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_profile_stands_for_layer_pooling_and_projection(
+    main: Program, target: str, clip: Path
+) -> None:
+    words = ("embed", clip, "--target", target, "--json")
+    (named,) = objects(main(*words, "--profile", "speaker"))
+    space = named["space"]
+    chosen = ("--layer", space["layer"], "--pooling", space["pooling"])
+    (spelled,) = objects(main(*words, *chosen, "--projection", "speaker"))
+    assert spelled == named
+    both = main(*words, "--profile", "speaker", "--layer", 1)
+    assert both.returncode == 1
+    assert "`layer` must be absent beside profile 'speaker'" in both.stderr
+    unknown = main(*words, "--profile", "taste")
+    assert "(there are: `language`, `phonetic`, `semantic`, `speaker`)" in unknown.stderr

@@ -51,3 +51,51 @@ def test_a_table_that_says_too_little_is_refused(main: Program, target: str, ind
     nothing = main("evaluate", "retrieval", index, "--target", target, "--only", "year > 1")
     assert nothing.returncode == 1
     assert "--only" in nothing.stderr
+
+
+def test_each_step_of_a_search_across_languages_is_measured(
+    main: Program, index: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "map.svg"
+    words = (
+        "evaluate",
+        "retrieval",
+        index.parent,
+        "--stages",
+        "--only",
+        'split in ("dev", "test")',
+    )
+    ended = main(*words, "--json")
+    assert ended.returncode == 0, ended.stderr
+    stages = objects(ended)
+    assert [(each["vectors"], each["step"]) for each in stages[:3]] == [
+        ("MFCC", ""),
+        ("layer 6, raw mean", ""),
+        ("layer 6, mean_std, whitened", ""),
+    ]
+    assert {each["step"] for each in stages[2:]} == {
+        "",
+        "centered by language",
+        "centered by predicted language",
+    }
+    for stage in stages:
+        assert 0 <= stage["together"]["r1"] <= stage["together"]["r10"] <= 1
+        assert 0 < stage["together"]["chance1"] < 1
+    shown = main(*words, "--profile", "phonetic", "--figure", picture)
+    assert shown.returncode == 0, shown.stderr
+    assert "Among all other languages" in shown.stdout
+    assert picture.read_text().startswith("<svg")
+
+
+def test_stages_are_refused_where_they_can_not_be_had(main: Program, index: Path) -> None:
+    words = ("evaluate", "retrieval", index)
+    for more, said in (
+        (("--stages", "--pooling", "max", "--projection", ""), "must be mean or mean_std"),
+        (("--stages", "--target", "localhost:1"), "in this process"),
+        (("--stages", "--only", 'language = "eng"'), "can not be asked across languages"),
+        (("--stages", "--only", "year > 1"), "rows that meet --only"),
+        (("--figure", "map.svg"), "must come with --stages"),
+    ):
+        ended = main(*words, *more)
+        assert ended.returncode == 1
+        assert said in ended.stderr

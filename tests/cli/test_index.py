@@ -134,3 +134,16 @@ def test_a_run_that_was_killed_is_simply_run_again(
     assert set(outcomes(again)) == {path.name for path in folder.iterdir()}
     kinds = list(outcomes(again).values())
     assert 0 < kinds.count("unchanged") < len(kinds)
+
+
+def test_a_new_collection_can_have_a_profile(
+    main: Program, target: str, folder: Path, name: str
+) -> None:
+    first = main("index", name, folder, "--profile", "speaker", "--target", target)
+    assert first.returncode == 0, first.stderr
+    found = objects(main("collections", "--target", target, "--json"))
+    made = {each["name"]: each for each in found}
+    assert (made[name]["space"]["layer"], made[name]["space"]["pooling"]) == (1, "mean_std")
+    unknown = main("index", f"{name}-x", folder, "--profile", "taste", "--target", target)
+    assert unknown.returncode == 1
+    assert "`profile` must be one the model has" in unknown.stderr

@@ -51,6 +51,11 @@ BAD_OPTIONS: dict[str, tuple[embedding_pb2.EmbedOptions, str]] = {
         options(Spec(projection="centered", pooling=types_pb2.POOLING_NONE)),
         "options.outputs[0].projection",
     ),
+    "a profile that is not there": (options(Spec(profile="taste")), "options.outputs[0].profile"),
+    "a profile beside a layer": (
+        options(Spec(), Spec(profile="speaker", layer=2)),
+        "options.outputs[1].profile",
+    ),
     "17 outputs": (options(*[Spec()] * 17), "options.outputs"),
     "windows of half a second": (options(windowing=windowing(0.5)), "options.windowing.length"),
     "windows of 61 s": (options(windowing=windowing(61)), "options.windowing.length"),

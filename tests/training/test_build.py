@@ -31,6 +31,13 @@ def test_it_loads_with_its_defaults(model: Path) -> None:
     assert plan.space.projection.startswith("content:")
 
 
+def test_it_has_profiles_of_what_its_layers_were_taught(model: Path) -> None:
+    encoder = Encoder.load(resolve(str(model)), threads=1)
+    assert set(encoder.profiles) == {"phonetic", "language", "speaker"}
+    usual = encoder.plan(OutputSpec(), Windowing())
+    assert encoder.plan(OutputSpec(profile="phonetic"), Windowing()) == usual
+
+
 def test_its_head_knows_the_phones(model: Path) -> None:
     head = load_phone_head(resolve(str(model)))
     assert head is not None

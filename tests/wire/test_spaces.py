@@ -31,6 +31,7 @@ specs = st.builds(
     pooling=st.none() | st.sampled_from(Pooling),
     projection=st.none() | texts,
     normalize=st.none() | st.booleans(),
+    profile=texts,
 )
 
 

@@ -17,6 +17,7 @@ from embedsvc.encoder.onnx.graph import MODEL_FILE
 from embedsvc.encoder.onnx.manifest import Manifest, digests, fault, read_manifest
 from embedsvc.encoder.onnx.network import FEATURES, LENGTHS, output_name
 from embedsvc.encoder.onnx.quality import check_here
+from embedsvc.encoder.profiles import read_profiles
 from embedsvc.encoder.projections import read_defaults, read_projections
 from embedsvc.types import Frames, Runtime
 
@@ -93,6 +94,7 @@ def open_exported(directory: Path, manifest: Manifest, threads: int | None = Non
         how="one by one",
         runtime=Runtime.ONNXRUNTIME,
         exported=manifest.layers,
+        profiles=read_profiles(directory, config, projections),
     )
 
 

@@ -12,6 +12,7 @@ from embedsvc.encoder.onnx.graph import MODEL_FILE, OPSET, WEIGHTS_FILE, Graph, 
 from embedsvc.encoder.onnx.manifest import Manifest, digests
 from embedsvc.encoder.onnx.network import build
 from embedsvc.encoder.onnx.products import Multiply, exact, quantized
+from embedsvc.encoder.profiles import read_profiles
 from embedsvc.encoder.projections import (
     DEFAULTS_FILE,
     PROJECTIONS_FILE,
@@ -49,8 +50,8 @@ def write(
     for name in BESIDE:
         if (checkpoint.directory / name).is_file():
             shutil.copyfile(checkpoint.directory / name, directory / name)
-    defaults = asdict(_defaults(checkpoint, layers))
-    (directory / DEFAULTS_FILE).write_text(f"{json.dumps(defaults)}\n", encoding="utf-8")
+    choices = asdict(_defaults(checkpoint, layers)) | {"profiles": _profiles(checkpoint, layers)}
+    (directory / DEFAULTS_FILE).write_text(f"{json.dumps(choices)}\n", encoding="utf-8")
     parameters = _write_graph(checkpoint, directory, kind, layers)
     return Manifest(
         format=kind,
@@ -75,6 +76,18 @@ def _write_graph(
         model = build(Graph(weights), tensors, checkpoint.config, layers, _PRODUCTS[kind])
     (directory / MODEL_FILE).write_bytes(model.SerializeToString())
     return count - sum(tensor.numel() for tensor in tensors.values())
+
+
+def _profiles(checkpoint: Checkpoint, layers: Sequence[int]) -> dict[str, dict[str, object]]:
+    """Those of the checkpoint whose layers are not left out."""
+    config, directory = checkpoint.config, checkpoint.directory
+    projections = read_projections(directory, config.hidden_size, config.num_hidden_layers)
+    profiles = read_profiles(directory, config, projections).values()
+    return {
+        each.name: {name: value for name, value in asdict(each).items() if name != "name"}
+        for each in profiles
+        if each.layer in layers
+    }
 
 
 def _defaults(checkpoint: Checkpoint, layers: Sequence[int]) -> Defaults:
