@@ -52,6 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             spoken.append(samples)
     (made / "labels.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     soundfile.write(made / "talk.wav", np.concatenate(spoken), 16_000, subtype="PCM_16")
+    (made / "embedsvc").mkdir()
+    (made / "embedsvc" / "samples").symlink_to(clips()[0].path.parents[1])
     program = made / "bin" / "embedsvc"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m embedsvc "$@"\n')

@@ -109,11 +109,21 @@ def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
             f"{info.space.model} layer {info.space.layer} {info.space.pooling}",
             f"{to_seconds(info.segmentation.length):g} s",
             index_text(info.index),
+            info.fitted.version if info.fitted else "",
             time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created_at)),
         )
         for info in infos
     ]
-    columns = ("collection", "recordings>", "segments>", "space", "segment", "index", "created")
+    columns = (
+        "collection",
+        "recordings>",
+        "segments>",
+        "space",
+        "segment",
+        "index",
+        "transform",
+        "created",
+    )
     table("Collections", columns, rows)
     for info in infos:
         if info.index and info.index.reason:

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from embedsvc.errors import FailedPrecondition
 from embedsvc.evaluation.crossing import Crossing, Texts, cross
-from embedsvc.evaluation.probes import Recipe, fit, folds
+from embedsvc.evaluation.probes import folds
 from embedsvc.evaluation.same_content import unit
-from embedsvc.types import Floats
+from embedsvc.transforms import Sample, fit
+from embedsvc.types import Floats, TransformRecipe
 
 TRUE = "centered by language"
-TOLD = "centered by predicted language"
-_RECIPE = Recipe(strength=0.01)
+FITTED = "through a fitted transform"
 _HALVES = 2
 
 
@@ -48,8 +49,8 @@ def stages(
         if name in centered:
             truly = by_language(as_it_is, languages)
             yield Stage(name, TRUE, cross(truly, languages, groups))
-            told = by_predicted_language(as_it_is, languages, groups)
-            yield Stage(name, TOLD, cross(told, languages, groups))
+            fitted = by_transform(as_it_is, languages, groups)
+            yield Stage(name, FITTED, cross(fitted, languages, groups))
 
 
 def by_language(vectors: Floats, languages: Texts) -> Floats:
@@ -65,22 +66,20 @@ def by_language(vectors: Floats, languages: Texts) -> Floats:
     return unit(result)
 
 
-def by_predicted_language(vectors: Floats, languages: Texts, groups: Texts) -> Floats:
-    """Vectors (n, D) less the means of all languages, each by its probability; of length 1.
+def by_transform(vectors: Floats, languages: Texts, groups: Texts) -> Floats:
+    """Vectors (n, D) through the transform that a collection can be fitted with; of length 1.
 
-    Half of the contents tell means and fit a logistic regression for the other half, so that no
-    clip is centered by what it says itself.
+    Half of the contents are what it is fitted on for the other half, so that no clip is centered
+    by what it says itself. Where they are too few, vectors stay as they are.
     """
     result = np.empty_like(vectors)
     # A content of its own for each clip that says what no other does.
     alone = np.array([group or f"#{place}" for place, group in enumerate(groups)])
     for seen, unseen in folds(alone, _HALVES):
-        named = np.unique(languages[seen])
-        means = np.stack([vectors[seen][languages[seen] == each].mean(axis=0) for each in named])
-        if len(named) == 1:
-            result[unseen] = vectors[unseen] - means[0]
-            continue
-        probe = fit(vectors[seen], languages[seen], _RECIPE)
-        chances = probe.model.predict_proba(probe.scale(vectors[unseen]))
-        result[unseen] = vectors[unseen] - chances.astype(np.float32) @ means
-    return unit(result)
+        sample = Sample(vectors[seen], languages[seen].tolist(), alone[seen].tolist())
+        try:
+            transform = fit(sample, TransformRecipe(language="language"))
+        except FailedPrecondition:
+            return vectors
+        result[unseen] = transform(vectors[unseen])
+    return result

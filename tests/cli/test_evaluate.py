@@ -76,7 +76,7 @@ def test_each_step_of_a_search_across_languages_is_measured(
     assert {each["step"] for each in stages[2:]} == {
         "",
         "centered by language",
-        "centered by predicted language",
+        "through a fitted transform",
     }
     for stage in stages:
         assert 0 <= stage["together"]["r1"] <= stage["together"]["r10"] <= 1
