@@ -45,10 +45,10 @@ class StoredCodes:
 
     def near(self, query: Floats, wanted: Candidates) -> "tuple[Found, Coding]":
         """The segments nearest to `query` (D,), and the codes of where they are."""
-        search = Search(
-            unit(query, self.dim, "query"), wanted.k, wanted.condition, wanted.exclude_id
-        )
+        given = unit(query, self.dim, "query")
         with self.reading() as (view, connection):
+            asked = view.direction(given)
+            search = Search(asked, wanted.k, wanted.condition, wanted.exclude_id)
             found, _ = search.run(view, connection, self.tuning.gather_limit)
             runs = codes.around(connection, found.hits, wanted.reach)
             known = codes.owners(connection, {run.rid for run in runs})

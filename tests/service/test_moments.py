@@ -22,7 +22,7 @@ from embedsvc.errors import (
 )
 from embedsvc.moments import recipe_of
 from embedsvc.samples import Clip, clips
-from embedsvc.types import Floats, Pooling, Segment, Space, Span, Windowing
+from embedsvc.types import Floats, Pooling, Segment, Space, Span, TransformRecipe, Windowing
 
 RATE = 16_000
 CODE = 1_280
@@ -323,3 +323,18 @@ def test_a_second_is_found_in_an_hour(client: Client, long: tuple[Floats, list[S
     assert abs(found[0].span.end - (cut.end + shift)) <= 2 * CODE
     assert found.scanned_codes == -(-len(hour) // CODE) - (len(hour) % CODE < 400)
     print(f"{found.timing.moments * 1e3:.0f} ms for an hour")  # noqa: T201  # a measurement
+
+
+def test_candidates_are_those_of_a_fitted_collection(client: Client) -> None:
+    """The nearest segments are found through the transform, and the moment within them."""
+    made = client.create_collection("fitted-talks", moments=True)
+    for clip in clips("archive"):
+        made.add(clip.path.stem, clip.path, {"language": clip.language})
+    made.fit(TransformRecipe(language="language", dim=32))
+    query = clips("archive")[7]
+    plain = made.search(query.path, top_k=3)
+    found = made.search(query.path, top_k=3, moments=MomentSearch(candidates=20))
+    client.delete_collection("fitted-talks")
+    assert found[0].id == plain[0].id == query.path.stem
+    assert found[0].score == pytest.approx(plain[0].score, abs=1e-5)
+    assert found[0].moment_score == pytest.approx(1, abs=1e-3)
