@@ -156,7 +156,8 @@ def test_audio_over_the_unary_limit_goes_by_upload(small: Stubs) -> None:
 
 
 def test_a_full_queue_says_when_to_come_back(small: Stubs) -> None:
-    calls = [small.embedding.Embed.future(request(pcm(speech(9, seed)))) for seed in range(12)]
+    requests = [request(pcm(speech(9, seed))) for seed in range(40)]
+    calls = [small.embedding.Embed.future(each) for each in requests]
     refusals = [refused(call.result) for call in calls if call.exception() is not None]
     assert 0 < len(refusals) < len(calls)
     for refusal in refusals:
