@@ -19,7 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from embedsvc import filters
-from embedsvc.cli import connection, evaluate_encoder, evaluate_moments, evaluate_stages
+from embedsvc.cli import (
+    connection,
+    evaluate_duplicates,
+    evaluate_encoder,
+    evaluate_moments,
+    evaluate_stages,
+)
 from embedsvc.cli.index import Item, results, select
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.cli.search import condition
@@ -68,6 +74,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     retrieval.set_defaults(run=run)
     evaluate_encoder.add(what)
     evaluate_moments.add(what)
+    evaluate_duplicates.add(what)
 
 
 @dataclass(frozen=True)

@@ -99,3 +99,21 @@ def test_stages_are_refused_where_they_can_not_be_had(main: Program, index: Path
         ended = main(*words, *more)
         assert ended.returncode == 1
         assert said in ended.stderr
+
+
+def test_copies_are_measured_beside_other_recordings(main: Program) -> None:
+    index = clips()[0].path.parents[1] / "index.tsv"
+    words = ("evaluate", "duplicates", index, "--only", 'language = "ita"')
+    ended = main(*words, "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = objects(ended)
+    assert found[0]["name"] == "nearest other recording"
+    assert found[0]["recordings"] == 5
+    for each in found:
+        assert -1 <= each["least"] <= each["median"] <= each["most"] <= 1.001
+        assert set(each["shares"]) == {"0.8", "0.9", "0.95"}
+    assert "cosines of 2 recordings" in main(*words, "--most", 2).stdout
+    for flags, said in ((("--most", 1), "2 or more"), (("--only", "year = 1"), "two rows")):
+        refused = main(*words[:3], *flags)
+        assert refused.returncode == 1
+        assert said in refused.stderr
