@@ -12,7 +12,7 @@ from embedsvc.errors import InvalidArgument
 if TYPE_CHECKING:
     from embedsvc.evaluation.copies import Nearness
 
-LEVELS = (0.8, 0.9, 0.95)
+LEVELS = (0.8, 0.85, 0.9)
 THREADS = 2
 
 

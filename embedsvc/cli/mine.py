@@ -56,7 +56,7 @@ def _add_duplicates(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     parser.add_argument("collection", metavar="COLLECTION")
     parser.add_argument("--filter", type=condition, metavar="EXPR", help="only among these")
     parser.add_argument(
-        "--min-cosine", type=float, default=0.0, metavar="C", help="least cosine (default: 0.9)"
+        "--min-cosine", type=float, default=0.0, metavar="C", help="least cosine (default: 0.85)"
     )
     connection.add_flags(parser)
     parser.set_defaults(run=duplicates)

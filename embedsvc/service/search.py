@@ -21,10 +21,9 @@ MAX_TOP_K = 1000
 NEIGHBORS = 4
 """That a margin compares with, as in the paper."""
 
-MIN_COSINE = 0.9
-"""Of 400 recordings of people, words and sentences by `mini`, no two takes are nearer than 0.78,
-even by one speaker (synthetic voices with one text can be); copies at 16 kbit/s of Opus are at 0.92
-to 0.95, of single words at 0.85 (medians)."""
+MIN_COSINE = 0.85
+"""Of 2,097 recordings of people, words and sentences by `mini`, no two are nearer than 0.82
+(synthetic voices with one text can be); docs/across-languages.md has how near copies are."""
 
 
 class SearchServicer(search_pb2_grpc.SearchServiceServicer):

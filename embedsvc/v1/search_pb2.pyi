@@ -552,7 +552,7 @@ class FindDuplicatesRequest(google.protobuf.message.Message):
     MIN_COSINE_FIELD_NUMBER: builtins.int
     collection: builtins.str
     min_cosine: builtins.float
-    """Segments of a lower cosine are no copies; 0 for 0.9."""
+    """Segments of a lower cosine are no copies; 0 for 0.85."""
     @property
     def filter(self) -> embedsvc.v1.collection_pb2.Filter: ...
     def __init__(

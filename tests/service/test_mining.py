@@ -139,7 +139,7 @@ def groups(stubs: Stubs, **fields: Any) -> Iterator[list[str]]:
     request = search_pb2.FindDuplicatesRequest(**fields)
     for reply in stubs.search.FindDuplicates(request, timeout=60):
         if reply.HasField("group"):
-            assert all(pair.cosine > 0.9 for pair in reply.group.pairs)
+            assert all(pair.cosine > 0.85 for pair in reply.group.pairs)
             yield list(reply.group.recording_ids)
 
 
