@@ -8,6 +8,7 @@ from pathlib import Path
 from embedsvc import filters
 from embedsvc.cli import connection
 from embedsvc.cli.output import emit, say, span_text, table
+from embedsvc.client import SearchResult
 from embedsvc.errors import InvalidArgument
 from embedsvc.filters import Filter
 from embedsvc.types import Hit, LanguageGuess, Limit, MomentMethod, MomentSearch
@@ -104,12 +105,17 @@ def run(chosen: argparse.Namespace) -> int:
     table(f"Nearest to {chosen.audio.name}", columns, rows)
     if found.query_languages:
         say(f"the query sounds like {_languages(found.query_languages)}")
-    say(
-        f"{found.scanned} segments scored{'' if found.exact else ' approximately'}"
-        f"{f', {found.scanned_codes} codes compared' if chosen.moments else ''} "
-        f"in {found.timing.total * 1e3:.0f} ms"
-    )
+    say(f"{_done(found)} in {found.timing.total * 1e3:.0f} ms")
     return 0
+
+
+def _done(found: SearchResult) -> str:
+    """What was looked at: segments, codes of frames, or both."""
+    segments = f"{found.scanned:,} segments scored{'' if found.exact else ' approximately'}"
+    codes = f"{found.scanned_codes:,} codes compared"
+    if not found.scanned_codes:
+        return segments
+    return f"{segments}, {codes}" if found.scanned else codes
 
 
 def _moments(chosen: argparse.Namespace) -> MomentSearch | bool:
