@@ -27,6 +27,9 @@ Kind = Callable[[Mapping[str, Any], Tell], Awaitable[Mapping[str, Any]]]
 It must be safe to begin again from the start, since it is when the process ended in between.
 """
 
+MOST_KEPT = 1_000
+"""Operations that are over and can still be asked for."""
+
 Fault = Callable[[str, BaseException], None]
 """Told of a bug in the work of an operation."""
 
@@ -148,7 +151,8 @@ class Operations:
             result = await self._result(begun)
         except asyncio.CancelledError:
             # Stopped in order, so that it is not what ended the process.
-            self._keeper.keep(operation)
+            with suppress(EmbedsvcError, OSError):
+                self._keeper.keep(operation)
             raise
         except EmbedsvcError as error:
             await self._finish(replace(self._known[operation.id], error=error))
@@ -191,9 +195,19 @@ class Operations:
         self._cancelled.discard(operation.id)
         try:
             await asyncio.to_thread(self._keeper.keep, done)
-        except EmbedsvcError as error:
+            await self._forget_oldest()
+        except (EmbedsvcError, OSError) as error:
             self._fault(f"operations/{operation.id}", error)
         self._over[operation.id].set()
+
+    async def _forget_oldest(self) -> None:
+        done = sorted(
+            (each for each in self._known.values() if each.done), key=lambda each: each.updated_at
+        )
+        for each in done[: max(0, len(done) - MOST_KEPT)]:
+            await asyncio.to_thread(self._keeper.forget, each.id)
+            self._known.pop(each.id, None)
+            self._over.pop(each.id, None)
 
 
 def _cancelled() -> Cancelled:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -41,6 +42,9 @@ from embedsvc.types import (
 MAX_CANDIDATES = 1_000
 MAX_SAMPLES = 60 * SAMPLE_RATE
 """The longest query: the work grows with it."""
+
+MOST_LOOKING = 4
+"""Searches for moments that align at once; others wait for them."""
 
 MARGIN = 1 * SAMPLE_RATE
 """How far beyond a candidate's ends is looked: what is at its edge is only half in it."""
@@ -88,6 +92,9 @@ class SecondStage:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self._recipes: dict[str, Recipe] = {}
+        # Threads of their own: looking through thousands of hours must not hold those that decode,
+        # read and write for everybody else.
+        self._looking = ThreadPoolExecutor(MOST_LOOKING, thread_name_prefix="moments")
 
     async def recipe(
         self, choice: MomentChoice, windowing: Windowing, foreign: Space | None
@@ -157,7 +164,8 @@ class SecondStage:
         started = time.perf_counter()
         left = threading.Event()
         try:
-            return await asyncio.to_thread(_look, collection, search, query, left)
+            looked = partial(_look, collection, search, query, left)
+            return await asyncio.get_running_loop().run_in_executor(self._looking, looked)
         finally:
             left.set()
             clock.moments += time.perf_counter() - started

@@ -29,7 +29,9 @@ class Feed(Generic[T]):
 
     async def items(self) -> AsyncGenerator[T, None]:
         """Everything that is yielded or put, in its order; raises what the generator raises."""
-        working = self._loop.run_in_executor(None, self._work)
+        # A thread of its own: whoever listens slowly holds it, and must not hold those of others.
+        working = threading.Thread(target=self._work, name="feed", daemon=True)
+        working.start()
         try:
             while (item := await self._queue.get()) is not None:
                 if isinstance(item, BaseException):
@@ -37,10 +39,10 @@ class Feed(Generic[T]):
                 yield item
         finally:
             self._left.set()
-            while not working.done():  # it may be waiting for room
+            while working.is_alive():  # it may be waiting for room
                 while not self._queue.empty():
                     self._queue.get_nowait()
-                await asyncio.wait({working}, timeout=0.05)
+                await asyncio.sleep(0.02)
 
     def _work(self) -> None:
         try:

@@ -1,11 +1,11 @@
 """The SearchService: finds segments near a query."""
 
 import math
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 
-from embedsvc.errors import InvalidArgument
+from embedsvc.errors import Exhausted, InvalidArgument
 from embedsvc.pipeline import mining
 from embedsvc.pipeline.second_stage import MAX_CANDIDATES, Search
 from embedsvc.service import convert
@@ -17,6 +17,11 @@ from embedsvc.v1 import search_pb2, search_pb2_grpc
 from embedsvc.wire import audio, enums, metadata, tensors, times
 
 MAX_TOP_K = 1000
+
+MOST_MININGS = 2
+"""Calls of MinePairs and FindDuplicates at once."""
+
+RETRY_SECONDS = 10.0
 
 NEIGHBORS = 4
 """That a margin compares with, as in the paper."""
@@ -31,6 +36,21 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._mining = 0
+
+    @contextmanager
+    def _room_to_mine(self) -> Iterator[None]:
+        """One of few places, since each mining holds all vectors; raises Exhausted without one."""
+        if self._mining == MOST_MININGS:
+            raise Exhausted(
+                f"at most {MOST_MININGS} collections may be mined at once; try again later",
+                retry_after_seconds=RETRY_SECONDS,
+            )
+        self._mining += 1
+        try:
+            yield
+        finally:
+            self._mining -= 1
 
     @unary
     async def Search(
@@ -59,9 +79,10 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             request.neighbors or NEIGHBORS,
             least,
         )
-        async with aclosing(found) as answers:
-            async for each in answers:
-                yield convert.mined_message(each)
+        with self._room_to_mine():
+            async with aclosing(found) as answers:
+                async for each in answers:
+                    yield convert.mined_message(each)
 
     @stream
     async def FindDuplicates(
@@ -74,9 +95,10 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             metadata.condition(request.filter) if request.HasField("filter") else None,
             request.min_cosine or MIN_COSINE,
         )
-        async with aclosing(found) as answers:
-            async for each in answers:
-                yield convert.duplicates_message(each)
+        with self._room_to_mine():
+            async with aclosing(found) as answers:
+                async for each in answers:
+                    yield convert.duplicates_message(each)
 
 
 def _side(side: search_pb2.MinePairsRequest.Side, field: str) -> mining.Side:

@@ -17,7 +17,7 @@ from embedsvc.errors import (
     OperationNotFound,
     OperationRunning,
 )
-from embedsvc.operations import Operations, Progress, Tell
+from embedsvc.operations import Operations, Progress, Tell, runner
 from embedsvc.operations.keeper import KEPT_SECONDS
 
 
@@ -240,3 +240,34 @@ async def test_a_kind_that_is_not_known_any_more_ends_with_an_error(tmp_path: Pa
         old = await operations.submit("gone", "things/a", {})
         ended = await operations.wait(old.id)
     assert isinstance(ended.error, FailedPrecondition)
+
+
+async def test_of_many_the_newest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "MOST_KEPT", 3)
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        ids = [(await operations.submit("count", f"t/{n}", {"upto": n})).id for n in range(6)]
+        await until(lambda: len(operations.list()) == 3)
+        assert [each.id for each in operations.list()] == ids[3:]
+    async with work.operations(tmp_path) as operations:
+        assert [each.id for each in operations.list()] == ids[3:]
+
+
+async def test_a_disk_that_fails_at_the_end_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        first = await operations.submit("hold", "t/a", {})
+        second = await operations.submit("count", "t/b", {"upto": 1})
+        await until(lambda: work.begun)
+
+        def fail(_: object) -> None:
+            raise PermissionError("gone")
+
+        monkeypatch.setattr(operations._keeper, "keep", fail)
+        work.gate.set()
+        ends = [await operations.wait(each.id, 5) for each in (first, second)]
+        assert ends[0].result == {}
+        assert ends[1].done
+    assert work.faults

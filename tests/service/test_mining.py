@@ -1,9 +1,11 @@
 """Pairs that say the same, and copies, through the service."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
@@ -165,7 +167,35 @@ def test_a_caller_that_leaves_ends_the_work(
     request = search_pb2.MinePairsRequest(left=side(spaces[0]), right=side(spaces[1]))
     for _ in range(20):
         call = stubs.search.MinePairs(request, timeout=60)
-        next(call)
+        with suppress(grpc.RpcError):  # the ones before are not gone yet
+            next(call)
         call.cancel()
-    time.sleep(0.3)
-    assert len(mined(stubs, left=side(spaces[0]), right=side(spaces[1]))) == COUNT
+    until(lambda: _end(stubs.search.MinePairs(request, timeout=60)) == "OK")
+
+
+def test_callers_that_do_not_listen_hold_up_nobody_else(
+    stubs: Stubs, spaces: tuple[str, str], still_answers: None
+) -> None:
+    """Two may mine at once; further ones are told when to come back."""
+    request = search_pb2.MinePairsRequest(left=side(spaces[0]), right=side(spaces[1]))
+    held = [stubs.search.MinePairs(request, timeout=60) for _ in range(40)]
+    ends = [_end(call) for call in held]
+    assert set(ends) <= {"OK", "RESOURCE_EXHAUSTED"}
+    assert "OK" in ends
+    until(lambda: _end(stubs.search.MinePairs(request, timeout=60)) == "OK")
+
+
+def _end(call: Any) -> str:
+    try:
+        assert sum(reply.HasField("pair") for reply in call) == COUNT
+    except grpc.RpcError as error:
+        code: grpc.StatusCode = error.code()
+        return code.name
+    return "OK"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
