@@ -29,7 +29,7 @@ from embedsvc.types import (
 )
 from embedsvc.v1 import collection_pb2, embedding_pb2, server_pb2
 from embedsvc.wire import audio as wire_audio
-from embedsvc.wire import spaces
+from embedsvc.wire import spaces as wire_spaces
 from embedsvc.wire.errors import error_of
 
 DEADLINE = 300.0
@@ -206,6 +206,7 @@ class Client:
         name: str,
         *,
         vectors: OutputSpec | None = None,
+        spaces: Sequence[OutputSpec] = (),
         windowing: Windowing | None = None,
         segmentation: Segmentation | None = None,
         foreign_space: Space | None = None,
@@ -215,18 +216,20 @@ class Client:
     ) -> Collection:
         """A new collection; with `exist_ok`, the one that is there.
 
+        In place of `vectors`, `spaces` with names ask for several that are searched each on its own.
         With `moments` it keeps codes of frames, of the model's own layer or of `moment_layer`, so
         that searches can say when.
         """
         request = collection_pb2.CreateCollectionRequest(name=name)
         if vectors is not None:
-            request.vectors.CopyFrom(spaces.spec_message(vectors))
+            request.vectors.CopyFrom(wire_spaces.spec_message(vectors))
+        request.spaces.extend(map(wire_spaces.spec_message, spaces))
         if windowing is not None:
-            request.windowing.CopyFrom(spaces.windowing_message(windowing))
+            request.windowing.CopyFrom(wire_spaces.windowing_message(windowing))
         if segmentation is not None:
-            request.segmentation.CopyFrom(spaces.segmentation_message(segmentation))
+            request.segmentation.CopyFrom(wire_spaces.segmentation_message(segmentation))
         if foreign_space is not None:
-            request.foreign_space.CopyFrom(spaces.space_message(foreign_space))
+            request.foreign_space.CopyFrom(wire_spaces.space_message(foreign_space))
         if moments or moment_layer is not None:
             request.moments.CopyFrom(collection_pb2.MomentCodes(layer=moment_layer))
         try:
@@ -260,9 +263,9 @@ class Client:
     ) -> embedding_pb2.EmbedOptions:
         options = embedding_pb2.EmbedOptions(
             model=self._model,
-            outputs=map(spaces.spec_message, specs),
+            outputs=map(wire_spaces.spec_message, specs),
             lane=audible.lane_number(lane),
         )
         if windowing is not None:
-            options.windowing.CopyFrom(spaces.windowing_message(windowing))
+            options.windowing.CopyFrom(wire_spaces.windowing_message(windowing))
         return options

@@ -1,7 +1,7 @@
 """A handle on one collection of a server."""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from embedsvc.types import (
     MomentSearch,
     Pair,
     Segment,
+    SpaceInfo,
     StoredRecording,
     TransformRecipe,
 )
@@ -57,6 +58,11 @@ class Collection:
         return results.collection_info(
             self._caller.unary(self._stub.GetCollection, request).collection
         )
+
+    @property
+    def spaces(self) -> tuple[SpaceInfo, ...]:
+        """The spaces it has vectors in as they are now; the first is searched if none is named."""
+        return self.info().spaces
 
     def add(
         self,
@@ -125,15 +131,38 @@ class Collection:
         mode: str = "upsert",
     ) -> AddedRecording:
         """Store a recording whose vectors were made before, in the space of `fingerprint`."""
+        ready = _ready(segments, fingerprint)
+        return self._add_ready(collection_pb2.Recording(id=id, vectors=ready), metadata, mode)
+
+    def add_space_vectors(
+        self,
+        id: str,  # the field's name
+        vectors: Mapping[str, tuple[Sequence[Segment], str]],
+        metadata: Metadata | None = None,
+        *,
+        mode: str = "upsert",
+    ) -> AddedRecording:
+        """The same in every space of a collection: segments and fingerprint by its name.
+
+        All spaces have the same spans.
+        """
+        every = collection_pb2.SpaceVectors(
+            spaces=[
+                _ready(segments, fingerprint, space)
+                for space, (segments, fingerprint) in vectors.items()
+            ]
+        )
+        recording = collection_pb2.Recording(id=id, space_vectors=every)
+        return self._add_ready(recording, metadata, mode)
+
+    def _add_ready(
+        self, recording: collection_pb2.Recording, metadata: Metadata | None, mode: str
+    ) -> AddedRecording:
+        recording.MergeFrom(
+            collection_pb2.Recording(metadata=wire_metadata.metadata_message(metadata or {}))
+        )
         request = self._adding(mode)
-        recording = request.recordings.add(
-            id=id, metadata=wire_metadata.metadata_message(metadata or {})
-        )
-        recording.vectors.space_fingerprint = fingerprint
-        recording.vectors.spans.extend(times.span_message(segment.span) for segment in segments)
-        recording.vectors.vectors.CopyFrom(
-            tensors.tensor_message(np.stack([segment.vector for segment in segments]))
-        )
+        request.recordings.append(recording)
         reply = self._caller.unary(self._stub.AddRecordings, request)
         result = results.added(reply.results[0])
         if result.error is not None:
@@ -155,9 +184,11 @@ class Collection:
         at_most: Limit | None = None,
         explain: bool = False,
         lane: Lane | str | None = None,
+        space: str = "",
     ) -> SearchResult:
         """The nearest segments to an audio, a vector of a space, or a stored recording.
 
+        `space` is the name of that to search in, empty for the collection's first.
         With `moments`, in a collection made with them, the moments that matched, best first:
         `span` and `query_span` of a hit say when, in the recording and in the query.
         `where` is a filter, or its text such as `language = "pol" and year >= 1990`. `at_most`
@@ -172,6 +203,7 @@ class Collection:
             one_per_recording=one_per_recording,
             explain=explain,
             lane=audible.lane_number(lane),
+            space=space,
         )
         if at_most is not None:
             request.at_most.field, request.at_most.count = at_most.field, at_most.count
@@ -198,10 +230,10 @@ class Collection:
         reply = self._caller.unary(self._stub.GetRecordings, request)
         return {message.id: results.stored(message) for message in reply.recordings}
 
-    def segments(self, id: str) -> list[Segment]:  # the field's name
-        """The segments of a recording, with their vectors; empty when it is not there."""
+    def segments(self, id: str, space: str = "") -> list[Segment]:  # the field's name
+        """The segments of a recording, with vectors of a space; empty when it is not there."""
         request = collection_pb2.GetRecordingsRequest(
-            collection=self.name, ids=[id], include_vectors=True
+            collection=self.name, ids=[id], include_vectors=True, space=space
         )
         reply = self._caller.unary(self._stub.GetRecordings, request)
         return [segment for message in reply.recordings for segment in results.segments(message)]
@@ -261,8 +293,8 @@ class Collection:
         Without `other`, in two parts of this collection, as `where` and `other_where` say. `tell`
         hears how many comparisons of how many are done. Leaving the iterator ends the work.
         """
-        sides = [(self, where), (other or self, other_where)]
-        left, right = (_side(collection.name, condition) for collection, condition in sides)
+        left = _side(self.name, where, space)
+        right = _side((other or self).name, other_where, space if other_space is None else other_space)
         request = search_pb2.MinePairsRequest(left=left, right=right, neighbors=neighbors)
         if min_margin is not None:
             request.min_margin = min_margin
@@ -283,7 +315,9 @@ class Collection:
 
         0 as `min_cosine` leaves the choice to the server; `tell` as in `mine`.
         """
-        request = search_pb2.FindDuplicatesRequest(collection=self.name, min_cosine=min_cosine)
+        request = search_pb2.FindDuplicatesRequest(
+            collection=self.name, min_cosine=min_cosine, space=space
+        )
         if where is not None:
             request.filter.CopyFrom(_condition(where))
         for reply in self._caller.stream(self._search.FindDuplicates, request):
@@ -293,15 +327,17 @@ class Collection:
                 tell(reply.progress.done, reply.progress.total)
 
     def fit(
-        self, recipe: TransformRecipe | None = None, *, tell: Tell | None = None
+        self, recipe: TransformRecipe | None = None, *, space: str = "", tell: Tell | None = None
     ) -> CollectionInfo:
-        """Fit a transform on what is stored, and search through it from now on.
+        """Fit a transform on what is stored in a space, and search through it from now on.
 
         It returns when that is done; `tell` hears how far it is. What goes wrong is raised. When
         the caller is interrupted, the fitting is cancelled.
         """
         request = collection_pb2.FitTransformRequest(
-            collection=self.name, recipe=spaces.recipe_message(recipe or TransformRecipe())
+            collection=self.name,
+            recipe=spaces.recipe_message(recipe or TransformRecipe()),
+            space=space,
         )
         begun = self._caller.unary(self._stub.FitTransform, request)
         ended = Running(begun, self._operations, self._caller).finish(tell)
@@ -309,9 +345,9 @@ class Collection:
         ended.response.Unpack(response)
         return results.collection_info(response.collection)
 
-    def unfit(self) -> CollectionInfo:
-        """Search vectors as they are again."""
-        request = collection_pb2.RemoveTransformRequest(collection=self.name)
+    def unfit(self, *, space: str = "") -> CollectionInfo:
+        """Search the vectors of a space as they are again."""
+        request = collection_pb2.RemoveTransformRequest(collection=self.name, space=space)
         reply = self._caller.unary(self._stub.RemoveTransform, request)
         return results.collection_info(reply.collection)
 
@@ -342,8 +378,19 @@ class Collection:
         return results.added(reply.result)
 
 
-def _side(name: str, where: Filter | str | None) -> search_pb2.MinePairsRequest.Side:
-    side = search_pb2.MinePairsRequest.Side(collection=name)
+def _ready(
+    segments: Sequence[Segment], fingerprint: str, space: str = ""
+) -> collection_pb2.SegmentVectors:
+    return collection_pb2.SegmentVectors(
+        space_fingerprint=fingerprint,
+        vectors=tensors.tensor_message(np.stack([segment.vector for segment in segments])),
+        spans=[times.span_message(segment.span) for segment in segments],
+        space=space,
+    )
+
+
+def _side(name: str, where: Filter | str | None, space: str) -> search_pb2.MinePairsRequest.Side:
+    side = search_pb2.MinePairsRequest.Side(collection=name, space=space)
     if where is not None:
         side.filter.CopyFrom(_condition(where))
     return side

@@ -10,13 +10,13 @@ from embedsvc.types import (
     Explanation,
     Floats,
     Hit,
-    IndexInfo,
     LanguageGuess,
     Output,
     Pair,
     Place,
     Segment,
     Space,
+    SpaceInfo,
     Span,
     StoredRecording,
     Timing,
@@ -177,27 +177,24 @@ def collection_info(message: collection_pb2.Collection) -> CollectionInfo:
     """A collection from its message."""
     return CollectionInfo(
         name=message.name,
-        space=spaces.space(message.space),
+        spaces=tuple(map(spaces.space_info, message.spaces)) or (_only_space(message),),
         segmentation=spaces.segmentation(message.segmentation, "segmentation"),
         recordings=message.recording_count,
         segments=message.segment_count,
         sequence=message.sequence,
         created_at=times.epoch_seconds(message.create_time),
-        fitted=spaces.fitted(message.transform) if message.HasField("transform") else None,
-        index=_index_info(message.index) if message.HasField("index") else None,
         moments=spaces.codes(message.moments) if message.HasField("moments") else None,
     )
 
 
-def _index_info(message: collection_pb2.SearchIndex) -> IndexInfo:
-    return IndexInfo(
-        recipe=message.recipe,
-        recall=message.recall,
-        target=message.target,
-        measured_on=message.measured_on,
-        segments=message.segment_count,
-        reason=message.reason,
+def _only_space(message: collection_pb2.Collection) -> SpaceInfo:
+    """That of a collection as servers told before there were several."""
+    told = collection_pb2.CollectionSpace(
+        space=message.space,
+        transform=message.transform if message.HasField("transform") else None,
+        index=message.index if message.HasField("index") else None,
     )
+    return spaces.space_info(told)
 
 
 def added(message: collection_pb2.RecordingResult) -> AddedRecording:

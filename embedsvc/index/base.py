@@ -86,6 +86,20 @@ class Base:
         return memoryview(_faiss.serialize_index(self._whole))
 
 
+def base_file(collection: Path, uid: str, number: int) -> "BaseFile":
+    """The files of the base of a space in the directory of its `collection`; made if missing.
+
+    The first space is where the only one of a collection always was.
+    """
+    if not number:
+        return BaseFile(collection, uid)
+    directory = collection / f"space-{number}"
+    if not directory.exists():
+        directory.mkdir(mode=0o700)
+        sync_directory(collection)
+    return BaseFile(directory, f"{uid}/{number}")
+
+
 def build(batches: Iterable[tuple[Keys, Halves]], dim: int, upto: int) -> Base:
     """A base over rows given in ascending order."""
     index = faiss.IndexIDMap2(flat.empty(dim))
@@ -97,7 +111,7 @@ def build(batches: Iterable[tuple[Keys, Halves]], dim: int, upto: int) -> Base:
 
 @dataclass(frozen=True)
 class BaseFile:
-    """The files of the base of the collection `uid`, in its directory."""
+    """The files of a base, in a directory of their own; `uid` says of what it is."""
 
     directory: Path
     uid: str

@@ -4,7 +4,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import open_writer, storage_errors
 from embedsvc.index.identity import COLUMNS, Identity, identity
 from embedsvc.index.outcomes import Tuning
-from embedsvc.index.upkeep import Surroundings
+from embedsvc.index.store import Surroundings
 from embedsvc.types import Segmentation, Space
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -84,14 +84,16 @@ class Catalog:
     def create(
         self,
         name: str,
-        space: Space,
+        spaces: Space | Mapping[str, Space],
         segmentation: Segmentation,
         recipe: bytes | None = None,
     ) -> Collection:
         """Make an empty collection; raises AlreadyExists, or InvalidArgument for its name.
 
-        With a `recipe` it keeps codes of frames.
+        Of `spaces` by name the first is searched when none is named; a sole one needs no name. With
+        a `recipe` it keeps codes of frames.
         """
+        named = {"": spaces} if isinstance(spaces, Space) else dict(spaces)
         if not NAME.fullmatch(name):
             raise InvalidArgument(
                 "`collection` must be 1-64 of a-z, 0-9, `_` and `-`, and begin with a letter or "
@@ -105,7 +107,7 @@ class Catalog:
                     f"`collection` must be new, but {name!r} is there", field="collection"
                 )
             now = self._tuning.clock()
-            new = Identity(secrets.token_hex(16), name, space, segmentation, now)
+            new = Identity(secrets.token_hex(16), name, named, segmentation, now)
             with storage_errors():
                 collection = self._make(new, recipe)
             self._slots[name] = _Slot(new.row(), collection=collection)

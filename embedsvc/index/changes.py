@@ -22,16 +22,19 @@ REMOVALS = 1_000
 
 @dataclass(frozen=True)
 class Change:
-    """What writes did to the tables: new segments, and by how much the counts moved."""
+    """What writes did to the tables: new segments, and by how much the counts moved.
+
+    `rows` (N, width) have the vectors of all spaces.
+    """
 
     sids: Keys
-    vectors: Halves
+    rows: Halves
     recordings: int
     segments: int
 
 
 def checksum(sid: int, data: bytes) -> int:
-    """CRC-32 of a stored vector; seeded with its place, so that a swapped row shows too."""
+    """CRC-32 of a stored row of vectors; seeded with its place, so that a swapped row shows too."""
     return zlib.crc32(data, sid & 0xFFFF_FFFF)
 
 
@@ -43,7 +46,7 @@ class Changes:
         self._sequence = sequence
         self._now = now
         self._sids: list[Keys] = []
-        self._vectors: list[Halves] = []
+        self._rows: list[Halves] = []
         self._recordings = 0
         self._segments = 0
         self._next_sid = 1 + self._last_sid()
@@ -83,11 +86,11 @@ class Changes:
         self._recordings -= removed
         return removed
 
-    def result(self, dim: int) -> Change:
+    def result(self, width: int) -> Change:
         """All changes made so far, as one."""
         return Change(
             np.concatenate([np.zeros(0, np.int64), *self._sids]),
-            np.concatenate([np.zeros((0, dim), np.float16), *self._vectors]),
+            np.concatenate([np.zeros((0, width), np.float16), *self._rows]),
             self._recordings,
             self._segments,
         )
@@ -118,7 +121,7 @@ class Changes:
             "INSERT INTO segment (sid, rid, start, stop) VALUES (?, ?, ?, ?)",
             [(sid, rid, *span) for sid, span in zip(sids.tolist(), recording.spans, strict=True)],
         )
-        blobs = [vector.tobytes() for vector in recording.vectors]
+        blobs = [row.tobytes() for row in recording.rows]
         executemany(
             "INSERT INTO vector (sid, data, crc) VALUES (?, ?, ?)",
             [
@@ -134,7 +137,7 @@ class Changes:
             codes.store(self._connection, rid, recording.codes)
         self._next_sid += len(sids)
         self._sids.append(sids)
-        self._vectors.append(recording.vectors)
+        self._rows.append(recording.rows)
         self._recordings += 1
         self._segments += len(sids)
 

@@ -55,12 +55,13 @@ class Reach:
 
 @dataclass(frozen=True)
 class Candidates:
-    """A search for the `k` nearest segments, whose codes within `reach` are wanted too."""
+    """A search for the `k` nearest segments in a space, whose codes within `reach` are wanted."""
 
     k: int
     reach: Reach
     condition: Filter | None = None
     exclude_id: str | None = None
+    space: str = ""
 
 
 def keep_recipe(connection: apsw.Connection, recipe: bytes) -> None:

@@ -55,8 +55,9 @@ CREATE TABLE IF NOT EXISTS request (
     id TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome TEXT NOT NULL, stored_at REAL NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS request_by_time ON request (stored_at);
-CREATE TABLE IF NOT EXISTS transform (
-    version INTEGER PRIMARY KEY AUTOINCREMENT,
+CREATE TABLE IF NOT EXISTS fitted (
+    space INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,
     data BLOB NOT NULL,
     crc INTEGER NOT NULL,
     recipe TEXT NOT NULL,
@@ -64,7 +65,8 @@ CREATE TABLE IF NOT EXISTS transform (
     created_at REAL NOT NULL
 ) STRICT;
 """
-"""Vectors and labels have their own tables so that the recordings stay small to scan.
+"""Vectors and labels have their own tables so that the recordings stay small to scan. The vectors
+of a segment in all spaces of a collection are one blob; `parts` says which is where.
 
 AUTOINCREMENT never gives an id out twice, so that a `sid` in a base built before a deletion
 can never mean another segment.

@@ -7,7 +7,9 @@ from dataclasses import replace
 import apsw
 import numpy as np
 
+from embedsvc.index.parts import Part
 from embedsvc.index.prepared import Doubles
+from embedsvc.index.view import SpaceView
 from embedsvc.transforms import Transform
 from embedsvc.types import Explanation, Floats, Hit, LanguageGuess
 
@@ -16,15 +18,13 @@ GUESSES = 3
 
 
 def explained(
-    connection: apsw.Connection,
-    transform: Transform | None,
-    query: Doubles,
-    found: Sequence[tuple[int, Hit]],
+    connection: apsw.Connection, view: SpaceView, query: Doubles, found: Sequence[tuple[int, Hit]]
 ) -> tuple[Hit, ...]:
     """Hits of segments, each with its explanation; `query` (D,) is as it was given."""
-    vectors = _vectors(connection, [sid for sid, _ in found])
+    vectors = _vectors(connection, view.part, [sid for sid, _ in found])
     return tuple(
-        replace(hit, explanation=_explanation(transform, query, vectors[sid])) for sid, hit in found
+        replace(hit, explanation=_explanation(view.transform, query, vectors[sid]))
+        for sid, hit in found
     )
 
 
@@ -42,9 +42,12 @@ def _explanation(transform: Transform | None, query: Doubles, vector: Floats) ->
     return Explanation(float(vector @ query), guesses(transform, vector))
 
 
-def _vectors(connection: apsw.Connection, sids: Sequence[int]) -> dict[int, Floats]:
+def _vectors(connection: apsw.Connection, part: Part, sids: Sequence[int]) -> dict[int, Floats]:
     rows = connection.execute(
         "SELECT sid, data FROM vector WHERE sid IN (SELECT value FROM json_each(?))",
         (json.dumps(list(sids)),),
     )
-    return {sid: np.frombuffer(data, "<f2").astype(np.float32) for sid, data in rows}
+    return {
+        sid: np.frombuffer(data, "<f2")[part.start : part.stop].astype(np.float32)
+        for sid, data in rows
+    }

@@ -1,4 +1,4 @@
-"""The transform that a collection is searched through, in its tables."""
+"""The transforms that the spaces of a collection are searched through, in its tables."""
 
 import json
 import zlib
@@ -9,6 +9,7 @@ import apsw
 import numpy as np
 
 from embedsvc.errors import DataLoss
+from embedsvc.index.parts import Part
 from embedsvc.index.prepared import Doubles, Halves
 from embedsvc.transforms import Transform, from_bytes, to_bytes
 from embedsvc.types import FittedInfo, TransformRecipe
@@ -18,7 +19,7 @@ from embedsvc.types import FittedInfo, TransformRecipe
 class Fitted:
     """A transform in force: what it was made to, on how many segments, and when.
 
-    `version` counts the transforms of a collection.
+    `version` counts the transforms that the space has had.
     """
 
     version: int
@@ -60,18 +61,20 @@ def digest(transform: Transform | None) -> str:
     return "" if transform is None else transform.digest
 
 
-def read(connection: apsw.Connection) -> Fitted | None:
-    """The transform in force; raises DataLoss when it is not whole."""
+def read(connection: apsw.Connection, part: Part) -> Fitted | None:
+    """The transform in force in a space; raises DataLoss when it is not whole."""
     found: Any = connection.execute(
-        "SELECT version, data, crc, recipe, segments, created_at FROM transform "
-        "ORDER BY version DESC LIMIT 1"
+        "SELECT version, data, crc, recipe, segments, created_at FROM fitted WHERE space = ?",
+        (part.number,),
     ).fetchone()
     if found is None or not found[1]:
         return None
     version, data, crc, recipe, segments, created_at = found
     if zlib.crc32(data) != crc:
+        of_space = f" of space {part.name!r}" if part.name else ""
         raise DataLoss(
-            "`collection` must be readable, but its transform fails its checksum: remove it"
+            f"`collection` must be readable, but its transform{of_space} fails its checksum: "
+            "remove it"
         )
     made_to = TransformRecipe(**json.loads(recipe))
     return Fitted(version, from_bytes(data), made_to, segments, created_at)
@@ -79,17 +82,22 @@ def read(connection: apsw.Connection) -> Fitted | None:
 
 def write(
     connection: apsw.Connection,
+    part: Part,
     transform: Transform | None,
     recipe: TransformRecipe,
     segments: int,
     now: float,
 ) -> Fitted | None:
-    """Put a transform in force, or none, in place of the one before."""
+    """Put a transform in force in a space, or none, in place of the one before."""
     data = b"" if transform is None else to_bytes(transform)
+    before = connection.execute("SELECT version FROM fitted WHERE space = ?", (part.number,)).get
+    version = 1 + int(before or 0)
     connection.execute(
-        "INSERT INTO transform (data, crc, recipe, segments, created_at) VALUES (?, ?, ?, ?, ?)",
-        (data, zlib.crc32(data), json.dumps(asdict(recipe)), segments, now),
+        "REPLACE INTO fitted (space, version, data, crc, recipe, segments, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(part.number, version, data, zlib.crc32(data)),
+            *(json.dumps(asdict(recipe)), segments, now),
+        ),
     )
-    version = connection.last_insert_rowid()
-    connection.execute("DELETE FROM transform WHERE version < ?", (version,))
     return None if transform is None else Fitted(version, transform, recipe, segments, now)

@@ -1,67 +1,72 @@
 """What a collection is, apart from what it holds."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
-import apsw
-
-from embedsvc.errors import FailedPrecondition
+from embedsvc.errors import InvalidArgument
+from embedsvc.index.formats import FORMAT, OLDEST, check_format
+from embedsvc.index.parts import Part, parts_of
 from embedsvc.types import Pooling, Segmentation, Space, Windowing
-
-FORMAT = 1
-"""Version of the tables; others are refused, never migrated silently."""
 
 COLUMNS = "uid, name, format, space, segmentation, created_at"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a collection is called and made for; `uid` names its folder and never changes."""
+    """What a collection is called and made for; `uid` names its folder and never changes.
+
+    Its `spaces` have names and an order; the only one may have an empty name.
+    """
 
     uid: str
     name: str
-    space: Space
+    spaces: Mapping[str, Space]
     segmentation: Segmentation
     created_at: float
 
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Where the vectors of each space are kept."""
+        return parts_of(self.spaces)
+
+    def part(self, space: str) -> Part:
+        """That of the space of this name, empty for the first; raises InvalidArgument."""
+        if not space:
+            return self.parts[0]
+        for part in self.parts:
+            if part.name == space:
+                return part
+        names = ", ".join(filter(None, self.spaces)) or "none"
+        raise InvalidArgument(
+            f"`space` must be empty or a space of {self.name!r} ({names}), but is {space[:80]!r}",
+            field="space",
+        )
+
     def row(self) -> tuple[Any, ...]:
         """Values of `COLUMNS`."""
-        space, segmentation = json.dumps(asdict(self.space)), json.dumps(asdict(self.segmentation))
-        return self.uid, self.name, FORMAT, space, segmentation, self.created_at
+        spaces = json.dumps([[name, asdict(space)] for name, space in self.spaces.items()])
+        segmentation = json.dumps(asdict(self.segmentation))
+        return self.uid, self.name, FORMAT, spaces, segmentation, self.created_at
 
 
 def identity(row: tuple[Any, ...]) -> Identity:
-    """An identity from values of `COLUMNS`; raises FailedPrecondition for another format."""
-    uid, name, version, space, segmentation, created_at = row
-    _check_format(version, name)
-    plain = json.loads(space)
-    pooling, windowing = Pooling(plain["pooling"]), Windowing(**plain["windowing"])
+    """An identity from values of `COLUMNS`; raises FailedPrecondition for an unknown format."""
+    uid, name, version, spaces, segmentation, created_at = row
+    check_format(version, name)
+    plain = json.loads(spaces)
+    named = [["", plain]] if version == OLDEST else plain
     return Identity(
         uid=uid,
         name=name,
-        space=Space(**(plain | {"pooling": pooling, "windowing": windowing})),
+        spaces={each: _space(space) for each, space in named},
         segmentation=Segmentation(**json.loads(segmentation)),
         created_at=created_at,
     )
 
 
-def stamp(connection: apsw.Connection, name: str) -> None:
-    """Give new tables their format; raises FailedPrecondition if they have another."""
-    with connection:
-        connection.execute(
-            "INSERT OR IGNORE INTO meta (key, value) VALUES ('format', ?), ('sequence', 0)",
-            (FORMAT,),
-        )
-    version: Any = connection.execute("SELECT value FROM meta WHERE key = 'format'").get
-    _check_format(version, name)
-
-
-def _check_format(version: int, name: str) -> None:
-    if version != FORMAT:
-        raise FailedPrecondition(
-            f"`collection` {name!r} must have format {FORMAT}, but has {version}: "
-            "open it with the version that wrote it",
-            field="collection",
-            format=version,
-        )
+def _space(plain: dict[str, Any]) -> Space:
+    pooling, windowing = Pooling(plain["pooling"]), Windowing(**plain["windowing"])
+    return Space(**(plain | {"pooling": pooling, "windowing": windowing}))

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,10 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A recording that can be stored; vectors (S, D) are of unit length."""
+    """A recording that can be stored.
+
+    `rows` (S, width) have its vectors of all spaces, one after the other, each of unit length.
+    """
 
     id: str
     metadata: str
@@ -35,12 +38,15 @@ class Prepared:
     length: int
     digest: str
     spans: tuple[tuple[int, int], ...]
-    vectors: Halves
+    rows: Halves
     codes: Codes | None = None
 
 
-def prepare(recording: Recording, dim: int) -> Prepared:
-    """Check a recording; raises InvalidArgument or TensorShape naming the part at fault."""
+def prepare(recording: Recording, dims: Mapping[str, int]) -> Prepared:
+    """Check a recording for spaces of these names and dimensions.
+
+    Raises InvalidArgument or TensorShape naming the part at fault.
+    """
     check_text(recording.id, "id", MAX_ID_BYTES)
     if not recording.id:
         raise InvalidArgument("`id` must not be empty", field="id")
@@ -57,7 +63,7 @@ def prepare(recording: Recording, dim: int) -> Prepared:
         length=recording.length,
         digest=recording.digest,
         spans=_spans(recording.segments),
-        vectors=_vectors(recording.segments, dim),
+        rows=_rows(recording.segments, dims),
         codes=recording.codes,
     )
 
@@ -153,12 +159,26 @@ def _spans(segments: Sequence[Segment]) -> tuple[tuple[int, int], ...]:
     return spans
 
 
-def _vectors(segments: Sequence[Segment], dim: int) -> Halves:
-    units = [
-        unit(segment.vector, dim, f"segments[{number}].vector")
-        for number, segment in enumerate(segments)
+def _rows(segments: Sequence[Segment], dims: Mapping[str, int]) -> Halves:
+    for number, segment in enumerate(segments):
+        if len(segment.vectors) != len(dims):
+            raise InvalidArgument(
+                f"`segments[{number}]` must have a vector of each of {len(dims)} spaces, "
+                f"but has {len(segment.vectors)}",
+                field=f"segments[{number}].vector",
+            )
+    columns = [
+        [
+            unit(segment.vectors[place], dim, _field(number, name))
+            for number, segment in enumerate(segments)
+        ]
+        for place, (name, dim) in enumerate(dims.items())
     ]
-    return np.stack(units).astype("<f2")
+    return np.concatenate([np.stack(units) for units in columns], axis=1).astype("<f2")
+
+
+def _field(number: int, space: str) -> str:
+    return f"segments[{number}].{f'vectors.{space}' if space else 'vector'}"
 
 
 def _is_whole(value: object) -> bool:

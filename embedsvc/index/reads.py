@@ -11,6 +11,7 @@ import numpy as np
 from embedsvc.errors import DataLoss
 from embedsvc.filters import Filter
 from embedsvc.index.changes import Keys, checksum
+from embedsvc.index.parts import Part
 from embedsvc.index.prepared import Halves
 from embedsvc.index.where import KINDS, where
 from embedsvc.transforms import Sample
@@ -124,8 +125,11 @@ def page(
     return list(_recordings(connection, rows[:limit])), cursor
 
 
-def sample(connection: apsw.Connection, count: int, language: str, dim: int) -> Sample:
-    """At most `count` of the segments, evenly spread; raises DataLoss for a damaged one."""
+def sample(connection: apsw.Connection, count: int, language: str, part: Part) -> Sample:
+    """At most `count` of the segments, evenly spread; raises DataLoss for a damaged one.
+
+    The vectors are those of one space.
+    """
     total = int(connection.execute("SELECT count(*) FROM segment").get)
     step = max(1, -(-total // count))
     rows = _rows(
@@ -141,16 +145,14 @@ def sample(connection: apsw.Connection, count: int, language: str, dim: int) -> 
     if bad:
         raise damage(list(dict.fromkeys(bad)))
     return Sample(
-        np.frombuffer(b"".join(row[1] for row in rows), "<f2")
-        .reshape(len(rows), dim)
-        .astype(np.float32),
+        part.of(_joined([row[1] for row in rows], part)).astype(np.float32),
         [row[4] or "" for row in rows],
         [row[3] for row in rows],
     )
 
 
-def vectors_of(connection: apsw.Connection, name: str) -> list[tuple[Span, Floats]]:
-    """Spans and vectors of a recording in their order; raises DataLoss for a damaged one."""
+def vectors_of(connection: apsw.Connection, name: str, part: Part) -> list[tuple[Span, Floats]]:
+    """Spans and vectors of a recording in a space; raises DataLoss for a damaged one."""
     rows = _rows(
         connection,
         "SELECT s.sid, s.start, s.stop, v.data, v.crc FROM recording r "
@@ -160,16 +162,15 @@ def vectors_of(connection: apsw.Connection, name: str) -> list[tuple[Span, Float
     )
     if not all(_is_whole(sid, data, crc) for sid, _, _, data, crc in rows):
         raise damage([name])
-    return [
-        (Span(start, stop), np.frombuffer(data, "<f2").astype(np.float32))
-        for _, start, stop, data, _ in rows
-    ]
+    vectors = part.of(_joined([row[3] for row in rows], part)).astype(np.float32)
+    spans = (Span(start, stop) for _, start, stop, _, _ in rows)
+    return list(zip(spans, vectors, strict=True))
 
 
 def batches(
-    connection: apsw.Connection, after: int, upto: int, dim: int
+    connection: apsw.Connection, after: int, upto: int, part: Part
 ) -> Iterator[tuple[Keys, Halves]]:
-    """Live segments after `after` up to `upto`, ascending, a batch at a time.
+    """Live segments after `after` up to `upto` in a space, ascending, a batch at a time.
 
     Raises DataLoss naming every recording of theirs whose vectors fail their checksum.
     """
@@ -177,11 +178,16 @@ def batches(
         rows = _vectors(connection, after, upto)
         if not rows:
             return
-        if not all(_is_whole(*row) and len(row[1]) == 2 * dim for row in rows):
+        if not all(_is_whole(*row) and len(row[1]) == 2 * part.width for row in rows):
             raise damage(_damaged(connection, after, upto))
-        data = np.frombuffer(b"".join(row[1] for row in rows), "<f2").reshape(len(rows), dim)
-        yield np.fromiter((row[0] for row in rows), np.int64), data
+        sids = np.fromiter((row[0] for row in rows), np.int64)
+        yield sids, part.of(_joined([row[1] for row in rows], part))
         after = rows[-1][0]
+
+
+def _joined(blobs: Sequence[bytes], part: Part) -> Halves:
+    """Stored rows (N, width) of their bytes."""
+    return np.frombuffer(b"".join(blobs), "<f2").reshape(len(blobs), part.width)
 
 
 def _rows(connection: apsw.Connection, sql: str, values: Sequence[Any] = ()) -> list[Any]:

@@ -1,6 +1,6 @@
 """From what is on disk to a view: the saved base if it can be trusted, and rows for the rest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -11,8 +11,9 @@ from embedsvc.index.base import Base, BaseFile, build
 from embedsvc.index.changes import Keys
 from embedsvc.index.fitted import digest, moved
 from embedsvc.index.outcomes import Tuning
+from embedsvc.index.parts import Part
 from embedsvc.index.prepared import Halves
-from embedsvc.index.view import Tail, View, empty_tail
+from embedsvc.index.view import SpaceView, Tail, View, empty_tail
 from embedsvc.transforms import Transform
 
 
@@ -20,51 +21,67 @@ from embedsvc.transforms import Transform
 class Recovered:
     """A view of the rows; empty when `damage` says which of them are not whole.
 
-    `saved` is whether its base is the one on disk.
+    `saved` says of each space whether its base is the one on disk.
     """
 
     view: View
-    saved: bool = True
+    saved: tuple[bool, ...]
     damage: DataLoss | None = None
 
 
 def recover(
-    connection: apsw.Connection, base_file: BaseFile, dim: int, tuning: Tuning
+    connection: apsw.Connection,
+    parts: Sequence[Part],
+    files: Sequence[BaseFile],
+    tuning: Tuning,
 ) -> Recovered:
-    """The state of the rows; nothing may be writing to them."""
+    """The state of the rows, with a file of the base for each space; nothing may be writing."""
     sequence, (recordings, segments) = reads.sequence(connection), reads.counts(connection)
-    last = reads.last_sid(connection)
-    nothing = build((), dim, 0)
+    fresh = segments > tuning.tail_limit
+    damage = None
     try:
-        known = fitted.read(connection)
-        rows = Rows(connection, dim, None if known is None else known.transform)
-        saved = base_file.load(rows.gives, digest(rows.transform), last)
-        fresh = segments > tuning.tail_limit
-        base = saved or (rows.base(last) if fresh else build((), rows.gives, 0))
-        tail = rows.tail(base.upto)
-    except DataLoss as damage:
-        bare = View(nothing, empty_tail(dim), sequence, recordings, segments)
-        return Recovered(bare, damage=damage)
-    view = View(base, tail, sequence, recordings, segments, known)
-    return Recovered(view, saved=base is saved or not fresh)
+        found = [
+            _space(connection, part, file, fresh=fresh)
+            for part, file in zip(parts, files, strict=True)
+        ]
+    except DataLoss as error:
+        found = [
+            (SpaceView(part, build((), part.dim, 0), empty_tail(part.dim)), True) for part in parts
+        ]
+        damage = error
+    spaces, saved = zip(*found, strict=True)
+    return Recovered(View(spaces, sequence, recordings, segments), saved, damage)
+
+
+def _space(
+    connection: apsw.Connection, part: Part, file: BaseFile, *, fresh: bool
+) -> tuple[SpaceView, bool]:
+    """A space, and whether its base is the one on disk; without one, `fresh` asks for another."""
+    last = reads.last_sid(connection)
+    known = fitted.read(connection, part)
+    rows = Rows(connection, part, None if known is None else known.transform)
+    saved = file.load(rows.gives, digest(rows.transform), last)
+    base = saved or (rows.base(last) if fresh else build((), rows.gives, 0))
+    view = SpaceView(part, base, rows.tail(base.upto), known)
+    return view, base is saved or not fresh
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The stored vectors of `dim` dimensions, as they are searched through `transform`."""
+    """The stored vectors of one space, as they are searched through `transform`."""
 
     connection: apsw.Connection
-    dim: int
+    part: Part
     transform: Transform | None
 
     @property
     def gives(self) -> int:
         """Dimensions of what is searched."""
-        return self.dim if self.transform is None else self.transform.gives
+        return self.part.dim if self.transform is None else self.transform.gives
 
     def batches(self, after: int, upto: int) -> Iterator[tuple[Keys, Halves]]:
         """Live segments after `after` up to `upto`, a batch at a time; raises DataLoss."""
-        for sids, vectors in reads.batches(self.connection, after, upto, self.dim):
+        for sids, vectors in reads.batches(self.connection, after, upto, self.part):
             yield sids, moved(self.transform, vectors)
 
     def base(self, upto: int) -> Base:

@@ -9,6 +9,7 @@ from embedsvc.errors import InvalidArgument
 from embedsvc.filters import Filter, kind
 from embedsvc.filters import matches as meets
 from embedsvc.index import reads
+from embedsvc.index.parts import Part
 from embedsvc.index.prepared import Doubles
 from embedsvc.index.view import Nearest, View
 from embedsvc.types import Found, Hit, Limit, MetadataValue
@@ -35,8 +36,9 @@ WIDENINGS = (1, 4)
 
 @dataclass(frozen=True)
 class Search:
-    """One search: the `k` nearest to `query`, a unit vector (D,)."""
+    """One search: the `k` nearest to `query`, a unit vector (D,) of a space."""
 
+    part: Part
     query: Doubles
     k: int
     condition: Filter | None = None
@@ -65,12 +67,13 @@ class Search:
         and equal scores at the end make it look further. Behind a limit, it looks no further than
         the nearest `WIDEST` segments, and is not exact then.
         """
-        allowed = None if self.condition is None else view.allowed(connection, self.condition)
+        there = view.spaces[self.part.number]
+        allowed = None if self.condition is None else there.allowed(connection, self.condition)
         want = self.k * (PER_RECORDING if self.group or self.limit else 1) + SLACK
         widenings = list(WIDENINGS)
         while True:
             widening = widenings.pop(0) if widenings else 0
-            nearest = view.nearest(self.query, want, allowed, gather_limit, widening)
+            nearest = there.nearest(self.query, want, allowed, gather_limit, widening)
             kept = self._kept(nearest, connection)
             hits = tuple(kept.hits)
             sure = len(hits) == self.k and (not nearest.exact or hits[-1].score > nearest.floor)

@@ -1,20 +1,17 @@
 """What a collection gives of the codes it keeps: of one recording, near a vector, or all."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-
-import apsw
 
 from embedsvc.errors import RecordingNotFound
 from embedsvc.filters import Filter
 from embedsvc.index import codes, reads
 from embedsvc.index.codes import Candidates, Coded, Owner
-from embedsvc.index.outcomes import Tuning
 from embedsvc.index.prepared import unit
 from embedsvc.index.search import Search
-from embedsvc.index.view import View
+from embedsvc.index.store import Store
 from embedsvc.types import Codes, Floats, Found
 
 MAX_CODES = 2**62
@@ -22,19 +19,18 @@ MAX_CODES = 2**62
 
 @dataclass(frozen=True)
 class StoredCodes:
-    """The codes of a collection of vectors (D,); `recipe` is None when it keeps none.
+    """The codes of a collection."""
 
-    `reading` lends a view and a connection in the same state.
-    """
+    store: Store
 
-    recipe: bytes | None
-    dim: int
-    tuning: Tuning
-    reading: Callable[[], AbstractContextManager[tuple[View, apsw.Connection]]]
+    @property
+    def recipe(self) -> bytes | None:
+        """How they are made; None when it keeps none."""
+        return self.store.recipe
 
     def of(self, name: str) -> Codes:
         """The codes (N, d) of a recording; raises RecordingNotFound when it has none."""
-        with self.reading() as (_, connection):
+        with self.store.reading() as (_, connection):
             rids = reads.rids_of(connection, [name])
             found = codes.read(connection, rids[0], 0, MAX_CODES) if rids else None
         if found is None:
@@ -45,11 +41,12 @@ class StoredCodes:
 
     def near(self, query: Floats, wanted: Candidates) -> "tuple[Found, Coding]":
         """The segments nearest to `query` (D,), and the codes of where they are."""
-        given = unit(query, self.dim, "query")
-        with self.reading() as (view, connection):
-            asked = view.direction(given)
-            search = Search(asked, wanted.k, wanted.condition, wanted.exclude_id)
-            found, _ = search.run(view, connection, self.tuning.gather_limit)
+        part = self.store.identity.part(wanted.space)
+        given = unit(query, part.dim, "query")
+        with self.store.reading() as (view, connection):
+            asked = view.spaces[part.number].direction(given)
+            search = Search(part, asked, wanted.k, wanted.condition, wanted.exclude_id)
+            found, _ = search.run(view, connection, self.store.tuning.gather_limit)
             runs = codes.around(connection, found.hits, wanted.reach)
             known = codes.owners(connection, {run.rid for run in runs})
         return found, Coding(view.sequence, runs, lambda rids: {rid: known[rid] for rid in rids})
@@ -62,7 +59,7 @@ class StoredCodes:
 
         They come a chunk at a time, in the order of recordings and of time, within the block.
         """
-        with self.reading() as (view, connection):
+        with self.store.reading() as (view, connection):
             yield Coding(
                 view.sequence,
                 codes.each(connection, condition, exclude_id),

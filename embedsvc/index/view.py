@@ -1,4 +1,4 @@
-"""What a search sees: the base, the tail after it, and the state of the rows they match.
+"""What a search sees: the base of a space, the tail after it, and the state of the rows they match.
 
 Nothing in a published view changes, and a new one is published by assigning one reference, so
 that searches need no lock. FAISS crashes when an index is searched while it grows.
@@ -17,6 +17,7 @@ from embedsvc.index.base import Base
 from embedsvc.index.changes import Change, Keys
 from embedsvc.index.fitted import Fitted, direction, moved
 from embedsvc.index.flat import best, best_of_halves
+from embedsvc.index.parts import Part
 from embedsvc.index.prepared import Doubles, Halves
 from embedsvc.transforms import Transform
 from embedsvc.types import Floats
@@ -78,8 +79,9 @@ def empty_tail(dim: int) -> Tail:
 
 @dataclass(frozen=True)
 class Refit:
-    """All segments through another transform, or through none."""
+    """All segments of the space `part` through another transform, or through none."""
 
+    part: Part
     base: Base
     tail: Tail
     fitted: Fitted | None
@@ -112,23 +114,20 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class View:
-    """The state of a collection after write number `sequence`; counts are of live rows.
+class SpaceView:
+    """All segments in one space of a collection.
 
     Base and tail hold vectors as they are searched: those stored, through `fitted`.
     """
 
+    part: Part
     base: Base
     tail: Tail
-    sequence: int
-    recordings: int
-    segments: int
     fitted: Fitted | None = None
 
-    @property
-    def dead(self) -> int:
-        """Segments in memory whose rows are gone."""
-        return len(self.base) + len(self.tail) - self.segments
+    def __len__(self) -> int:
+        """Segments in memory, those whose rows are gone among them."""
+        return len(self.base) + len(self.tail)
 
     @property
     def upto(self) -> int:
@@ -141,26 +140,13 @@ class View:
         held = Held(self.base.sids, tail, self.base.columns, self.tail.metadata)
         return held.allowed(connection, condition)
 
-    def changed(self, changes: Sequence[Change | Refit], sequence: int) -> "View":
-        """The view after `changes`; not to be used unless they are committed."""
-        view = replace(self, sequence=sequence)
-        for change in changes:
-            view = view.after(change)
-        return view
-
-    def after(self, change: Change | Refit) -> "View":
-        """The view after one change of the same write."""
-        if isinstance(change, Refit):
-            return replace(self, base=change.base, tail=change.tail, fitted=change.fitted)
-        return replace(
-            self,
-            tail=self.tail.appended(change.sids, moved(self.transform, change.vectors)),
-            recordings=self.recordings + change.recordings,
-            segments=self.segments + change.segments,
-        )
+    def appended(self, sids: Keys, rows: Halves) -> "SpaceView":
+        """This and more segments, of which `rows` (N, width) are stored."""
+        vectors = moved(self.transform, self.part.of(rows))
+        return replace(self, tail=self.tail.appended(sids, vectors))
 
     def direction(self, query: Doubles) -> Doubles:
-        """A unit query (D,) of the collection's space as this view is searched with."""
+        """A unit query (D,) of the space as this view is searched with."""
         return direction(self.transform, query)
 
     @property
@@ -168,11 +154,11 @@ class View:
         """What stored vectors and queries go through."""
         return None if self.fitted is None else self.fitted.transform
 
-    def rebased(self, base: Base) -> "View":
-        """The same rows on a newer base."""
+    def rebased(self, base: Base) -> "SpaceView":
+        """The same segments on a newer base."""
         return replace(self, base=base, tail=self.tail.after(base.upto))
 
-    def on(self, base: Base) -> "View":
+    def on(self, base: Base) -> "SpaceView":
         """The same on the same base, with other company."""
         return replace(self, base=base)
 
@@ -241,6 +227,47 @@ class View:
             return _best_among(vectors, allowed.tail, query, want)
         found, scores = best(vectors, query, want)
         return found, _floor(scores, len(vectors))
+
+
+@dataclass(frozen=True)
+class View:
+    """The state of a collection after write number `sequence`; counts are of live rows.
+
+    All `spaces` hold the same segments.
+    """
+
+    spaces: tuple[SpaceView, ...]
+    sequence: int
+    recordings: int
+    segments: int
+
+    def dead(self, part: Part) -> int:
+        """Segments that a space has in memory and whose rows are gone."""
+        return len(self.spaces[part.number]) - self.segments
+
+    def changed(self, changes: Sequence[Change | Refit], sequence: int) -> "View":
+        """The view after `changes`; not to be used unless they are committed."""
+        view = replace(self, sequence=sequence)
+        for change in changes:
+            view = view.after(change)
+        return view
+
+    def after(self, change: Change | Refit) -> "View":
+        """The view after one change of the same write."""
+        if isinstance(change, Refit):
+            return self.having(SpaceView(change.part, change.base, change.tail, change.fitted))
+        return replace(
+            self,
+            spaces=tuple(each.appended(change.sids, change.rows) for each in self.spaces),
+            recordings=self.recordings + change.recordings,
+            segments=self.segments + change.segments,
+        )
+
+    def having(self, space: SpaceView) -> "View":
+        """The same with another view of one space."""
+        spaces = list(self.spaces)
+        spaces[space.part.number] = space
+        return replace(self, spaces=tuple(spaces))
 
 
 def _best_among(

@@ -1,4 +1,4 @@
-"""All vectors of a collection at once, and what they are of."""
+"""All vectors of one space of a collection at once, and what they are of."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ import numpy as np
 from embedsvc.filters import Filter
 from embedsvc.index import reads
 from embedsvc.index.changes import Keys
+from embedsvc.index.parts import Part
 from embedsvc.index.prepared import Halves
 from embedsvc.index.recovery import Rows
 from embedsvc.transforms import Transform
@@ -31,10 +32,10 @@ class Whole:
 
 
 def read(
-    connection: apsw.Connection, dim: int, transform: Transform | None, condition: Filter | None
+    connection: apsw.Connection, part: Part, transform: Transform | None, condition: Filter | None
 ) -> Whole:
     """Every live segment that meets `condition`, through `transform`; raises DataLoss."""
-    rows = Rows(connection, dim, transform)
+    rows = Rows(connection, part, transform)
     allowed = None if condition is None else reads.allowed(connection, condition)
     sids, vectors = [np.zeros(0, np.int64)], [np.zeros((0, rows.gives), np.float16)]
     for batch, moved in rows.batches(0, reads.last_sid(connection)):

@@ -1,4 +1,4 @@
-"""Fitting the transform of a collection on what it holds."""
+"""Fitting the transform of a space of a collection on what it holds."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,22 +19,24 @@ _STEPS = ("reading vectors", "fitting on {} segments", "moving all vectors")
 
 
 async def begin(
-    operations: Operations, catalog: Catalog, name: str, recipe: TransformRecipe
+    operations: Operations, catalog: Catalog, name: str, recipe: TransformRecipe, space: str = ""
 ) -> Operation:
-    """Have the collection `name` fitted.
+    """Have a space of the collection `name` fitted.
 
     Raises CollectionNotFound, InvalidArgument, or OperationRunning while that is going on already.
     """
     collection = await asyncio.to_thread(catalog.get, name)
-    width(recipe, collection.space.dim)
-    request = {"collection": name, "recipe": asdict(recipe)}
-    return await operations.submit(KIND, f"collections/{name}", request)
+    width(recipe, collection.space(space).dim)
+    named = collection.space_name(space)
+    request = {"collection": name, "recipe": asdict(recipe), "space": named}
+    target = f"collections/{name}" + (f"/spaces/{named}" if named else "")
+    return await operations.submit(KIND, target, request)
 
 
 async def work(catalog: Catalog, request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
     """Do what `begin` asked for."""
     recipe = TransformRecipe(**request["recipe"])
-    name = request["collection"]
+    name, space = request["collection"], request.get("space", "")
 
     def step(number: int, *words: object) -> None:
         tell(Progress(number, len(_STEPS), _STEPS[number].format(*words)))
@@ -42,16 +44,16 @@ async def work(catalog: Catalog, request: Mapping[str, Any], tell: Tell) -> Mapp
     def run() -> int:
         step(0)
         collection = catalog.get(name)
-        sample = collection.sample(MOST_SEGMENTS, recipe.language)
+        sample = collection.sample(MOST_SEGMENTS, recipe.language, space)
         step(1, f"{len(sample):,}")
         transform = fit(sample, recipe)
         step(2)
-        return collection.adopt(transform, recipe, len(sample))
+        return collection.adopt(transform, recipe, len(sample), space=space)
 
     return {"collection": name, "sequence": await asyncio.to_thread(run)}
 
 
-async def remove(catalog: Catalog, name: str) -> None:
-    """Compare the vectors of a collection as they are again."""
+async def remove(catalog: Catalog, name: str, space: str = "") -> None:
+    """Compare the vectors of a space as they are again."""
     collection = await asyncio.to_thread(catalog.get, name)
-    await asyncio.to_thread(collection.adopt, None, TransformRecipe(), 0)
+    await asyncio.to_thread(collection.adopt, None, TransformRecipe(), 0, space=space)

@@ -1,7 +1,7 @@
 """Collections of recordings: add speech, find it again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
@@ -16,6 +16,7 @@ from embedsvc.index import Catalog, Collection, Deleted, Page, RequestKey, Write
 from embedsvc.pipeline import receipts, segments
 from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, Wish
 from embedsvc.pipeline.reading import Upload, Utterance
+from embedsvc.pipeline.ready import ReadyVectors, segments_of
 from embedsvc.pipeline.receipts import Stored, Written
 from embedsvc.pipeline.second_stage import (
     MomentChoice,
@@ -45,14 +46,6 @@ from embedsvc.types import (
     Timing,
     Windowing,
 )
-
-
-@dataclass(frozen=True)
-class ReadyVectors:
-    """Segments whose vectors were made before, in the space of `fingerprint`."""
-
-    segments: tuple[Segment, ...]
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -101,31 +94,22 @@ class Library:
     async def create(
         self,
         name: str,
-        spec: OutputSpec,
+        specs: Mapping[str, OutputSpec],
         windowing: Windowing,
         segmentation: Segmentation,
         foreign: Space | None = None,
         moments: MomentChoice | None = None,
     ) -> CollectionInfo:
-        """A new collection in the space of `spec`, or in one of vectors made elsewhere.
+        """A new collection in the spaces of `specs`, by name, or in one of vectors made elsewhere.
 
-        With `moments` it keeps codes of frames.
+        A sole space needs no name. With `moments` it keeps codes of frames.
         """
         segments.check(segmentation)
         codes = None
         if moments is not None:
             codes = (await self._second.recipe(moments, windowing, foreign)).to_bytes()
-        if foreign is None:
-            (plan,) = self._embedder.wish([spec], windowing, "vectors").plans
-            if plan.pooling is Pooling.NONE:
-                raise InvalidArgument(
-                    "`vectors.pooling` must make one vector of a segment, but is NONE",
-                    field="vectors.pooling",
-                )
-            foreign = plan.space
-        collection = await asyncio.to_thread(
-            self.catalog.create, name, foreign, segmentation, codes
-        )
+        spaces = self._spaces(specs, windowing) if foreign is None else {"": foreign}
+        collection = await asyncio.to_thread(self.catalog.create, name, spaces, segmentation, codes)
         return await asyncio.to_thread(info_of, collection)
 
     async def info(self, name: str) -> CollectionInfo:
@@ -184,10 +168,10 @@ class Library:
         collection = await self._collection(name)
         return await asyncio.to_thread(collection.get, ids)
 
-    async def vectors(self, name: str, id: str) -> Floats:  # the field's name
-        """The vectors (S, D) of a stored recording."""
+    async def vectors(self, name: str, id: str, space: str = "") -> Floats:  # the field's name
+        """The vectors (S, D) of a stored recording in a space."""
         collection = await self._collection(name)
-        stored = await asyncio.to_thread(collection.vectors, id)
+        stored = await asyncio.to_thread(collection.vectors, id, space)
         return np.stack([segment.vector for segment in stored])
 
     async def list(self, name: str, condition: Filter | None, after: int, limit: int) -> Page:
@@ -236,6 +220,7 @@ class Library:
                 group=search.one_per_recording,
                 limit=search.limit,
                 explain=search.explain,
+                space=search.space,
             )
         if search.min_score is not None:
             hits = tuple(hit for hit in found.hits if hit.score >= search.min_score)
@@ -246,7 +231,7 @@ class Library:
         return await asyncio.to_thread(self.catalog.get, name)
 
     async def _query(self, collection: Collection, search: Search, clock: Clock) -> Query:
-        space = collection.space
+        space = collection.space(search.space)
         if search.moments is not None:
             wish = self._wish(space) if search.audio is not None else None
             return await self._second.query(collection, search, wish, clock)
@@ -254,7 +239,7 @@ class Library:
             same_space(space, search.fingerprint, "vector.space_fingerprint")
             return Query(search.vector)
         if search.recording_id is not None:
-            vectors = await self.vectors(collection.name, search.recording_id)
+            vectors = await self.vectors(collection.name, search.recording_id, search.space)
             return Query(vectors.mean(axis=0))
         assert search.audio is not None
         wish = self._wish(space)
@@ -263,16 +248,32 @@ class Library:
         (output,) = embedding.outputs
         return Query(output.array, embedding.warnings, len(embedding.span), embedding.frames)
 
-    def _wish(self, space: Space) -> Wish:
-        """How this server's encoder makes vectors of `space`; SpaceMismatch if it does not."""
+    def _spaces(self, specs: Mapping[str, OutputSpec], windowing: Windowing) -> dict[str, Space]:
+        """What these choices mean for the encoder of this server."""
+        field = "vectors" if "" in specs else "spaces[{}]"
+        plans = self._embedder.wish(list(specs.values()), windowing, field).plans
+        for place, plan in enumerate(plans):
+            if plan.pooling is Pooling.NONE:
+                at = f"{field.format(place)}.pooling"
+                raise InvalidArgument(
+                    f"`{at}` must make one vector of a segment, but is NONE", field=at
+                )
+        return {name: plan.space for name, plan in zip(specs, plans, strict=True)}
+
+    def _wish(self, *spaces: Space) -> Wish:
+        """How this server's encoder makes vectors of `spaces`; SpaceMismatch if it does not."""
+        plans = tuple(map(self._plan, spaces))
+        return Wish(("",) * len(plans), plans, spaces[0].windowing)
+
+    def _plan(self, space: Space) -> Plan:
         name, _, _ = space.projection.partition(":")
         spec = OutputSpec("", space.layer, space.pooling, name, space.normalized)
         try:
-            wish = self._embedder.wish([spec], space.windowing)
+            (plan,) = self._embedder.wish([spec], space.windowing).plans
         except InvalidArgument as error:
             raise mismatch(space.fingerprint, "none", "audio") from error
-        same_space(space, wish.plans[0].space.fingerprint, "audio")
-        return wish
+        same_space(space, plan.space.fingerprint, "audio")
+        return plan
 
     async def _prepare(
         self, collection: Collection, submission: Submission, options: WriteOptions, clock: Clock
@@ -282,10 +283,10 @@ class Library:
         if isinstance(content, EmbedsvcError):
             raise content
         if isinstance(content, ReadyVectors):
-            same_space(collection.space, content.fingerprint, "vectors.space_fingerprint")
-            recording = Recording(submission.id, content.segments, submission.metadata)
-            return Stored(submission.id, segment_count=len(content.segments)), recording
-        wish = self._wish(collection.space)
+            made = segments_of(content, collection)
+            recording = Recording(submission.id, made, submission.metadata)
+            return Stored(submission.id, segment_count=len(made)), recording
+        wish = self._wish(*collection.spaces.values())
         recipe = self._second.recipe_of(collection)
         async with (
             self._embedder.admitted(
@@ -308,7 +309,7 @@ class Library:
         wish: Wish,
     ) -> tuple[Stored, Recording]:
         segmentation = collection.segmentation
-        recording = self._recording(submission, tally, speech, wish.plans[0], segmentation)
+        recording = self._recording(submission, tally, speech, wish.plans, segmentation)
         stored = Stored(
             id=submission.id,
             warnings=speech.warnings,
@@ -341,16 +342,26 @@ class Library:
         submission: Submission,
         tally: Tally,
         speech: Utterance | Upload,
-        plan: Plan,
+        plans: Sequence[Plan],
         segmentation: Segmentation,
     ) -> Recording:
-        parts = segments.segments(tally.cells(plan.layer), tally.samples, segmentation)
+        """A recording cut into segments, each with a vector of every plan."""
+        finish = self._embedder.encoder.finish
+        columns = [
+            segments.segments(tally.cells(plan.layer), tally.samples, segmentation)
+            for plan in plans
+        ]
+        vectors = zip(
+            *(
+                [finish(plan, moments) for _, moments in column]
+                for plan, column in zip(plans, columns, strict=True)
+            ),
+            strict=True,
+        )
+        spans = [span for span, _ in columns[0]]
         return Recording(
             id=submission.id,
-            segments=tuple(
-                Segment(span, self._embedder.encoder.finish(plan, moments))
-                for span, moments in parts
-            ),
+            segments=tuple(Segment.of(*each) for each in zip(spans, vectors, strict=True)),
             metadata=submission.metadata,
             length=tally.samples,
             digest=speech.digest,

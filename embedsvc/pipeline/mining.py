@@ -11,7 +11,7 @@ from embedsvc.index.reads import Match
 from embedsvc.index.whole import Whole
 from embedsvc.operations import Progress
 from embedsvc.pipeline.threads import Feed, Put
-from embedsvc.types import Pair, Place
+from embedsvc.types import Pair, Place, Space
 
 COPIES = 16
 """Neighbors that are looked at for copies of a segment."""
@@ -26,10 +26,11 @@ SHOWN_PAIRS = 100
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a mining: a collection, or what a filter allows of it."""
+    """One side of a mining: a space of a collection, or what a filter allows of it."""
 
     collection: str
     condition: Filter | None = None
+    space: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def mine(
 ) -> AsyncGenerator[Progress | Pair, None]:
     """Pairs of segments that say the same, the best first, down to a margin score of `least`.
 
-    Both sides go through the transform of the left collection. A segment that is on both sides
+    Both sides go through the transform of the left space. A segment that is on both sides
     counts on the left.
     """
     if not 1 <= k <= MOST_NEIGHBORS:
@@ -55,16 +56,10 @@ def mine(
 
     def run(put: Put[Progress | Pair]) -> Iterator[Pair]:
         one, other = catalog.get(left.collection), catalog.get(right.collection)
-        if one.space.fingerprint != other.space.fingerprint:
-            raise SpaceMismatch(
-                f"`right.collection` must be of the space {one.space.fingerprint} of the left, "
-                f"but is of {other.space.fingerprint}",
-                field="right.collection",
-                left_fingerprint=one.space.fingerprint,
-                right_fingerprint=other.space.fingerprint,
-            )
-        here = one.whole(one.transform, left.condition)
-        there = other.whole(one.transform, right.condition)
+        _check_spaces(_space(one, left, "left"), _space(other, right, "right"))
+        transform = one.transform(left.space)
+        here = one.whole(transform, left.condition, left.space)
+        there = other.whole(transform, right.condition, right.space)
         if one is other:
             there = there.without(here.sids)
         total = len(here) + len(there)
@@ -86,7 +81,7 @@ def mine(
 
 
 def duplicates(
-    catalog: Catalog, name: str, condition: Filter | None, least: float
+    catalog: Catalog, side: Side, least: float
 ) -> AsyncGenerator[Progress | Group, None]:
     """Groups of recordings with nearly the same sound, by cosines of at least `least`.
 
@@ -99,8 +94,8 @@ def duplicates(
         )
 
     def run(put: Put[Progress | Group]) -> Iterator[Group]:
-        collection = catalog.get(name)
-        here = collection.whole(None, condition)
+        collection = catalog.get(side.collection)
+        here = collection.whole(None, side.condition, side.space)
         found = copies(
             here.vectors,
             here.rids,
@@ -114,6 +109,24 @@ def duplicates(
                 yield group
 
     return Feed(run).items()
+
+
+def _space(collection: Collection, side: Side, field: str) -> Space:
+    try:
+        return collection.space(side.space)
+    except InvalidArgument as error:
+        raise error.at(field) from error
+
+
+def _check_spaces(left: Space, right: Space) -> None:
+    if left.fingerprint != right.fingerprint:
+        raise SpaceMismatch(
+            f"`right.collection` must be of the space {left.fingerprint} of the left, "
+            f"but is of {right.fingerprint}",
+            field="right.collection",
+            left_fingerprint=left.fingerprint,
+            right_fingerprint=right.fingerprint,
+        )
 
 
 def _group(

@@ -65,6 +65,7 @@ class Search:
     moments: MomentSearch | None = None
     limit: Limit | None = None
     explain: bool = False
+    space: str = ""
     terms: Terms = ON_CALL
 
 
@@ -122,7 +123,7 @@ class SecondStage:
         recipe = _recipe(collection)
         if recipe is not None:
             try:
-                wish = self._frames(recipe.layer, collection.space.windowing, "moments")
+                wish = self._frames(recipe.layer, collection.space().windowing, "moments")
             except InvalidArgument as error:
                 raise mismatch(recipe.space, "none", "moments") from error
             made = wish.plans[0].space.fingerprint
@@ -141,7 +142,9 @@ class SecondStage:
                 field="moments",
             )
         if search.recording_id is not None:
-            return await asyncio.to_thread(_stored_query, collection, search.recording_id)
+            return await asyncio.to_thread(
+                _stored_query, collection, search.recording_id, search.space
+            )
         if search.audio is None or wish is None:
             raise InvalidArgument(
                 "`moments` needs an audio or a recording to search with, but has a vector",
@@ -203,9 +206,9 @@ def _recipe(collection: Collection) -> Recipe | None:
     return None if kept is None else recipe_of(kept)
 
 
-def _stored_query(collection: Collection, name: str) -> Query:
+def _stored_query(collection: Collection, name: str, space: str) -> Query:
     codes = collection.codes.of(name)
-    vectors = np.stack([segment.vector for segment in collection.vectors(name)])
+    vectors = np.stack([segment.vector for segment in collection.vectors(name, space)])
     (recording,), _ = collection.get([name])
     _check_length(recording.length, "recording_id")
     return Query(vectors.mean(axis=0), samples=recording.length, codes=codes)
@@ -233,7 +236,9 @@ def _look(collection: Collection, search: Search, query: Query, left: threading.
             nothing = Found((), coding.sequence, exact=True, scanned=0)
             return look(nothing, coding)
     reach = Reach(recipe.step, MARGIN // recipe.step)
-    wanted = Candidates(search.moments.candidates, reach, search.condition, search.recording_id)
+    wanted = Candidates(
+        search.moments.candidates, reach, search.condition, search.recording_id, search.space
+    )
     found, coding = collection.codes.near(query.vector, wanted)
     return look(found, coding)
 

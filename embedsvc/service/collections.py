@@ -9,7 +9,8 @@ from embedsvc.batching import Terms
 from embedsvc.errors import EmbedsvcError, InvalidArgument
 from embedsvc.index import WriteMode
 from embedsvc.pipeline import fitting
-from embedsvc.pipeline.library import ReadyVectors, Submission, WriteOptions
+from embedsvc.pipeline.library import Submission, WriteOptions
+from embedsvc.pipeline.ready import ReadySpace, ReadyVectors
 from embedsvc.pipeline.receipts import Written
 from embedsvc.pipeline.second_stage import MomentChoice
 from embedsvc.service import convert, operations, paging, uploads
@@ -44,9 +45,7 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         with naming(collection="name"):
             info = await self._backend.library.create(
                 request.name,
-                spaces.spec(request.vectors, "vectors")
-                if request.HasField("vectors")
-                else OutputSpec(),
+                _specs(request),
                 spaces.windowing(request.windowing, "windowing"),
                 spaces.segmentation(request.segmentation, "segmentation"),
                 spaces.space(request.foreign_space, "foreign_space")
@@ -149,7 +148,11 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         recipe = spaces.recipe(request.recipe)
         with naming(drop="recipe.drop", dim="recipe.dim"):
             operation = await fitting.begin(
-                backend.operations, backend.library.catalog, request.collection, recipe
+                backend.operations,
+                backend.library.catalog,
+                request.collection,
+                recipe,
+                request.space,
             )
         return await operations.message(backend, operation)
 
@@ -158,7 +161,7 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         self, request: collection_pb2.RemoveTransformRequest, context: Context
     ) -> collection_pb2.RemoveTransformResponse:
         """Vectors as they are again."""
-        await fitting.remove(self._backend.library.catalog, request.collection)
+        await fitting.remove(self._backend.library.catalog, request.collection, request.space)
         info = await self._backend.library.info(request.collection)
         return collection_pb2.RemoveTransformResponse(collection=convert.collection_message(info))
 
@@ -203,7 +206,7 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         for recording in found:
             vectors = None
             if request.include_vectors:
-                vectors = await library.vectors(request.collection, recording.id)
+                vectors = await library.vectors(request.collection, recording.id, request.space)
             response.recordings.append(convert.recording_message(recording, vectors))
             room -= response.recordings[-1].ByteSize()
             if room < 0:
@@ -265,6 +268,16 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         )
 
 
+def _specs(request: collection_pb2.CreateCollectionRequest) -> dict[str, OutputSpec]:
+    """What is asked of the encoder, by name; without names there is one space."""
+    if not request.spaces:
+        return {"": spaces.spec(request.vectors, "vectors")}
+    for field in ("vectors", "foreign_space"):
+        if request.HasField(field):
+            raise InvalidArgument(f"`{field}` must be absent beside `spaces`", field=field)
+    return spaces.named_specs(request.spaces, "spaces")
+
+
 def _moments(message: collection_pb2.MomentCodes) -> MomentChoice:
     for name, value in (("rate_hz", message.rate_hz), ("dim", message.dim)):
         if value:
@@ -297,27 +310,31 @@ def _content(recording: collection_pb2.Recording) -> Source | ReadyVectors:
         case "audio":
             return audio.source(recording.audio, "audio")
         case "vectors":
-            return _ready(recording.vectors)
+            return ReadyVectors((_ready(recording.vectors, "vectors"),))
+        case "space_vectors":
+            parts = enumerate(recording.space_vectors.spaces)
+            return ReadyVectors(
+                tuple(_ready(each, f"space_vectors.spaces[{place}]") for place, each in parts)
+            )
         case _:
             raise InvalidArgument("`content` must be `audio` or `vectors`", field="content")
 
 
-def _ready(message: collection_pb2.SegmentVectors) -> ReadyVectors:
-    vectors = tensors.array(message.vectors, "vectors.vectors", dimensions=2)
+def _ready(message: collection_pb2.SegmentVectors, field: str) -> ReadySpace:
+    vectors = tensors.array(message.vectors, f"{field}.vectors", dimensions=2)
     spans = [
-        times.span(span, f"vectors.spans[{place}]") for place, span in enumerate(message.spans)
+        times.span(span, f"{field}.spans[{place}]") for place, span in enumerate(message.spans)
     ]
     if not spans and len(vectors) == 1:
         spans = [Span(0, FRAME)]
     if len(spans) != len(vectors):
         raise InvalidArgument(
-            f"`vectors.spans` must be one for each of {len(vectors)} vectors, but are {len(spans)}",
-            field="vectors.spans",
+            f"`{field}.spans` must be one for each of {len(vectors)} vectors, but are {len(spans)}",
+            field=f"{field}.spans",
         )
     pairs = zip(spans, vectors, strict=True)
-    return ReadyVectors(
-        tuple(Segment(span, vector) for span, vector in pairs), message.space_fingerprint
-    )
+    segments = tuple(Segment(span, vector) for span, vector in pairs)
+    return ReadySpace(segments, message.space_fingerprint, message.space, field)
 
 
 def _results(written: Written) -> list[collection_pb2.RecordingResult]:
@@ -342,5 +359,7 @@ def _as_requested(error: BaseException) -> BaseException:
     """An error of a segment, named after what the request calls it: its message says which."""
     if isinstance(error, EmbedsvcError) and error.field.startswith("segments"):
         part = error.field.partition(".")[2]
+        if part.startswith("vectors."):
+            return error.named("space_vectors")
         return error.named("vectors.spans" if part == "span" else "vectors.vectors")
     return error

@@ -18,7 +18,6 @@ from embedsvc.types import (
     Embedding,
     Floats,
     Hit,
-    IndexInfo,
     LanguageGuess,
     Output,
     OutputSpec,
@@ -135,28 +134,20 @@ def _output_message(output: Output, style: Style) -> embedding_pb2.Output:
 
 def collection_message(info: CollectionInfo) -> collection_pb2.Collection:
     """A collection as a message."""
+    every = [spaces.space_info_message(each) for each in info.spaces]
+    first = every[0]
     return collection_pb2.Collection(
         name=info.name,
-        space=spaces.space_message(info.space),
+        space=first.space,
         segmentation=spaces.segmentation_message(info.segmentation),
         recording_count=info.recordings,
         segment_count=info.segments,
         sequence=info.sequence,
         create_time=times.timestamp(info.created_at),
-        transform=spaces.fitted_message(info.fitted) if info.fitted else None,
-        index=_index_message(info.index) if info.index else None,
+        transform=first.transform if first.HasField("transform") else None,
+        index=first.index if first.HasField("index") else None,
         moments=None if info.moments is None else spaces.codes_message(info.moments),
-    )
-
-
-def _index_message(index: IndexInfo) -> collection_pb2.SearchIndex:
-    return collection_pb2.SearchIndex(
-        recipe=index.recipe,
-        recall=index.recall,
-        target=index.target,
-        measured_on=index.measured_on,
-        segment_count=index.segments,
-        reason=index.reason,
+        spaces=every,
     )
 
 

@@ -91,8 +91,11 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         """Recordings of a collection with nearly the same sound."""
         found = mining.duplicates(
             self._backend.library.catalog,
-            request.collection,
-            metadata.condition(request.filter) if request.HasField("filter") else None,
+            mining.Side(
+                request.collection,
+                metadata.condition(request.filter) if request.HasField("filter") else None,
+                request.space,
+            ),
             request.min_cosine or MIN_COSINE,
         )
         with self._room_to_mine():
@@ -102,9 +105,9 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
 
 
 def _side(side: search_pb2.MinePairsRequest.Side, field: str) -> mining.Side:
-    if not side.HasField("filter"):
-        return mining.Side(side.collection)
-    return mining.Side(side.collection, metadata.condition(side.filter, f"{field}.filter"))
+    given = side.HasField("filter")
+    condition = metadata.condition(side.filter, f"{field}.filter") if given else None
+    return mining.Side(side.collection, condition, side.space)
 
 
 def _search(request: search_pb2.SearchRequest) -> Search:
@@ -133,6 +136,7 @@ def _search(request: search_pb2.SearchRequest) -> Search:
         if request.HasField("at_most")
         else None,
         explain=request.explain,
+        space=request.space,
     )
 
 

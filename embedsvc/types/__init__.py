@@ -27,6 +27,7 @@ from embedsvc.types.collections import (
     Recording,
     Segment,
     Segmentation,
+    SpaceInfo,
     StoredRecording,
     TransformRecipe,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "Segmentation",
     "Source",
     "Space",
+    "SpaceInfo",
     "Span",
     "StoredRecording",
     "Timing",

@@ -1,7 +1,8 @@
 """What a collection holds, and what it tells about itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from embedsvc.timing import SAMPLE_RATE
 from embedsvc.types.arrays import Codes, Floats
@@ -15,10 +16,25 @@ Metadata = Mapping[str, MetadataValue]
 
 @dataclass(frozen=True)
 class Segment:
-    """Part of a recording with a vector (D,) of its collection's space."""
+    """Part of a recording with a vector (D,) of its collection's space.
+
+    Where a collection has several spaces, `vector` is of the first and `others` are of the rest, in
+    their order.
+    """
 
     span: Span
     vector: Floats
+    others: tuple[Floats, ...] = ()
+
+    @property
+    def vectors(self) -> tuple[Floats, ...]:
+        """One of each space, in their order."""
+        return (self.vector, *self.others)
+
+    @classmethod
+    def of(cls, span: Span, vectors: Sequence[Floats]) -> Self:
+        """The segment with a vector of each space."""
+        return cls(span, vectors[0], tuple(vectors[1:]))
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,7 @@ class TransformRecipe:
 
 @dataclass(frozen=True)
 class FittedInfo:
-    """The transform that a collection is searched through, fitted on `segments` of its own.
+    """The transform that a space is searched through, fitted on `segments` of its collection.
 
     `version` counts those it has had; `digest` is of the numbers of this one, which gives `dim`
     dimensions.
@@ -118,16 +134,42 @@ class FittedInfo:
 
 
 @dataclass(frozen=True)
-class CollectionInfo:
-    """A collection as it is now; counts are of live rows."""
+class SpaceInfo:
+    """A space of a collection as it is now; the only one may have an empty name."""
 
     name: str
     space: Space
+    fitted: FittedInfo | None = None
+    index: IndexInfo | None = None
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """A collection as it is now; counts are of live rows.
+
+    The first of `spaces` is searched when none is named; `space`, `fitted` and `index` tell of it.
+    """
+
+    name: str
+    spaces: tuple[SpaceInfo, ...]
     segmentation: Segmentation
     recordings: int
     segments: int
     sequence: int
     created_at: float
-    fitted: FittedInfo | None = None
-    index: IndexInfo | None = None
     moments: MomentCodes | None = None
+
+    @property
+    def space(self) -> Space:
+        """What vectors of the first space can be compared with."""
+        return self.spaces[0].space
+
+    @property
+    def fitted(self) -> FittedInfo | None:
+        """The transform that the first space is searched through."""
+        return self.spaces[0].fitted
+
+    @property
+    def index(self) -> IndexInfo | None:
+        """How the first space is searched."""
+        return self.spaces[0].index

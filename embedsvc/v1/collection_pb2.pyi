@@ -304,7 +304,7 @@ global___TransformRecipe = TransformRecipe
 
 @typing.final
 class FittedTransform(google.protobuf.message.Message):
-    """The transform that a collection is searched through. Stored vectors stay as they are."""
+    """The transform that a space of a collection is searched through. Stored vectors stay as they are."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -315,7 +315,7 @@ class FittedTransform(google.protobuf.message.Message):
     SEGMENT_COUNT_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     version: builtins.int
-    """Counts the transforms that the collection has had."""
+    """Counts the transforms that the space has had."""
     digest: builtins.str
     """Of its numbers."""
     dim: builtins.int
@@ -369,8 +369,43 @@ class MomentCodes(google.protobuf.message.Message):
 global___MomentCodes = MomentCodes
 
 @typing.final
+class CollectionSpace(google.protobuf.message.Message):
+    """One of the spaces that a collection has vectors in, and searches on its own."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SPACE_FIELD_NUMBER: builtins.int
+    TRANSFORM_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Empty in a collection that was made without names of spaces."""
+    @property
+    def space(self) -> embedsvc.v1.types_pb2.Space: ...
+    @property
+    def transform(self) -> global___FittedTransform:
+        """Absent when vectors are compared as they are."""
+
+    @property
+    def index(self) -> global___SearchIndex:
+        """How its older segments are searched."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        space: embedsvc.v1.types_pb2.Space | None = ...,
+        transform: global___FittedTransform | None = ...,
+        index: global___SearchIndex | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["index", b"index", "space", b"space", "transform", b"transform"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["index", b"index", "name", b"name", "space", b"space", "transform", b"transform"]) -> None: ...
+
+global___CollectionSpace = CollectionSpace
+
+@typing.final
 class Collection(google.protobuf.message.Message):
-    """A named set of recordings whose vectors are all of one space."""
+    """A named set of recordings with vectors in one space, or in several."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -384,6 +419,7 @@ class Collection(google.protobuf.message.Message):
     TRANSFORM_FIELD_NUMBER: builtins.int
     MOMENTS_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
+    SPACES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """1 to 64 of a-z, 0-9, - and _, starting with a letter or digit."""
     recording_count: builtins.int
@@ -391,7 +427,9 @@ class Collection(google.protobuf.message.Message):
     sequence: builtins.int
     """Grows with every write."""
     @property
-    def space(self) -> embedsvc.v1.types_pb2.Space: ...
+    def space(self) -> embedsvc.v1.types_pb2.Space:
+        """Of the first of `spaces`, as are `transform` and `index`."""
+
     @property
     def segmentation(self) -> global___Segmentation: ...
     @property
@@ -408,6 +446,10 @@ class Collection(google.protobuf.message.Message):
     def index(self) -> global___SearchIndex:
         """How its older segments are searched."""
 
+    @property
+    def spaces(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CollectionSpace]:
+        """All it has vectors in. The first is searched when a request names none."""
+
     def __init__(
         self,
         *,
@@ -421,9 +463,10 @@ class Collection(google.protobuf.message.Message):
         transform: global___FittedTransform | None = ...,
         moments: global___MomentCodes | None = ...,
         index: global___SearchIndex | None = ...,
+        spaces: collections.abc.Iterable[global___CollectionSpace] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "moments", b"moments", "segmentation", b"segmentation", "space", b"space", "transform", b"transform"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "moments", b"moments", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space", "transform", b"transform"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "moments", b"moments", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space", "spaces", b"spaces", "transform", b"transform"]) -> None: ...
 
 global___Collection = Collection
 
@@ -477,6 +520,7 @@ class CreateCollectionRequest(google.protobuf.message.Message):
     SEGMENTATION_FIELD_NUMBER: builtins.int
     FOREIGN_SPACE_FIELD_NUMBER: builtins.int
     MOMENTS_FIELD_NUMBER: builtins.int
+    SPACES_FIELD_NUMBER: builtins.int
     name: builtins.str
     @property
     def vectors(self) -> embedsvc.v1.embedding_pb2.OutputSpec:
@@ -498,6 +542,13 @@ class CreateCollectionRequest(google.protobuf.message.Message):
         vectors made elsewhere.
         """
 
+    @property
+    def spaces(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.embedding_pb2.OutputSpec]:
+        """In place of `vectors`: up to 8 spaces, all computed from one pass over what is added. Each has a
+        `name` of its own: 1 to 32 of a-z, 0-9, - and _, starting with a letter. Not for vectors made
+        elsewhere.
+        """
+
     def __init__(
         self,
         *,
@@ -507,9 +558,10 @@ class CreateCollectionRequest(google.protobuf.message.Message):
         segmentation: global___Segmentation | None = ...,
         foreign_space: embedsvc.v1.types_pb2.Space | None = ...,
         moments: global___MomentCodes | None = ...,
+        spaces: collections.abc.Iterable[embedsvc.v1.embedding_pb2.OutputSpec] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "moments", b"moments", "segmentation", b"segmentation", "vectors", b"vectors", "windowing", b"windowing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "moments", b"moments", "name", b"name", "segmentation", b"segmentation", "vectors", b"vectors", "windowing", b"windowing"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "moments", b"moments", "name", b"name", "segmentation", b"segmentation", "spaces", b"spaces", "vectors", b"vectors", "windowing", b"windowing"]) -> None: ...
 
 global___CreateCollectionRequest = CreateCollectionRequest
 
@@ -639,8 +691,11 @@ class SegmentVectors(google.protobuf.message.Message):
     SPACE_FINGERPRINT_FIELD_NUMBER: builtins.int
     VECTORS_FIELD_NUMBER: builtins.int
     SPANS_FIELD_NUMBER: builtins.int
+    SPACE_FIELD_NUMBER: builtins.int
     space_fingerprint: builtins.str
     """Must be the collection's."""
+    space: builtins.str
+    """Name of the space in the collection; empty for the first."""
     @property
     def vectors(self) -> embedsvc.v1.types_pb2.Tensor:
         """[segments, dim]."""
@@ -655,11 +710,32 @@ class SegmentVectors(google.protobuf.message.Message):
         space_fingerprint: builtins.str = ...,
         vectors: embedsvc.v1.types_pb2.Tensor | None = ...,
         spans: collections.abc.Iterable[embedsvc.v1.types_pb2.TimeSpan] | None = ...,
+        space: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["vectors", b"vectors"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["space_fingerprint", b"space_fingerprint", "spans", b"spans", "vectors", b"vectors"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["space", b"space", "space_fingerprint", b"space_fingerprint", "spans", b"spans", "vectors", b"vectors"]) -> None: ...
 
 global___SegmentVectors = SegmentVectors
+
+@typing.final
+class SpaceVectors(google.protobuf.message.Message):
+    """Segments with vectors made before, in every space of a collection."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SPACES_FIELD_NUMBER: builtins.int
+    @property
+    def spaces(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SegmentVectors]:
+        """Each space once, with the same spans."""
+
+    def __init__(
+        self,
+        *,
+        spaces: collections.abc.Iterable[global___SegmentVectors] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["spaces", b"spaces"]) -> None: ...
+
+global___SpaceVectors = SpaceVectors
 
 @typing.final
 class Recording(google.protobuf.message.Message):
@@ -689,6 +765,7 @@ class Recording(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     AUDIO_FIELD_NUMBER: builtins.int
     VECTORS_FIELD_NUMBER: builtins.int
+    SPACE_VECTORS_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Any text up to 512 bytes of UTF-8."""
     @property
@@ -699,6 +776,10 @@ class Recording(google.protobuf.message.Message):
 
     @property
     def vectors(self) -> global___SegmentVectors: ...
+    @property
+    def space_vectors(self) -> global___SpaceVectors:
+        """For a collection of several spaces."""
+
     def __init__(
         self,
         *,
@@ -706,10 +787,11 @@ class Recording(google.protobuf.message.Message):
         metadata: collections.abc.Mapping[builtins.str, global___Value] | None = ...,
         audio: embedsvc.v1.types_pb2.Audio | None = ...,
         vectors: global___SegmentVectors | None = ...,
+        space_vectors: global___SpaceVectors | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["audio", b"audio", "content", b"content", "vectors", b"vectors"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audio", b"audio", "content", b"content", "id", b"id", "metadata", b"metadata", "vectors", b"vectors"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["audio", "vectors"] | None: ...
+    def HasField(self, field_name: typing.Literal["audio", b"audio", "content", b"content", "space_vectors", b"space_vectors", "vectors", b"vectors"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audio", b"audio", "content", b"content", "id", b"id", "metadata", b"metadata", "space_vectors", b"space_vectors", "vectors", b"vectors"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["audio", "vectors", "space_vectors"] | None: ...
 
 global___Recording = Recording
 
@@ -1000,8 +1082,11 @@ class GetRecordingsRequest(google.protobuf.message.Message):
     COLLECTION_FIELD_NUMBER: builtins.int
     IDS_FIELD_NUMBER: builtins.int
     INCLUDE_VECTORS_FIELD_NUMBER: builtins.int
+    SPACE_FIELD_NUMBER: builtins.int
     collection: builtins.str
     include_vectors: builtins.bool
+    space: builtins.str
+    """Whose vectors; empty for the first space."""
     @property
     def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """At most ServerLimits.max_batch_items."""
@@ -1012,8 +1097,9 @@ class GetRecordingsRequest(google.protobuf.message.Message):
         collection: builtins.str = ...,
         ids: collections.abc.Iterable[builtins.str] | None = ...,
         include_vectors: builtins.bool = ...,
+        space: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["collection", b"collection", "ids", b"ids", "include_vectors", b"include_vectors"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection", "ids", b"ids", "include_vectors", b"include_vectors", "space", b"space"]) -> None: ...
 
 global___GetRecordingsRequest = GetRecordingsRequest
 
@@ -1195,7 +1281,10 @@ class FitTransformRequest(google.protobuf.message.Message):
 
     COLLECTION_FIELD_NUMBER: builtins.int
     RECIPE_FIELD_NUMBER: builtins.int
+    SPACE_FIELD_NUMBER: builtins.int
     collection: builtins.str
+    space: builtins.str
+    """The space to fit; empty for the first."""
     @property
     def recipe(self) -> global___TransformRecipe: ...
     def __init__(
@@ -1203,9 +1292,10 @@ class FitTransformRequest(google.protobuf.message.Message):
         *,
         collection: builtins.str = ...,
         recipe: global___TransformRecipe | None = ...,
+        space: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["recipe", b"recipe"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["collection", b"collection", "recipe", b"recipe"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection", "recipe", b"recipe", "space", b"space"]) -> None: ...
 
 global___FitTransformRequest = FitTransformRequest
 
@@ -1231,13 +1321,17 @@ class RemoveTransformRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     COLLECTION_FIELD_NUMBER: builtins.int
+    SPACE_FIELD_NUMBER: builtins.int
     collection: builtins.str
+    space: builtins.str
+    """Empty for the first space."""
     def __init__(
         self,
         *,
         collection: builtins.str = ...,
+        space: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["collection", b"collection"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection", "space", b"space"]) -> None: ...
 
 global___RemoveTransformRequest = RemoveTransformRequest
 

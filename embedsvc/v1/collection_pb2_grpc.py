@@ -165,7 +165,7 @@ class CollectionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def FitTransform(self, request, context):
-        """Fits a transform on the vectors of the collection, and searches through it from then on; while
+        """Fits a transform on the vectors of a space, and searches through it from then on; while
         it is fitted, and again as the collection grows, searches and writes go on. The operation's
         metadata is OperationMetadata, its response FitTransformResponse.
         """

@@ -78,7 +78,7 @@ class CollectionServiceStub:
         embedsvc.v1.collection_pb2.FitTransformRequest,
         google.longrunning.operations_pb2.Operation,
     ]
-    """Fits a transform on the vectors of the collection, and searches through it from then on; while
+    """Fits a transform on the vectors of a space, and searches through it from then on; while
     it is fitted, and again as the collection grows, searches and writes go on. The operation's
     metadata is OperationMetadata, its response FitTransformResponse.
     """
@@ -148,7 +148,7 @@ class CollectionServiceAsyncStub:
         embedsvc.v1.collection_pb2.FitTransformRequest,
         google.longrunning.operations_pb2.Operation,
     ]
-    """Fits a transform on the vectors of the collection, and searches through it from then on; while
+    """Fits a transform on the vectors of a space, and searches through it from then on; while
     it is fitted, and again as the collection grows, searches and writes go on. The operation's
     metadata is OperationMetadata, its response FitTransformResponse.
     """
@@ -240,7 +240,7 @@ class CollectionServiceServicer(metaclass=abc.ABCMeta):
         request: embedsvc.v1.collection_pb2.FitTransformRequest,
         context: _ServicerContext,
     ) -> typing.Union[google.longrunning.operations_pb2.Operation, collections.abc.Awaitable[google.longrunning.operations_pb2.Operation]]:
-        """Fits a transform on the vectors of the collection, and searches through it from then on; while
+        """Fits a transform on the vectors of a space, and searches through it from then on; while
         it is fitted, and again as the collection grows, searches and writes go on. The operation's
         metadata is OperationMetadata, its response FitTransformResponse.
         """

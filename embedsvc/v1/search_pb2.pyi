@@ -58,7 +58,7 @@ class QueryVector(google.protobuf.message.Message):
     SPACE_FINGERPRINT_FIELD_NUMBER: builtins.int
     VECTOR_FIELD_NUMBER: builtins.int
     space_fingerprint: builtins.str
-    """Must be the collection's."""
+    """Must be that of the space searched."""
     @property
     def vector(self) -> embedsvc.v1.types_pb2.Tensor:
         """[dim]."""
@@ -119,6 +119,7 @@ class SearchRequest(google.protobuf.message.Message):
     MOMENTS_FIELD_NUMBER: builtins.int
     AT_MOST_FIELD_NUMBER: builtins.int
     EXPLAIN_FIELD_NUMBER: builtins.int
+    SPACE_FIELD_NUMBER: builtins.int
     collection: builtins.str
     recording_id: builtins.str
     """The mean of a stored recording's segments; that recording is not among the hits."""
@@ -132,9 +133,11 @@ class SearchRequest(google.protobuf.message.Message):
     """Of the audio; INTERACTIVE when absent."""
     explain: builtins.bool
     """Tell of each hit what it is like before the collection's transform. Not with `moments`."""
+    space: builtins.str
+    """Name of the space to search in; empty for the collection's first."""
     @property
     def audio(self) -> embedsvc.v1.types_pb2.Audio:
-        """Pooled whole, in the collection's space."""
+        """Pooled whole, in the space searched."""
 
     @property
     def vector(self) -> global___QueryVector: ...
@@ -167,9 +170,10 @@ class SearchRequest(google.protobuf.message.Message):
         moments: global___MomentSearch | None = ...,
         at_most: global___HitLimit | None = ...,
         explain: builtins.bool = ...,
+        space: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "at_most", b"at_most", "audio", b"audio", "filter", b"filter", "min_score", b"min_score", "moments", b"moments", "query", b"query", "recording_id", b"recording_id", "vector", b"vector"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "at_most", b"at_most", "audio", b"audio", "collection", b"collection", "explain", b"explain", "filter", b"filter", "lane", b"lane", "min_score", b"min_score", "moments", b"moments", "one_per_recording", b"one_per_recording", "query", b"query", "recording_id", b"recording_id", "top_k", b"top_k", "vector", b"vector"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "at_most", b"at_most", "audio", b"audio", "collection", b"collection", "explain", b"explain", "filter", b"filter", "lane", b"lane", "min_score", b"min_score", "moments", b"moments", "one_per_recording", b"one_per_recording", "query", b"query", "recording_id", b"recording_id", "space", b"space", "top_k", b"top_k", "vector", b"vector"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_min_score", b"_min_score"]) -> typing.Literal["min_score"] | None: ...
     @typing.overload
@@ -481,7 +485,10 @@ class MinePairsRequest(google.protobuf.message.Message):
 
         COLLECTION_FIELD_NUMBER: builtins.int
         FILTER_FIELD_NUMBER: builtins.int
+        SPACE_FIELD_NUMBER: builtins.int
         collection: builtins.str
+        space: builtins.str
+        """Empty for the first space. Both sides must be of one."""
         @property
         def filter(self) -> embedsvc.v1.collection_pb2.Filter: ...
         def __init__(
@@ -489,9 +496,10 @@ class MinePairsRequest(google.protobuf.message.Message):
             *,
             collection: builtins.str = ...,
             filter: embedsvc.v1.collection_pb2.Filter | None = ...,
+            space: builtins.str = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["collection", b"collection", "filter", b"filter"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["collection", b"collection", "filter", b"filter", "space", b"space"]) -> None: ...
 
     LEFT_FIELD_NUMBER: builtins.int
     RIGHT_FIELD_NUMBER: builtins.int
@@ -550,9 +558,12 @@ class FindDuplicatesRequest(google.protobuf.message.Message):
     COLLECTION_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     MIN_COSINE_FIELD_NUMBER: builtins.int
+    SPACE_FIELD_NUMBER: builtins.int
     collection: builtins.str
     min_cosine: builtins.float
     """Segments of a lower cosine are no copies; 0 for 0.85."""
+    space: builtins.str
+    """Empty for the first space."""
     @property
     def filter(self) -> embedsvc.v1.collection_pb2.Filter: ...
     def __init__(
@@ -561,9 +572,10 @@ class FindDuplicatesRequest(google.protobuf.message.Message):
         collection: builtins.str = ...,
         filter: embedsvc.v1.collection_pb2.Filter | None = ...,
         min_cosine: builtins.float = ...,
+        space: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["collection", b"collection", "filter", b"filter", "min_cosine", b"min_cosine"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection", "filter", b"filter", "min_cosine", b"min_cosine", "space", b"space"]) -> None: ...
 
 global___FindDuplicatesRequest = FindDuplicatesRequest
 

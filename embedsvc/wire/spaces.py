@@ -1,19 +1,27 @@
 """Output choices, windowings, segmentations and spaces as messages."""
 
+import re
+from collections.abc import Sequence
+
 from embedsvc.errors import InvalidArgument
 from embedsvc.timing import to_seconds
 from embedsvc.types import (
     FittedInfo,
+    IndexInfo,
     MomentCodes,
     OutputSpec,
     Pooling,
     Segmentation,
     Space,
+    SpaceInfo,
     TransformRecipe,
     Windowing,
 )
 from embedsvc.v1 import collection_pb2, embedding_pb2, types_pb2
 from embedsvc.wire import enums, times
+
+MOST_SPACES = 8
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 def spec(message: embedding_pb2.OutputSpec, field: str) -> OutputSpec:
@@ -40,6 +48,31 @@ def spec_message(spec: OutputSpec) -> embedding_pb2.OutputSpec:
     if spec.normalize is not None:
         message.normalize = spec.normalize
     return message
+
+
+def named_specs(
+    messages: Sequence[embedding_pb2.OutputSpec], field: str
+) -> dict[str, OutputSpec]:
+    """The spaces of a new collection, by name."""
+    if len(messages) > MOST_SPACES:
+        raise InvalidArgument(
+            f"`{field}` must be at most {MOST_SPACES}, but are {len(messages)}", field=field
+        )
+    specs: dict[str, OutputSpec] = {}
+    for place, message in enumerate(messages):
+        at = f"{field}[{place}].name"
+        if not NAME.fullmatch(message.name):
+            raise InvalidArgument(
+                f"`{at}` must be 1-32 of a-z, 0-9, `_` and `-`, and begin with a letter, "
+                f"but is {message.name[:80]!r}",
+                field=at,
+            )
+        if message.name in specs:
+            raise InvalidArgument(
+                f"`{at}` must be unlike the others, but {message.name!r} is there twice", field=at
+            )
+        specs[message.name] = spec(message, f"{field}[{place}]")
+    return specs
 
 
 def pooling(number: int, field: str) -> Pooling:
@@ -131,6 +164,48 @@ def fitted_message(fitted: FittedInfo) -> collection_pb2.FittedTransform:
         recipe=recipe_message(fitted.recipe),
         segment_count=fitted.segments,
         create_time=times.timestamp(fitted.created_at),
+    )
+
+
+def space_info(message: collection_pb2.CollectionSpace) -> SpaceInfo:
+    """A space of a collection, from its message."""
+    return SpaceInfo(
+        name=message.name,
+        space=space(message.space),
+        fitted=fitted(message.transform) if message.HasField("transform") else None,
+        index=_index(message.index) if message.HasField("index") else None,
+    )
+
+
+def space_info_message(info: SpaceInfo) -> collection_pb2.CollectionSpace:
+    """A space of a collection, as a message."""
+    return collection_pb2.CollectionSpace(
+        name=info.name,
+        space=space_message(info.space),
+        transform=fitted_message(info.fitted) if info.fitted else None,
+        index=_index_message(info.index) if info.index else None,
+    )
+
+
+def _index(message: collection_pb2.SearchIndex) -> IndexInfo:
+    return IndexInfo(
+        recipe=message.recipe,
+        recall=message.recall,
+        target=message.target,
+        measured_on=message.measured_on,
+        segments=message.segment_count,
+        reason=message.reason,
+    )
+
+
+def _index_message(index: IndexInfo) -> collection_pb2.SearchIndex:
+    return collection_pb2.SearchIndex(
+        recipe=index.recipe,
+        recall=index.recall,
+        target=index.target,
+        measured_on=index.measured_on,
+        segment_count=index.segments,
+        reason=index.reason,
     )
 
 

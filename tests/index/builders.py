@@ -1,5 +1,6 @@
 """Small recordings, and the answers that plain numpy gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,17 +45,31 @@ def space(dim: int = DIM) -> Space:
     )
 
 
+TWO = {"sense": space(), "sound": space(5)}
+"""The spaces of a collection that has two."""
+
+
 def vector(seed: int, dim: int = DIM) -> Floats:
     return np.random.default_rng(seed).standard_normal(dim).astype(np.float32)
 
 
 def recording(
-    id: str, seed: int = 0, segments: int = 1, dim: int = DIM, metadata: Metadata | None = None
+    id: str,
+    seed: int = 0,
+    segments: int = 1,
+    dim: int = DIM,
+    metadata: Metadata | None = None,
+    more: Sequence[int] = (),
 ) -> Recording:
+    """A recording with vectors of `dim`, and of `more` dimensions in further spaces."""
     return Recording(
         id=id,
         segments=tuple(
-            Segment(Span(100 * place, 100 * place + 200), vector(seed * 1_000 + place, dim))
+            Segment(
+                Span(100 * place, 100 * place + 200),
+                vector(seed * 1_000 + place, dim),
+                tuple(vector(seed * 1_000 + place + 500, each) for each in more),
+            )
             for place in range(segments)
         ),
         metadata=metadata or {},
@@ -85,12 +100,18 @@ class Oracle:
         self.recordings[recording.id] = recording
 
     def search(
-        self, query: Floats, k: int, condition: Filter | None = None, *, group: bool = False
+        self,
+        query: Floats,
+        k: int,
+        condition: Filter | None = None,
+        *,
+        group: bool = False,
+        place: int = 0,
     ) -> list[tuple[str, Span, float]]:
         precise = query.astype(np.float64)
         unit = precise / np.linalg.norm(precise)
         hits = [
-            (recording.id, segment.span, float(stored(segment.vector) @ unit))
+            (recording.id, segment.span, float(stored(segment.vectors[place]) @ unit))
             for recording in self.recordings.values()
             if condition is None or matches(condition, recording.metadata)
             for segment in recording.segments
@@ -112,10 +133,11 @@ def assert_finds(
     condition: Filter | None = None,
     *,
     group: bool = False,
+    place: int = 0,
 ) -> None:
-    """The collection answers exactly as the oracle does, in the same order."""
-    found = collection.search(query, k, condition, group=group)
-    expected = oracle.search(query, k, condition, group=group)
+    """The collection answers exactly as the oracle does, in the same order, in one space."""
+    found = collection.search(query, k, condition, group=group, space=[*collection.spaces][place])
+    expected = oracle.search(query, k, condition, group=group, place=place)
     assert [(hit.id, hit.span) for hit in found.hits] == [(id, span) for id, span, _ in expected]
     assert np.allclose([hit.score for hit in found.hits], [score for *_, score in expected])
     assert found.exact

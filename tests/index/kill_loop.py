@@ -108,7 +108,7 @@ class Tally:
             allowed = {self.known.get(id), pending.get(id, self.known.get(id))}
             if rows.get(id) not in allowed:
                 (self.ghosts if id in rows else self.lost).append(id)
-        self.accelerated += collection._writer.view.base.proposals is not None
+        self.accelerated += collection._store.view.spaces[0].base.proposals is not None
         for id in random.sample(sorted(rows), min(200, len(rows))):
             query = versioned(id, rows[id]).segments[0].vector
             found = collection.search(query, 1)

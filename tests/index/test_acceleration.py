@@ -26,7 +26,7 @@ def parts(count: int, first: int = 0) -> list[Recording]:
 def wait_until(collection: Collection, segments: int) -> None:
     deadline = time.monotonic() + 20
     while (info := collection.info().index) is None or info.segments < segments:
-        assert time.monotonic() < deadline, (info, collection.last_acceleration_error)
+        assert time.monotonic() < deadline, (info, collection._upkeeps[0].acceleration_error)
         time.sleep(0.01)
 
 
@@ -36,10 +36,10 @@ def test_the_background_accelerates_adds_to_the_graph_and_begins_it_anew(tmp_pat
         collection = catalog.create("x", space(DIM), SEGMENTATION)
         collection.add(parts(600), mode=WriteMode.UPSERT)
         wait_until(collection, 600)
-        first = collection._writer.view.base.tuned
+        first = collection._store.view.spaces[0].base.tuned
         collection.add(parts(700, 600), mode=WriteMode.UPSERT)
         wait_until(collection, 1_300)
-        second = collection._writer.view.base.tuned
+        second = collection._store.view.spaces[0].base.tuned
         assert first is not None
         assert second is not None
         assert first.trained == second.trained == 600
@@ -49,13 +49,15 @@ def test_the_background_accelerates_adds_to_the_graph_and_begins_it_anew(tmp_pat
         wait_until_trained(collection, 900)
         query = near(5, 1)
         assert len(collection.search(query, 900).hits) == 900
-        assert collection._writer.view.base.columns is not None
+        assert collection._store.view.spaces[0].base.columns is not None
 
 
 def wait_until_trained(collection: Collection, segments: int) -> None:
     deadline = time.monotonic() + 20
-    while (tuned := collection._writer.view.base.tuned) is None or tuned.trained != segments:
-        assert time.monotonic() < deadline, (tuned, collection.last_acceleration_error)
+    while (
+        tuned := collection._store.view.spaces[0].base.tuned
+    ) is None or tuned.trained != segments:
+        assert time.monotonic() < deadline, (tuned, collection._upkeeps[0].acceleration_error)
         time.sleep(0.01)
 
 
@@ -79,13 +81,13 @@ def test_the_first_queries_make_it_tune_again_and_are_then_known(tmp_path: Path)
         collection.add(parts(600), mode=WriteMode.UPSERT)
         collection.compact()
         collection.accelerate()
-        first = collection._writer.view.base.tuned
+        first = collection._store.view.spaces[0].base.tuned
         assert first is not None
         assert (first.asked, first.info.measured_on) == (0, 200)
         for seed in range(250):
             collection.search(near(seed, 1), 1)
         deadline = time.monotonic() + 20
-        while (again := collection._writer.view.base.tuned) is first:
+        while (again := collection._store.view.spaces[0].base.tuned) is first:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert again is not None
@@ -99,19 +101,19 @@ def test_a_graph_is_of_the_transform_that_is_searched_through(tmp_path: Path) ->
         collection = catalog.create("x", space(DIM), SEGMENTATION)
         collection.add(parts(600), mode=WriteMode.UPSERT)
         collection.compact()
-        collection._tuning = QUICK
+        collection._store.tuning = QUICK
         collection.accelerate()
         transform = fit(collection.sample(600), recipe)
         collection.adopt(transform, recipe, 600)
         collection.accelerate()
-        base = collection._writer.view.base
+        base = collection._store.view.spaces[0].base
         assert base.tuned is not None
         assert base.tuned.accelerator is not None
         assert (base.dim, base.tuned.accelerator.index.d) == (12, 12)
         for n in range(0, 600, 97):
             assert collection.search(near(n, 1 if n % 3 else -1), 2).hits[0].id == f"p{n}"
         collection.adopt(None, TransformRecipe(), 0)
-        assert collection._writer.view.base.dim == DIM
+        assert collection._store.view.spaces[0].base.dim == DIM
         assert collection.search(near(1, 1), 2).hits[0].id == "p1"
         collection.accelerate()
         info = collection.info().index
@@ -158,8 +160,8 @@ def is_accelerated(folder: Path) -> bool:
         for n in range(0, 600, 97):
             found = collection.search(near(n, 1 if n % 3 else -1), 2)
             assert found.hits[0].id == f"p{n}"
-        assert len(collection._writer.view.base) == 600
-        return collection._writer.view.base.proposals is not None
+        assert len(collection._store.view.spaces[0].base) == 600
+        return collection._store.view.spaces[0].base.proposals is not None
 
 
 def test_an_accelerator_is_there_after_a_restart(folder: Path) -> None:
@@ -214,7 +216,7 @@ def test_acceleration_may_stop_at_any_step(folder: Path, monkeypatch: pytest.Mon
             (folder / name).write_bytes(content)
         with Catalog(folder.parent.parent, still) as catalog:
             collection = catalog.get("x")
-            collection._tuning = QUICK
+            collection._store.tuning = QUICK
             with monkeypatch.context() as patch:
                 ran = steps(patch, fail_at)
                 try:

@@ -34,7 +34,7 @@ def test_collections_are_kept_apart_and_come_back(tmp_path: Path) -> None:
     with Catalog(tmp_path, SMALL) as catalog:
         birds = catalog.get("birds")
         assert catalog.names() == ["bees", "birds"]
-        assert (birds.name, birds.space, birds.segmentation) == (
+        assert (birds.name, birds.space(), birds.segmentation) == (
             "birds",
             space(8),
             Segmentation(16_000, 8_000),
@@ -181,10 +181,10 @@ def test_a_newer_format_is_refused_with_its_number(tmp_path: Path) -> None:
         catalog.create("new", space(), SEGMENTATION)
         catalog.create("old", space(), SEGMENTATION)
     connection = apsw.Connection(str(tmp_path / "catalog.db"))
-    connection.execute("UPDATE collection SET format = 2, space = '?' WHERE name = 'new'")
+    connection.execute("UPDATE collection SET format = 3, space = '?' WHERE name = 'new'")
     connection.close()
     with Catalog(tmp_path, SMALL) as catalog:
-        with pytest.raises(FailedPrecondition, match="has 2"):
+        with pytest.raises(FailedPrecondition, match="has 3"):
             catalog.get("new")
         assert catalog.get("old").count() == 0
 

@@ -83,11 +83,11 @@ def test_a_long_tail_and_many_deletions_cause_compaction(tmp_path: Path) -> None
             item = recording(f"r{n}", n)
             collection.add([item], mode=WriteMode.UPSERT)
             oracle.put(item)
-        wait_until(lambda: len(collection._writer.view.base) > 0)
+        wait_until(lambda: len(collection._store.view.spaces[0].base) > 0)
         for n in range(20):
             collection.delete([f"r{n}"])
             del oracle.recordings[f"r{n}"]
-        wait_until(lambda: collection._writer.view.dead <= 4)
+        wait_until(lambda: collection._store.view.dead(collection._identity.parts[0]) <= 4)
         assert_finds(collection, oracle, vector(1), 50)
 
 
@@ -99,11 +99,11 @@ def test_a_failed_compaction_is_repeated_without_being_asked(
         patch.setattr("embedsvc.index.base.replace_file", lambda *_: 1 / 0)
         collection = catalog.create("x", space(), SEGMENTATION)
         collection.add([recording(f"r{n}", n) for n in range(5)], mode=WriteMode.UPSERT)
-        wait_until(lambda: collection.last_compaction_error is not None)
-        assert isinstance(collection.last_compaction_error, ZeroDivisionError)
+        wait_until(lambda: collection._upkeeps[0].compaction_error is not None)
+        assert isinstance(collection._upkeeps[0].compaction_error, ZeroDivisionError)
         patch.undo()
-        wait_until(lambda: len(collection._writer.view.base) == 5)
-        wait_until(lambda: collection.last_compaction_error is None)
+        wait_until(lambda: len(collection._store.view.spaces[0].base) == 5)
+        wait_until(lambda: collection._upkeeps[0].compaction_error is None)
 
 
 def test_a_collection_is_deleted_while_it_is_compacted(tmp_path: Path) -> None:

@@ -197,8 +197,8 @@ def test_a_damaged_transform_is_told_and_searched_by_nobody(tmp_path: Path) -> N
         collection = catalog.create("x", space(), SEGMENTATION)
         add(collection, 0, COUNT)
         fitted(collection)
-        with collection._writer._connection as connection:
-            connection.execute("UPDATE transform SET crc = crc + 1")
+        with collection._store.writer._connection as connection:
+            connection.execute("UPDATE fitted SET crc = crc + 1")
     with Catalog(tmp_path, SMALL) as catalog:
         with pytest.raises(DataLoss, match="transform fails its checksum"):
             catalog.get("x").search(QUERIES[0], 3)

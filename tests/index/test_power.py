@@ -11,6 +11,7 @@ import pytest
 from embedsvc.errors import CollectionNotFound
 from embedsvc.files import replace_file, sync_directory
 from embedsvc.index import Catalog, Collection, Tuning, WriteMode
+from embedsvc.index.view import View
 from embedsvc.types import Recording
 from tests.index.builders import SEGMENTATION, SMALL, Oracle, assert_finds, recording, space, vector
 from tests.index.faulty_disk import (
@@ -42,7 +43,7 @@ def history(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Tape:
     oracle = Oracle()
     with Catalog(root, Tuning(vfs=f"recording-{seed}", ballast_bytes=0)) as catalog:
         collection = catalog.create("x", space(DIM), SEGMENTATION)
-        collection._writer._connection.pragma("wal_autocheckpoint", 40)
+        collection._store.writer._connection.pragma("wal_autocheckpoint", 40)
         tape.acknowledge(dict(oracle.recordings))
         for n in range(120):
             batch = [recording(f"r{chance.randrange(60)}", 200 * n + j, 2, DIM) for j in range(3)]
@@ -56,24 +57,29 @@ def history(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Tape:
                 del oracle.recordings[victim]
                 tape.acknowledge(dict(oracle.recordings))
             if n % 15 == 14:
-                collection._tuning = replace(SMALL, accelerate_from=64)
+                collection._store.tuning = replace(SMALL, accelerate_from=64)
                 collection.compact()
                 collection.accelerate()
-                collection._tuning = SMALL
+                collection._store.tuning = SMALL
     return tape
 
 
 def without_accelerator(collection: Collection) -> bool:
     """Make all answers exact; whether an accelerator was there, after a look at what it finds."""
-    base = collection._writer.view.base
+    base = collection._store.view.spaces[0].base
     if base.proposals is None:
         return False
     found = collection.search(vector(1, DIM), 20)
     assert len(found.hits) == 20
-    collection._writer.publish(lambda view: view.on(view.base.along(None, None)))
+    collection._store.writer.publish(_unaccelerated)
     exact = collection.search(vector(1, DIM), 20)
     assert len({hit.id for hit in found.hits} & {hit.id for hit in exact.hits}) > 10
     return True
+
+
+def _unaccelerated(view: View) -> View:
+    (there,) = view.spaces
+    return view.having(there.on(there.base.along(None, None)))
 
 
 def states(tape: Tape) -> list[Step]:
@@ -94,7 +100,9 @@ def check_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -> bool
             assert catalog.names() in ([], ["x"])
             return False
         collection = catalog.get("x")
-        (integrity,) = collection._writer._connection.execute("PRAGMA integrity_check").fetchall()
+        (integrity,) = collection._store.writer._connection.execute(
+            "PRAGMA integrity_check"
+        ).fetchall()
         assert integrity == ("ok",)
         held = [(item.id, item.digest) for item in collection.page(limit=1_000).recordings]
         known = states(tape)

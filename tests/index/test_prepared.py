@@ -16,13 +16,13 @@ from tests.index.builders import DIM, recording, vector
 
 def fault(**changes: Any) -> EmbedsvcError:
     with pytest.raises(EmbedsvcError) as caught:
-        prepare(replace(recording("a"), **changes), DIM)
+        prepare(replace(recording("a"), **changes), {"": DIM})
     return caught.value
 
 
 @pytest.mark.parametrize("id", ["x", "../../etc/passwd", "'; DROP TABLE recording; --", "é" * 256])
 def test_any_unicode_text_is_an_id(id: str) -> None:
-    assert prepare(recording(id), DIM).id == id
+    assert prepare(recording(id), {"": DIM}).id == id
 
 
 @pytest.mark.parametrize("id", ["", "x" * 513, "é" * 257, "\ud800", 7])
@@ -68,7 +68,7 @@ def test_metadata_keeps_kinds_and_extremes() -> None:
         "f-g.h": "é\x00",
         "_": "",
     }
-    kept = prepare(recording("a", metadata=metadata), DIM)
+    kept = prepare(recording("a", metadata=metadata), {"": DIM})
     read = json.loads(kept.metadata)
     assert read == metadata
     assert [type(value) for value in read.values()] == [type(value) for value in metadata.values()]
@@ -85,7 +85,7 @@ def test_a_recording_has_1_to_20000_segments() -> None:
     assert fault(segments=()).field == "segments"
     one = recording("a").segments[0]
     assert fault(segments=(one,) * (MAX_SEGMENTS + 1)).field == "segments"
-    assert len(prepare(replace(recording("a"), segments=(one,) * 300), DIM).vectors) == 300
+    assert len(prepare(replace(recording("a"), segments=(one,) * 300), {"": DIM}).rows) == 300
 
 
 @pytest.mark.parametrize(

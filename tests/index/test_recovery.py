@@ -52,7 +52,7 @@ def answers_are_right(folder: Path, oracle: Oracle, tuning: Tuning = SMALL) -> i
     """Open it, compare with the oracle, and tell how many segments its base holds."""
     with Catalog(folder.parent.parent, tuning) as catalog:
         collection = catalog.get("x")
-        held = len(collection._writer.view.base)
+        held = len(collection._store.view.spaces[0].base)
         for query in QUERIES:
             assert_finds(collection, oracle, query, 100)
         assert collection.info().recordings == len(oracle.recordings)
@@ -298,6 +298,6 @@ def test_a_base_is_never_the_only_place_of_a_deletion(eager: Collection, oracle:
             assert_finds(eager, oracle, QUERIES[n % 5], 100)
     eager.compact()
     assert_finds(eager, oracle, QUERIES[0], 100)
-    assert eager.last_compaction_error is None
-    current = json.loads((eager._base_file.directory / "CURRENT").read_bytes())
+    assert eager._upkeeps[0].compaction_error is None
+    current = json.loads((eager._upkeeps[0]._file.directory / "CURRENT").read_bytes())
     assert current["count"] == len(oracle.recordings)

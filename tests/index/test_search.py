@@ -206,9 +206,9 @@ def test_filters_see_a_growing_tail_through_columns_made_in_parts(
             del oracle.recordings[f"r{first + 3}"]
             for condition in CONDITIONS:
                 assert_finds(collection, oracle, vector(first), 10, condition)
-        view = collection._writer.view
+        (view,) = collection._store.view.spaces
         assert view.base.columns is not None
-        with collection._readers.lend() as connection:
+        with collection._store.connection() as connection:
             parts = view.tail.metadata.parts(connection, view.tail.sids[: len(view.tail)])
         assert len(parts) > 3
         assert sum(columns.count for _, columns in parts) > len(view.tail) - 32

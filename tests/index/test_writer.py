@@ -48,7 +48,7 @@ class Commits:
     def __init__(self, collection: Collection, seconds: float) -> None:
         self.count = 0
         self._seconds = seconds
-        collection._writer._connection.set_commit_hook(self._hook)
+        collection._store.writer._connection.set_commit_hook(self._hook)
 
     def _hook(self) -> bool:
         self.count += 1
@@ -145,7 +145,7 @@ class InterruptedAfterCommit:
 def test_what_is_durable_is_visible_even_after_an_interrupt(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    oracle, writer = Oracle(), collection._writer
+    oracle, writer = Oracle(), collection._store.writer
     put(collection, oracle, "a", 1)
     with monkeypatch.context() as patch:
         patch.setattr(writer, "_connection", InterruptedAfterCommit(writer._connection))
@@ -249,13 +249,13 @@ def test_a_full_disk_fails_compaction_and_nothing_else(
     monkeypatch.setattr("embedsvc.index.base.replace_file", full)
     with pytest.raises(DiskFull):
         collection.compact()
-    assert not collection._try_compact()
-    assert isinstance(collection.last_compaction_error, DiskFull)
+    assert not collection._upkeeps[0]._try_compact()
+    assert isinstance(collection._upkeeps[0].compaction_error, DiskFull)
     put(collection, oracle, "b", 2)
     assert_finds(collection, oracle, vector(1))
     monkeypatch.undo()
-    assert collection._try_compact()
-    assert collection.last_compaction_error is None
+    assert collection._upkeeps[0]._try_compact()
+    assert collection._upkeeps[0].compaction_error is None
     assert_finds(collection, oracle, vector(1))
 
 

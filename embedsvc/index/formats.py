@@ -1,0 +1,49 @@
+"""Versions of the tables: this one is written, and those before are brought up to it."""
+
+from typing import Any
+
+import apsw
+
+from embedsvc.errors import FailedPrecondition
+
+FORMAT = 2
+"""Version of the tables; what is newer is refused."""
+
+OLDEST = 1
+"""The first version that is still read: of one space without a name."""
+
+
+def check_format(version: int, name: str) -> None:
+    """Raise FailedPrecondition unless the collection `name` is of a version that is known."""
+    if not OLDEST <= version <= FORMAT:
+        raise FailedPrecondition(
+            f"`collection` {name!r} must have format {OLDEST} to {FORMAT}, but has {version}: "
+            "open it with the version that wrote it",
+            field="collection",
+            format=version,
+        )
+
+
+def stamp(connection: apsw.Connection, name: str) -> None:
+    """Give new tables their format, and old ones this one; FailedPrecondition for unknown ones."""
+    with connection:
+        connection.execute(
+            "INSERT OR IGNORE INTO meta (key, value) VALUES ('format', ?), ('sequence', 0)",
+            (FORMAT,),
+        )
+        version: Any = connection.execute("SELECT value FROM meta WHERE key = 'format'").get
+        check_format(version, name)
+        if version < FORMAT:
+            _from_1(connection)
+
+
+def _from_1(connection: apsw.Connection) -> None:
+    """The transform was of the collection, and is now of its only space. The vectors stay."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'transform'").get
+    if tables is not None:
+        connection.execute(
+            "INSERT INTO fitted SELECT 0, version, data, crc, recipe, segments, created_at "
+            "FROM transform ORDER BY version DESC LIMIT 1"
+        )
+        connection.execute("DROP TABLE transform")
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))
