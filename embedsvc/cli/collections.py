@@ -5,21 +5,22 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from embedsvc.cli import connection
+from embedsvc.cli import connection, flags
 from embedsvc.cli.embed import space_fields
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.client import Collection
 from embedsvc.timing import to_seconds
-from embedsvc.types import CollectionInfo, IndexInfo, TransformRecipe
+from embedsvc.types import CollectionInfo, IndexInfo, SpaceInfo, TransformRecipe
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command and its flags."""
-    parser = commands.add_parser("collections", help="list, show or delete collections")
+    parser = commands.add_parser("collections", help="list, show, make or delete collections")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name, takes_name, text in (
         ("list", False, "all collections (the default)"),
-        ("show", True, "one collection and its space"),
+        ("show", True, "one collection and its spaces"),
+        ("create", True, "an empty collection"),
         ("delete", True, "one collection and all it holds"),
         ("fit", True, "a transform on what it holds, to search through"),
         ("unfit", True, "search vectors as they are again"),
@@ -28,8 +29,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         action = actions.add_parser(name, help=text, argument_default=argparse.SUPPRESS)
         if takes_name:
             action.add_argument("collection", metavar="COLLECTION")
+        if name == "create":
+            _add_choices(action)
         if name == "fit":
             _add_recipe(action)
+        if name in {"fit", "unfit"}:
+            action.add_argument("--space", metavar="NAME", help="of several (default: the first)")
         connection.add_flags(action)
     connection.add_flags(parser)
     parser.set_defaults(run=run)
@@ -42,16 +47,38 @@ def run(chosen: argparse.Namespace) -> int:
             case "delete":
                 client.delete_collection(chosen.collection)
                 say(f"deleted {chosen.collection}")
+            case "create":
+                client.create_collection(
+                    chosen.collection,
+                    spaces=getattr(chosen, "spaces", ()),
+                    moments=getattr(chosen, "moments", False),
+                )
+                _show([client.collection(chosen.collection).info()], as_json=chosen.json)
             case "fit":
                 _fit(client.collection(chosen.collection), chosen)
             case "unfit":
-                client.collection(chosen.collection).unfit()
-                say(f"{chosen.collection} is searched as it is")
+                client.collection(chosen.collection).unfit(space=_space(chosen))
+                say(f"{_titled(chosen.collection, _space(chosen))} is searched as it is")
             case "show":
                 _show([client.collection(chosen.collection).info()], as_json=chosen.json)
             case _:
                 _show(client.collections(), as_json=chosen.json)
     return 0
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    """What a new collection is like. Without defaults, as all flags of an action."""
+    parser.add_argument(
+        "--space",
+        dest="spaces",
+        action="append",
+        type=flags.space,
+        metavar="NAME=PROFILE",
+        help="a space to search by name, such as phonetic=phonetic; may be repeated",
+    )
+    parser.add_argument(
+        "--moments", action="store_true", help="keep codes of frames, for `search --moments`"
+    )
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -81,19 +108,33 @@ def _fit(collection: Collection, chosen: argparse.Namespace) -> None:
         task = bar.add_task("waiting", total=None)
         info = collection.fit(
             recipe,
+            space=_space(chosen),
             tell=lambda now: bar.update(
                 task, description=now.step or "waiting", completed=now.done, total=now.total or None
             ),
         )
-    assert info.fitted is not None
     if chosen.json:
         emit(_described(info))
-    else:
-        say(
-            f"{info.name} is searched through transform {info.fitted.version}, "
-            f"{info.space.dim} to {info.fitted.dim} dimensions, "
-            f"fitted on {info.fitted.segments:,} segments"
-        )
+        return
+    (there,) = (
+        each for each in info.spaces if each.name == (_space(chosen) or info.spaces[0].name)
+    )
+    assert there.fitted is not None
+    say(
+        f"{_titled(info.name, there.name)} is searched through transform {there.fitted.version}, "
+        f"{there.space.dim} to {there.fitted.dim} dimensions, "
+        f"fitted on {there.fitted.segments:,} segments"
+    )
+
+
+def _space(chosen: argparse.Namespace) -> str:
+    name: str = getattr(chosen, "space", "")
+    return name
+
+
+def _titled(collection: str, space: str) -> str:
+    """A space of a collection, for people."""
+    return f"{collection} in {space}" if space else collection
 
 
 def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
@@ -106,10 +147,10 @@ def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
             info.name,
             info.recordings,
             info.segments,
-            f"{info.space.model} layer {info.space.layer} {info.space.pooling}",
+            "\n".join(map(_space_text, info.spaces)),
             f"{to_seconds(info.segmentation.length):g} s",
-            index_text(info.index),
-            info.fitted.version if info.fitted else "",
+            "\n".join(index_text(each.index) for each in info.spaces),
+            "\n".join(str(each.fitted.version) if each.fitted else "" for each in info.spaces),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created_at)),
         )
         for info in infos
@@ -126,8 +167,10 @@ def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
     )
     table("Collections", columns, rows)
     for info in infos:
-        if info.index and info.index.reason:
-            say(f"{info.name}: all segments are scored: {info.index.reason}")
+        for each in info.spaces:
+            if each.index and each.index.reason:
+                name = _titled(info.name, each.name)
+                say(f"{name}: all segments are scored: {each.index.reason}")
 
 
 def _described(info: CollectionInfo) -> dict[str, Any]:
@@ -137,12 +180,27 @@ def _described(info: CollectionInfo) -> dict[str, Any]:
         "segments": info.segments,
         "sequence": info.sequence,
         "space": space_fields(info.space),
+        "spaces": [_described_space(each) for each in info.spaces],
         "segment_seconds": to_seconds(info.segmentation.length),
         "hop_seconds": to_seconds(info.segmentation.hop),
         "index": None if info.index is None else asdict(info.index),
         "created_at": info.created_at,
         "transform": asdict(info.fitted) if info.fitted else None,
     }
+
+
+def _described_space(info: SpaceInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "space": space_fields(info.space),
+        "index": None if info.index is None else asdict(info.index),
+        "transform": asdict(info.fitted) if info.fitted else None,
+    }
+
+
+def _space_text(info: SpaceInfo) -> str:
+    what = f"{info.space.model} layer {info.space.layer} {info.space.pooling}"
+    return f"{info.name}: {what}" if info.name else what
 
 
 def index_text(index: IndexInfo | None) -> str:

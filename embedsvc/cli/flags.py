@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
+from embedsvc.types import OutputSpec
+
 Part = TypeVar("Part")
 
 
@@ -22,6 +24,14 @@ def positive(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"must be above 0, but is {text}")
     return value
+
+
+def space(text: str) -> OutputSpec:
+    """NAME=PROFILE, a space of a new collection."""
+    name, _, profile = text.partition("=")
+    if not name or not profile:
+        raise argparse.ArgumentTypeError(f"must be NAME=PROFILE, but is {text}")
+    return OutputSpec(name, profile=profile)
 
 
 def listed(part: Callable[[str], Part]) -> Callable[[str], list[Part]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from embedsvc import filters
-from embedsvc.cli import connection, tables
+from embedsvc.cli import connection, flags, tables
 from embedsvc.cli.output import emit, progress, say
 from embedsvc.cli.search import condition
 from embedsvc.client import AddedRecording, Client, Collection, ServerInfo
@@ -63,6 +63,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.add_argument("--projection", help="of a new collection (default: model's)")
     parser.add_argument("--profile", default="", help="of a new collection, instead of these three")
+    parser.add_argument(
+        "--space",
+        action="append",
+        type=flags.space,
+        default=[],
+        metavar="NAME=PROFILE",
+        help="a space of a new collection, to search by name; may be repeated",
+    )
     connection.add_flags(parser)
     parser.set_defaults(run=run)
 
@@ -73,19 +81,10 @@ def run(chosen: argparse.Namespace) -> int:
     if not items:
         say("no sound files found")
         return 1
-    pooling = None if chosen.pooling is None else Pooling(chosen.pooling)
-    vectors = OutputSpec("", chosen.layer, pooling, chosen.projection, profile=chosen.profile)
     started = time.perf_counter()
     counts: Counter[str] = Counter()
     with connection.connect(chosen) as client:
-        collection = client.create_collection(
-            chosen.collection, vectors=vectors, moments=chosen.moments, exist_ok=True
-        )
-        if chosen.moments and collection.info().moments is None:
-            raise FailedPrecondition(
-                f"`--moments` is for new collections, but {chosen.collection!r} was made without",
-                field="moments",
-            )
+        collection = _collection(client, chosen)
         with progress() as bar:
             for result in results(client, collection, items, bar):
                 counts[_kind(result)] += 1
@@ -98,6 +97,34 @@ def run(chosen: argparse.Namespace) -> int:
         f"{counts['failed']} failed, in {time.perf_counter() - started:.1f} s"
     )
     return 1 if counts["failed"] else 0
+
+
+def _collection(client: Client, chosen: argparse.Namespace) -> Collection:
+    """The collection, made as the flags say if it is not there."""
+    pooling = None if chosen.pooling is None else Pooling(chosen.pooling)
+    vectors = OutputSpec("", chosen.layer, pooling, chosen.projection, profile=chosen.profile)
+    if chosen.space and vectors != OutputSpec():
+        raise InvalidArgument("`--space` needs no --layer, --pooling, --projection or --profile")
+    collection = client.create_collection(
+        chosen.collection,
+        vectors=None if chosen.space else vectors,
+        spaces=chosen.space,
+        moments=chosen.moments,
+        exist_ok=True,
+    )
+    if chosen.moments and collection.info().moments is None:
+        raise FailedPrecondition(
+            f"`--moments` is for new collections, but {chosen.collection!r} was made without",
+            field="moments",
+        )
+    names = [each.name for each in collection.spaces]
+    if chosen.space and [each.name for each in chosen.space] != names:
+        raise FailedPrecondition(
+            f"`--space` is for new collections, but {chosen.collection!r} was made with "
+            f"{', '.join(filter(None, names)) or 'one without a name'}",
+            field="spaces",
+        )
+    return collection
 
 
 def select(paths: Sequence[Path], metadata: Path | None, only: filters.Filter | None) -> list[Item]:

@@ -41,6 +41,8 @@ def _add_mine(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="K",
         help="that a margin is over (default: 4)",
     )
+    parser.add_argument("--space", default="", metavar="NAME", help="of both (default: the first)")
+    parser.add_argument("--other-space", metavar="NAME", help="of B (default: as --space)")
     parser.add_argument("--limit", type=int, metavar="N", help="no more pairs than this")
     connection.add_flags(parser)
     parser.set_defaults(run=mine)
@@ -55,6 +57,9 @@ def _add_duplicates(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     )
     parser.add_argument("collection", metavar="COLLECTION")
     parser.add_argument("--filter", type=condition, metavar="EXPR", help="only among these")
+    parser.add_argument(
+        "--space", default="", metavar="NAME", help="of several (default: the first)"
+    )
     parser.add_argument(
         "--min-cosine", type=float, default=0.0, metavar="C", help="least cosine (default: 0.85)"
     )
@@ -72,6 +77,8 @@ def mine(chosen: argparse.Namespace) -> int:
                 other_where=chosen.other_filter,
                 min_margin=chosen.min_margin,
                 neighbors=chosen.neighbors,
+                space=chosen.space,
+                other_space=chosen.other_space,
                 tell=tell,
             )
         )
@@ -95,7 +102,10 @@ def duplicates(chosen: argparse.Namespace) -> int:
         groups = list(
             _watched(
                 lambda tell: client.collection(chosen.collection).duplicates(
-                    where=chosen.filter, min_cosine=chosen.min_cosine, tell=tell
+                    where=chosen.filter,
+                    min_cosine=chosen.min_cosine,
+                    space=chosen.space,
+                    tell=tell,
                 )
             )
         )

@@ -54,6 +54,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="N",
         help="with --moments: look only into the N nearest segments (default: everywhere)",
     )
+    parser.add_argument(
+        "--space", default="", metavar="NAME", help="of several (default: the first)"
+    )
     connection.add_flags(parser)
     parser.set_defaults(run=run)
 
@@ -85,6 +88,7 @@ def run(chosen: argparse.Namespace) -> int:
             moments=_moments(chosen),
             at_most=chosen.at_most,
             explain=chosen.explain,
+            space=chosen.space,
         )
     for warning in found.warnings:
         say(f"{chosen.audio}: {warning.message}")

@@ -201,7 +201,7 @@ class Client:
         """A handle on a collection, which need not exist yet."""
         return Collection(name, self._stubs, self._caller, self.info)
 
-    def create_collection(
+    def create_collection(  # noqa: PLR0913  # each is a field of the request
         self,
         name: str,
         *,
@@ -216,8 +216,8 @@ class Client:
     ) -> Collection:
         """A new collection; with `exist_ok`, the one that is there.
 
-        In place of `vectors`, `spaces` with names ask for several that are searched each on its own.
-        With `moments` it keeps codes of frames, of the model's own layer or of `moment_layer`, so
+        `spaces` with names, in place of `vectors`, are several, each searched on its own. With
+        `moments` it keeps codes of frames, of the model's own layer or of `moment_layer`, so
         that searches can say when.
         """
         request = collection_pb2.CreateCollectionRequest(name=name)

@@ -3,15 +3,13 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
-
-from embedsvc.client import audible, results
+from embedsvc.client import audible, requests, results
 from embedsvc.client.audible import Audible
 from embedsvc.client.channel import Caller, Stubs
 from embedsvc.client.operations import Running, Tell
 from embedsvc.client.results import AddedRecording, Duplicates, SearchResult, ServerInfo
 from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
-from embedsvc.filters import Filter, parse
+from embedsvc.filters import Filter
 from embedsvc.types import (
     CollectionInfo,
     Floats,
@@ -26,17 +24,11 @@ from embedsvc.types import (
     TransformRecipe,
 )
 from embedsvc.v1 import collection_pb2, search_pb2
-from embedsvc.wire import enums, spaces, tensors, times
 from embedsvc.wire import metadata as wire_metadata
+from embedsvc.wire import spaces, tensors
 
 NewRecording = tuple[str, Audible, Metadata]
 """An id, the audio, and metadata."""
-
-MODES = {
-    "upsert": collection_pb2.WRITE_MODE_UPSERT,
-    "insert": collection_pb2.WRITE_MODE_INSERT,
-    "update": collection_pb2.WRITE_MODE_UPDATE,
-}
 
 
 class Collection:
@@ -80,7 +72,7 @@ class Collection:
         """
         sound = audible.read(source)
         config = collection_pb2.UploadRecordingRequest.Config(
-            mode=_mode(mode), skip_unchanged=skip_unchanged, lane=audible.lane_number(lane)
+            mode=requests.mode(mode), skip_unchanged=skip_unchanged, lane=audible.lane_number(lane)
         )
         if not sound.is_small(self._server()):
             return self._upload(id, sound, metadata or {}, config)
@@ -131,7 +123,7 @@ class Collection:
         mode: str = "upsert",
     ) -> AddedRecording:
         """Store a recording whose vectors were made before, in the space of `fingerprint`."""
-        ready = _ready(segments, fingerprint)
+        ready = requests.ready(segments, fingerprint)
         return self._add_ready(collection_pb2.Recording(id=id, vectors=ready), metadata, mode)
 
     def add_space_vectors(
@@ -148,7 +140,7 @@ class Collection:
         """
         every = collection_pb2.SpaceVectors(
             spaces=[
-                _ready(segments, fingerprint, space)
+                requests.ready(segments, fingerprint, space)
                 for space, (segments, fingerprint) in vectors.items()
             ]
         )
@@ -216,12 +208,12 @@ class Collection:
         elif recording is not None:
             request.recording_id = recording
         if where is not None:
-            request.filter.CopyFrom(_condition(where))
+            request.filter.CopyFrom(requests.condition(where))
         if min_score is not None:
             request.min_score = min_score
         if moments:
             wanted = MomentSearch() if moments is True else moments
-            request.moments.CopyFrom(_moments(wanted))
+            request.moments.CopyFrom(requests.moments(wanted))
         return results.search_result(self._caller.unary(self._search.Search, request))
 
     def get(self, ids: Sequence[str]) -> dict[str, StoredRecording]:
@@ -244,7 +236,7 @@ class Collection:
         """Recordings in the order they were stored, page by page."""
         request = collection_pb2.ListRecordingsRequest(collection=self.name, page_size=page_size)
         if where is not None:
-            request.filter.CopyFrom(_condition(where))
+            request.filter.CopyFrom(requests.condition(where))
         while True:
             reply = self._caller.unary(self._stub.ListRecordings, request)
             yield from map(results.stored, reply.recordings)
@@ -256,7 +248,7 @@ class Collection:
         """How many recordings there are, or a filter allows."""
         request = collection_pb2.CountRecordingsRequest(collection=self.name)
         if where is not None:
-            request.filter.CopyFrom(_condition(where))
+            request.filter.CopyFrom(requests.condition(where))
         return self._caller.unary(self._stub.CountRecordings, request).count
 
     def delete(
@@ -275,7 +267,7 @@ class Collection:
         if ids is not None:
             request.ids.ids.extend(ids)
         elif where is not None:
-            request.filter.CopyFrom(_condition(where))
+            request.filter.CopyFrom(requests.condition(where))
         return self._caller.unary(self._stub.DeleteRecordings, request).deleted
 
     def mine(
@@ -286,15 +278,20 @@ class Collection:
         other_where: Filter | str | None = None,
         min_margin: float | None = None,
         neighbors: int = 0,
+        space: str = "",
+        other_space: str | None = None,
         tell: Callable[[int, int], None] | None = None,
     ) -> Iterator[Pair]:
         """Pairs of segments that say the same here and in `other`, the best first.
 
-        Without `other`, in two parts of this collection, as `where` and `other_where` say. `tell`
+        Without `other`, in two parts of this collection, as `where` and `other_where` say. `space`
+        is that of both sides, unless `other_space` names that of the other. `tell`
         hears how many comparisons of how many are done. Leaving the iterator ends the work.
         """
-        left = _side(self.name, where, space)
-        right = _side((other or self).name, other_where, space if other_space is None else other_space)
+        left = requests.side(self.name, where, space)
+        right = requests.side(
+            (other or self).name, other_where, space if other_space is None else other_space
+        )
         request = search_pb2.MinePairsRequest(left=left, right=right, neighbors=neighbors)
         if min_margin is not None:
             request.min_margin = min_margin
@@ -309,6 +306,7 @@ class Collection:
         *,
         where: Filter | str | None = None,
         min_cosine: float = 0.0,
+        space: str = "",
         tell: Callable[[int, int], None] | None = None,
     ) -> Iterator[Duplicates]:
         """Groups of recordings with nearly the same sound.
@@ -319,7 +317,7 @@ class Collection:
             collection=self.name, min_cosine=min_cosine, space=space
         )
         if where is not None:
-            request.filter.CopyFrom(_condition(where))
+            request.filter.CopyFrom(requests.condition(where))
         for reply in self._caller.stream(self._search.FindDuplicates, request):
             if reply.HasField("group"):
                 yield results.duplicates(reply.group)
@@ -354,7 +352,7 @@ class Collection:
     def _adding(self, mode: str) -> collection_pb2.AddRecordingsRequest:
         # The id makes the call safe to retry after a lost answer.
         return collection_pb2.AddRecordingsRequest(
-            collection=self.name, mode=_mode(mode), request_id=str(uuid.uuid4())
+            collection=self.name, mode=requests.mode(mode), request_id=str(uuid.uuid4())
         )
 
     def _upload(
@@ -373,47 +371,6 @@ class Collection:
         )
         config.MergeFrom(chosen)
         kind = collection_pb2.UploadRecordingRequest
-        requests = audible.upload(kind, config, sound, self._server().chunk_bytes)
-        reply = self._caller.upload(self._stub.UploadRecording, requests, None)
+        messages = audible.upload(kind, config, sound, self._server().chunk_bytes)
+        reply = self._caller.upload(self._stub.UploadRecording, messages, None)
         return results.added(reply.result)
-
-
-def _ready(
-    segments: Sequence[Segment], fingerprint: str, space: str = ""
-) -> collection_pb2.SegmentVectors:
-    return collection_pb2.SegmentVectors(
-        space_fingerprint=fingerprint,
-        vectors=tensors.tensor_message(np.stack([segment.vector for segment in segments])),
-        spans=[times.span_message(segment.span) for segment in segments],
-        space=space,
-    )
-
-
-def _side(name: str, where: Filter | str | None, space: str) -> search_pb2.MinePairsRequest.Side:
-    side = search_pb2.MinePairsRequest.Side(collection=name, space=space)
-    if where is not None:
-        side.filter.CopyFrom(_condition(where))
-    return side
-
-
-def _mode(mode: str) -> "collection_pb2.WriteMode.ValueType":
-    if mode not in MODES:
-        raise InvalidArgument(f"`mode` must be one of {', '.join(MODES)}, but is {mode!r}")
-    return MODES[mode]
-
-
-def _moments(wanted: MomentSearch) -> search_pb2.MomentSearch:
-    if wanted.candidates is not None and not 1 <= wanted.candidates < 2**31:
-        raise InvalidArgument(
-            f"`moments.candidates` must be at least 1, but is {wanted.candidates}",
-            field="moments.candidates",
-        )
-    return search_pb2.MomentSearch(
-        method=enums.MOMENT_METHOD[wanted.method],
-        candidates=wanted.candidates or 0,
-        min_score=wanted.min_score,
-    )
-
-
-def _condition(where: Filter | str) -> collection_pb2.Filter:
-    return wire_metadata.condition_message(parse(where) if isinstance(where, str) else where)

@@ -50,9 +50,7 @@ def spec_message(spec: OutputSpec) -> embedding_pb2.OutputSpec:
     return message
 
 
-def named_specs(
-    messages: Sequence[embedding_pb2.OutputSpec], field: str
-) -> dict[str, OutputSpec]:
+def named_specs(messages: Sequence[embedding_pb2.OutputSpec], field: str) -> dict[str, OutputSpec]:
     """The spaces of a new collection, by name."""
     if len(messages) > MOST_SPACES:
         raise InvalidArgument(

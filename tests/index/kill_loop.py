@@ -20,7 +20,8 @@ from embedsvc.index import Catalog, Collection, Tuning, WriteMode
 from embedsvc.types import Recording
 from tests.index.builders import SEGMENTATION, coded, recording, space
 
-DIM = 64
+DIM, MORE = 64, 32
+SPACES = {"first": space(DIM), "second": space(MORE)}
 IDS = 2_000
 TUNING = Tuning(
     tail_limit=512, dead_floor=64, columns_from=64, accelerate_from=128, ballast_bytes=0
@@ -30,7 +31,7 @@ TUNING = Tuning(
 def versioned(id: str, version: int) -> Recording:
     """The content of `id` as `version` writes it."""
     seed = 100_000 * version + int(id[1:])
-    made = recording(id, seed, dim=DIM, metadata={"version": version})
+    made = recording(id, seed, dim=DIM, metadata={"version": version}, more=(MORE,))
     return replace(made, codes=coded(seed))
 
 
@@ -108,15 +109,10 @@ class Tally:
             allowed = {self.known.get(id), pending.get(id, self.known.get(id))}
             if rows.get(id) not in allowed:
                 (self.ghosts if id in rows else self.lost).append(id)
-        self.accelerated += collection._store.view.spaces[0].base.proposals is not None
+        for each in collection._store.view.spaces:
+            self.accelerated += each.base.proposals is not None
         for id in random.sample(sorted(rows), min(200, len(rows))):
-            query = versioned(id, rows[id]).segments[0].vector
-            found = collection.search(query, 1)
-            self.asked += 1
-            if found.hits[0].id != id and found.exact:
-                self.unfound.append(id)
-            elif found.hits[0].id != id:
-                self.missed += 1
+            self.look(collection, versioned(id, rows[id]))
             codes = collection.codes.of(id)
             expected = versioned(id, rows[id]).codes
             if expected is None or not np.array_equal(codes, expected):
@@ -126,12 +122,22 @@ class Tally:
             self.ghosts += [hit.id for hit in found.hits if hit.id not in rows]
         self.known = rows
 
+    def look(self, collection: Collection, item: Recording) -> None:
+        """Search for a recording that is there, in each space."""
+        for name, query in zip(SPACES, item.segments[0].vectors, strict=True):
+            found = collection.search(query, 1, space=name)
+            self.asked += 1
+            if found.hits[0].id != item.id and found.exact:
+                self.unfound.append(item.id)
+            elif found.hits[0].id != item.id:
+                self.missed += 1
+
 
 def run(directory: Path, rounds: int, seconds: float) -> Tally:
     """`rounds` children, each killed after about `seconds`; one base is damaged in between."""
     tally = Tally()
     with Catalog(directory, TUNING) as catalog:
-        catalog.create("x", space(DIM), SEGMENTATION, recipe=b"recipe")
+        catalog.create("x", SPACES, SEGMENTATION, recipe=b"recipe")
     for version in range(1, rounds + 1):
         lines = killed(directory, version, seconds * random.uniform(0.5, 1.5))
         pending = tally.hear(iter(lines), version)
@@ -163,7 +169,7 @@ def killed(directory: Path, version: int, seconds: float) -> list[str]:
 
 def corrupt(directory: Path) -> int:
     """Flip a byte in the middle of each base and accelerator; how many there were."""
-    bases = list(directory.glob("collections/*/base-*"))
+    bases = list(directory.rglob("base-*"))
     for path in bases:
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 0xFF
