@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -142,28 +143,16 @@ def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
         for info in infos:
             emit(_described(info))
         return
-    rows = [
-        (
-            info.name,
-            info.recordings,
-            info.segments,
-            "\n".join(map(_space_text, info.spaces)),
-            f"{to_seconds(info.segmentation.length):g} s",
-            "\n".join(index_text(each.index) for each in info.spaces),
-            "\n".join(str(each.fitted.version) if each.fitted else "" for each in info.spaces),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created_at)),
-        )
-        for info in infos
-    ]
+    rows = [row for info in infos for row in _rows(info)]
     columns = (
         "collection",
         "recordings>",
         "segments>",
         "space",
-        "segment",
         "index",
         "transform",
         "created",
+        "segment",
     )
     table("Collections", columns, rows)
     for info in infos:
@@ -171,6 +160,24 @@ def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
             if each.index and each.index.reason:
                 name = _titled(info.name, each.name)
                 say(f"{name}: all segments are scored: {each.index.reason}")
+
+
+def _rows(info: CollectionInfo) -> Iterator[tuple[object, ...]]:
+    """A row for each space; what is of the whole collection stands in the first."""
+    first: tuple[object, ...] = (info.name, info.recordings, info.segments)
+    last: tuple[object, ...] = (
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created_at)),
+        f"{to_seconds(info.segmentation.length):g} s",
+    )
+    for each in info.spaces:
+        yield (
+            *first,
+            _space_text(each),
+            index_text(each.index),
+            each.fitted.version if each.fitted else "",
+            *last,
+        )
+        first, last = ("",) * len(first), ("",) * len(last)
 
 
 def _described(info: CollectionInfo) -> dict[str, Any]:

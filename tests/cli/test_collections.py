@@ -71,3 +71,38 @@ def test_an_index_that_misses_some_says_how_many_it_finds() -> None:
     missing_some = IndexInfo("hnsw32-sq8", 0.976, 0.95, 400, 10**6)
     assert index_text(missing_some) == "hnsw32-sq8, recall 97.6%"
     assert index_text(IndexInfo("flat-fp16")) == "flat-fp16"
+
+
+def test_a_collection_of_several_spaces_is_made_shown_and_fitted(
+    main: Program, target: str
+) -> None:
+    spaces = ("--space", "meaning=semantic", "--space", "sound=phonetic")
+    made = main("collections", "create", "double", *spaces, "--moments", "--target", target)
+    assert made.returncode == 0
+    assert "meaning:" in made.stdout
+    samples = clips("archive")[0].path.parents[1]
+    asked = ("--metadata", samples / "index.tsv", "--target", target)
+    assert main("index", "double", samples, *spaces, *asked).returncode == 0
+    told = main("collections", "fit", "double", "--space", "sound", "--target", target)
+    assert told.returncode == 0
+    assert "double in sound is searched through transform 1" in told.stderr
+    (shown,) = objects(main("collections", "show", "double", "--target", target, "--json"))
+    assert [each["name"] for each in shown["spaces"]] == ["meaning", "sound"]
+    assert [each["transform"] is None for each in shown["spaces"]] == [True, False]
+    assert shown["space"] == shown["spaces"][0]["space"]
+    assert "sound:" in main("collections", "--target", target).stdout
+    undone = main("collections", "unfit", "double", "--space", "sound", "--target", target)
+    assert undone.stderr == "double in sound is searched as it is\n"
+    unknown = main("collections", "fit", "double", "--space", "smell", "--target", target)
+    assert unknown.returncode == 1
+    assert "(meaning, sound), but is 'smell'" in unknown.stderr
+
+
+def test_spaces_are_told_by_name_and_profile(main: Program, target: str) -> None:
+    wrong = main("collections", "create", "never", "--space", "semantic", "--target", target)
+    assert wrong.returncode == 2
+    assert "must be NAME=PROFILE, but is semantic" in wrong.stderr
+    twice = ("--space", "a=semantic", "--space", "a=phonetic")
+    refused = main("collections", "create", "never", *twice, "--target", target)
+    assert refused.returncode == 1
+    assert "'a' is there twice" in refused.stderr

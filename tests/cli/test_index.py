@@ -147,3 +147,16 @@ def test_a_new_collection_can_have_a_profile(
     unknown = main("index", f"{name}-x", folder, "--profile", "taste", "--target", target)
     assert unknown.returncode == 1
     assert "`profile` must be one the model has" in unknown.stderr
+
+
+def test_spaces_are_for_new_collections_and_stand_alone(
+    main: Program, target: str, folder: Path, name: str
+) -> None:
+    asked = ("index", name, folder, "--target", target)
+    both = main(*asked, "--space", "a=semantic", "--layer", 2)
+    assert both.returncode == 1
+    assert "`--space` needs no --layer" in both.stderr
+    assert main(*asked).returncode == 0
+    late = main(*asked, "--space", "a=semantic")
+    assert late.returncode == 1
+    assert "was made with one without a name" in late.stderr

@@ -124,3 +124,27 @@ def test_moments_need_a_collection_made_for_them(
         assert "made without" in ended.stderr
     ended = main("search", collection, folder / "b.wav", "--candidates", "5", "--target", target)
     assert "--candidates` needs --moments" in ended.stderr
+
+
+def test_the_space_that_is_named_is_searched(main: Program, target: str, folder: Path) -> None:
+    spaces = ("--space", "meaning=semantic", "--space", "who=speaker")
+    assert main("index", "spaces", folder, *spaces, "--target", target).returncode == 0
+    found = {
+        space: objects(
+            main(
+                *("search", "spaces", folder / "a.wav", "--json"),
+                *("--space", space, "--target", target),
+            )
+        )
+        for space in ("", "meaning", "who")
+    }
+    assert found[""] == found["meaning"]
+    scores = [[hit["score"] for hit in found[space]] for space in ("meaning", "who")]
+    assert [each[0] for each in scores] == pytest.approx([1, 1], abs=1e-3)
+    assert scores[0][1:] != pytest.approx(scores[1][1:], abs=1e-3)
+    told = main("search", "spaces", folder / "a.wav", "--space", "smell", "--target", target)
+    assert told.returncode == 1
+    assert "(meaning, who), but is 'smell'" in told.stderr
+    for command in ("duplicates", "spaces"), ("mine", "spaces", "spaces"):
+        refused = main(*command, "--space", "smell", "--target", target)
+        assert "(meaning, who), but is 'smell'" in refused.stderr

@@ -64,6 +64,10 @@ def searching(client: Client) -> None:
     for hit in found:
         start, end = hit.span.seconds
         assert start < end, (hit.id, hit.score, hit.metadata, added.segment_count)
+    archive = client.create_collection(
+        "archive", spaces=[OutputSpec("meaning", profile="semantic"), OutputSpec("sound", 2)]
+    )
+    archive.search("query.wav", space=archive.spaces[1].name)
     deleted: int = talks.delete(where="year < 1990", dry_run=True)
     names: list[str] = [info.name for info in client.collections()]
     assert names, deleted

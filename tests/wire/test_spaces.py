@@ -4,7 +4,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedsvc.errors import InvalidArgument
-from embedsvc.types import OutputSpec, Pooling, Segmentation, Space, Windowing
+from embedsvc.types import (
+    FittedInfo,
+    IndexInfo,
+    OutputSpec,
+    Pooling,
+    Segmentation,
+    Space,
+    SpaceInfo,
+    TransformRecipe,
+    Windowing,
+)
 from embedsvc.v1 import collection_pb2, embedding_pb2, types_pb2
 from embedsvc.wire import spaces
 
@@ -40,6 +50,20 @@ specs = st.builds(
 def test_spaces_survive(space: Space) -> None:
     message = types_pb2.Space.FromString(spaces.space_message(space).SerializeToString())
     assert spaces.space(message) == space
+
+
+@settings(max_examples=40, deadline=None)
+@given(found_spaces, texts, st.booleans())
+def test_spaces_of_collections_survive(space: Space, name: str, fitted: bool) -> None:
+    recipe = TransformRecipe(language="lang", dim=3)
+    info = SpaceInfo(
+        name=name,
+        space=space,
+        fitted=FittedInfo(2, "d1", 3, recipe, 99, 1.5) if fitted else None,
+        index=IndexInfo("hnsw32-sq8", 0.97, 0.95, 400, 40_000, "why"),
+    )
+    data = spaces.space_info_message(info).SerializeToString()
+    assert spaces.space_info(collection_pb2.CollectionSpace.FromString(data)) == info
 
 
 @settings(max_examples=40, deadline=None)
