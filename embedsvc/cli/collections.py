@@ -149,10 +149,10 @@ def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
         "recordings>",
         "segments>",
         "space",
+        "segment",
         "index",
         "transform",
         "created",
-        "segment",
     )
     table("Collections", columns, rows)
     for info in infos:
@@ -164,20 +164,16 @@ def _show(infos: list[CollectionInfo], *, as_json: bool) -> None:
 
 def _rows(info: CollectionInfo) -> Iterator[tuple[object, ...]]:
     """A row for each space; what is of the whole collection stands in the first."""
-    first: tuple[object, ...] = (info.name, info.recordings, info.segments)
-    last: tuple[object, ...] = (
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created_at)),
-        f"{to_seconds(info.segmentation.length):g} s",
-    )
+    cut = f"{to_seconds(info.segmentation.length):g} s"
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created_at))
+    whole: tuple[object, ...] = (info.name, info.recordings, info.segments, cut, made)
     for each in info.spaces:
+        name, recordings, segments, cut_shown, made_shown = whole
         yield (
-            *first,
-            _space_text(each),
-            index_text(each.index),
-            each.fitted.version if each.fitted else "",
-            *last,
+            *(name, recordings, segments, _space_text(each), cut_shown, index_text(each.index)),
+            *(each.fitted.version if each.fitted else "", made_shown),
         )
-        first, last = ("",) * len(first), ("",) * len(last)
+        whole = ("",) * len(whole)
 
 
 def _described(info: CollectionInfo) -> dict[str, Any]:
