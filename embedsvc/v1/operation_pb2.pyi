@@ -29,7 +29,7 @@ class OperationMetadata(google.protobuf.message.Message):
     kind: builtins.str
     """What is done, such as "fit-transform"."""
     target: builtins.str
-    """What it is done to, such as "collections/talks"."""
+    """What it is done to, such as "collections/talks" or "collections/talks/spaces/phonetic"."""
     done_steps: builtins.int
     """Steps that are done, and that there are; both 0 before it began."""
     total_steps: builtins.int

@@ -23,7 +23,8 @@ from tests.index.faulty_disk import (
     recorded_replacement,
 )
 
-DIM = 64
+DIM, MORE = 64, 16
+SPACES = {"first": space(DIM), "second": space(MORE)}
 
 Step = dict[str, Recording]
 
@@ -42,11 +43,14 @@ def history(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Tape:
     monkeypatch.setattr(Path, "unlink", recorded_removal(tape, Path.unlink))
     oracle = Oracle()
     with Catalog(root, Tuning(vfs=f"recording-{seed}", ballast_bytes=0)) as catalog:
-        collection = catalog.create("x", space(DIM), SEGMENTATION)
+        collection = catalog.create("x", SPACES, SEGMENTATION)
         collection._store.writer._connection.pragma("wal_autocheckpoint", 40)
         tape.acknowledge(dict(oracle.recordings))
         for n in range(120):
-            batch = [recording(f"r{chance.randrange(60)}", 200 * n + j, 2, DIM) for j in range(3)]
+            batch = [
+                recording(f"r{chance.randrange(60)}", 200 * n + j, 2, DIM, more=(MORE,))
+                for j in range(3)
+            ]
             collection.add(batch, mode=WriteMode.UPSERT)
             for item in batch:
                 oracle.put(item)
@@ -66,8 +70,8 @@ def history(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Tape:
 
 def without_accelerator(collection: Collection) -> bool:
     """Make all answers exact; whether an accelerator was there, after a look at what it finds."""
-    base = collection._store.view.spaces[0].base
-    if base.proposals is None:
+    if any(each.base.proposals is None for each in collection._store.view.spaces):
+        collection._store.writer.publish(_unaccelerated)
         return False
     found = collection.search(vector(1, DIM), 20)
     assert len(found.hits) == 20
@@ -78,8 +82,9 @@ def without_accelerator(collection: Collection) -> bool:
 
 
 def _unaccelerated(view: View) -> View:
-    (there,) = view.spaces
-    return view.having(there.on(there.base.along(None, None)))
+    for there in view.spaces:
+        view = view.having(there.on(there.base.along(None, None)))
+    return view
 
 
 def states(tape: Tape) -> list[Step]:
@@ -111,7 +116,8 @@ def check_cut(tape: Tape, cut: int, chance: random.Random, target: Path) -> bool
             state for state in allowed if held == [(id, item.digest) for id, item in state.items()]
         ][:1]
         accelerated = without_accelerator(collection)
-        assert_finds(collection, Oracle(dict(state)), vector(cut, DIM), 20)
+        for place, dim in enumerate((DIM, MORE)):
+            assert_finds(collection, Oracle(dict(state)), vector(cut, dim), 20, place=place)
         return accelerated
 
 
