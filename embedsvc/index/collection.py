@@ -57,7 +57,6 @@ class Collection:
 
     def __init__(self, directory: Path, identity: Identity, around: Surroundings) -> None:
         self._identity = identity
-        self._around = around
         files = [base_file(directory, identity.uid, part.number) for part in identity.parts]
         self._store = Store(directory, identity, around, files)
         self._upkeeps = tuple(
@@ -353,7 +352,7 @@ class Collection:
         try:
             outcome = self._write(write, 1)
         except DiskFull:
-            self._around.ballast.release()
+            self._store.around.ballast.release()
             outcome = self._write(write, 1)
         self._store.look_again()
         return outcome
