@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -20,7 +20,7 @@ import numpy as np
 from embedsvc import errors
 from embedsvc.audio import messages
 from embedsvc.audio.door import Door
-from embedsvc.errors import AudioUndecodable, EmbedsvcError, Internal, Unavailable
+from embedsvc.errors import AudioUndecodable, EmbedsvcError, Unavailable
 from embedsvc.timing import SAMPLE_RATE
 from embedsvc.types import Audio, AudioWarning, Floats, WarningCode
 
@@ -31,6 +31,9 @@ A worker speaks at least every 32,768 samples, which take milliseconds.
 """
 
 _START_TIMEOUT = 60.0
+_STARTS = 3
+"""Attempts to start a worker: one may be killed, as by the system when memory is short."""
+
 _INHERITED = ("LANG", "LD_LIBRARY_PATH", "PATH")
 
 
@@ -93,7 +96,7 @@ class DecodePool:
         except OSError:
             # It died since its last answer, which is not the fault of this file.
             worker.stop()
-            worker = _Worker(self._timeout)
+            worker = _started(self._timeout)
             worker.ask(descriptor, door)
         return worker
 
@@ -103,7 +106,7 @@ class DecodePool:
                 raise Unavailable("the decoder is closed")
             if self._idle:
                 return self._idle.pop()
-        return _Worker(self._timeout)
+        return _started(self._timeout)
 
     def _give_back(self, worker: "_Worker", *, reusable: bool) -> None:
         with self._lock:
@@ -185,7 +188,7 @@ class _Worker:
         self._connection.settimeout(_START_TIMEOUT)
         if not self._receive():
             self.stop()
-            raise Internal("the decoder does not start")
+            raise Unavailable("the decoder did not start; try again", retry_after_seconds=1.0)
         self._connection.settimeout(timeout)
 
     @property
@@ -216,6 +219,14 @@ class _Worker:
             return messages.receive(self._connection)
         except (OSError, ValueError):
             return None
+
+
+def _started(timeout: float) -> _Worker:
+    """A worker that is ready; raises Unavailable when none would start."""
+    for _ in range(_STARTS - 1):
+        with suppress(Unavailable):
+            return _Worker(timeout)
+    return _Worker(timeout)
 
 
 def _environment() -> dict[str, str]:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from embedsvc.cli import evaluate_texts
 from embedsvc.cli.output import progress, say, table
 from embedsvc.errors import InvalidArgument
-from embedsvc.types import Precision
+from embedsvc.types import Precision, Runtime
 from embedsvc.version import version
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from embedsvc.encoder import Checkpoint, Encoder
+    from embedsvc.encoder import Encoder
     from embedsvc.evaluation.encoder_tasks import Asked, Results, Tell
     from embedsvc.evaluation.speech import Row
 
@@ -53,6 +53,12 @@ def add(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--precision", choices=list(Precision), default="fp32", help="default: fp32, which is exact"
     )
+    parser.add_argument(
+        "--runtime",
+        choices=list(Runtime),
+        default=Runtime.TORCH,
+        help="onnxruntime for a directory that `models export` wrote; its layers alone",
+    )
     parser.set_defaults(run=run)
 
 
@@ -66,15 +72,15 @@ def run(chosen: argparse.Namespace) -> int:
     from embedsvc.pipeline import loading
 
     rows = _rows(chosen)
-    checkpoint = resolve(chosen.model)
-    precision = Precision(chosen.precision)
-    encoder = loading.load(chosen.model, chosen.threads, wanted=precision)
-    layers = tuple(range(encoder.layers + 1))
-    subject = Subject(encoder, layers, load_phone_head(checkpoint), chosen.threads)
+    runtime, precision = Runtime(chosen.runtime), Precision(chosen.precision)
+    encoder = loading.load(chosen.model, chosen.threads, wanted=precision, runtime=runtime)
+    # An export is of hidden states alone.
+    head = load_phone_head(resolve(chosen.model)) if runtime is Runtime.TORCH else None
+    subject = Subject(encoder, tuple(encoder.available), head, chosen.threads)
     with _telling() as tell:
         results = evaluate(subject, rows, _asked(chosen), tell)
     _say_faults(results)
-    document = report.document(_about(checkpoint, encoder, chosen), results)
+    document = report.document(_about(encoder, chosen), results)
     for title, columns, cells in report.tables(results.measures):
         table(title, columns, cells)
     _write(chosen.json, json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False))
@@ -130,20 +136,19 @@ def _say_faults(results: "Results") -> None:
         say(f"skipped {skipped.task}: {skipped.why}")
 
 
-def _about(
-    checkpoint: "Checkpoint", encoder: "Encoder", chosen: argparse.Namespace
-) -> Mapping[str, Any]:
+def _about(encoder: "Encoder", chosen: argparse.Namespace) -> Mapping[str, Any]:
     from embedsvc.types import OutputSpec, Windowing
 
     plan = encoder.plan(OutputSpec(), Windowing())
     return {
-        "model": checkpoint.name,
-        "weights": checkpoint.weights,
+        "model": encoder.name,
+        "weights": encoder.weights,
         "space": plan.space.fingerprint,
         "default_layer": plan.layer,
         "default_pooling": plan.pooling.value,
         "default_projection": plan.space.projection,
         "parameters": encoder.parameters,
+        "runtime": encoder.runtime,
         "precision": encoder.precision,
         "precision_reason": encoder.why,
         "share": chosen.share,

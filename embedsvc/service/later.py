@@ -9,7 +9,7 @@ from embedsvc.v1 import probe_pb2, probe_pb2_grpc, transcription_pb2, transcript
 
 
 class ProbeServicer(probe_pb2_grpc.ProbeServiceServicer):
-    """No probes yet."""
+    """No probes yet; all other methods answer UNIMPLEMENTED without a reason."""
 
     @unary
     async def ClassifyAudio(

@@ -128,7 +128,7 @@ class Server:
         _add(collection_pb2_grpc, CollectionServicer(self._backend), server)
         _add(search_pb2_grpc, SearchServicer(self._backend), server)
         _add(server_pb2_grpc, ServerServicer(self._backend), server)
-        _add(probe_pb2_grpc, ProbeServicer(), server)
+        _add(probe_pb2_grpc, ProbeServicer(), server)  # type: ignore[abstract]
         _add(transcription_pb2_grpc, TranscriptionServicer(), server)
         operations = OperationsServicer(self._backend)
         operations_pb2_grpc.add_OperationsServicer_to_server(operations, server)

@@ -5,6 +5,7 @@ Speech in, embeddings out."""
 
 import builtins
 import collections.abc
+import embedsvc.v1.classification_pb2
 import embedsvc.v1.types_pb2
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
@@ -105,6 +106,7 @@ class EmbedOptions(google.protobuf.message.Message):
     OUTPUTS_FIELD_NUMBER: builtins.int
     WINDOWING_FIELD_NUMBER: builtins.int
     LANE_FIELD_NUMBER: builtins.int
+    PROBES_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Empty for the model this server runs; another name is NOT_FOUND."""
     lane: embedsvc.v1.types_pb2.Lane.ValueType
@@ -115,6 +117,10 @@ class EmbedOptions(google.protobuf.message.Message):
 
     @property
     def windowing(self) -> embedsvc.v1.types_pb2.Windowing: ...
+    @property
+    def probes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Probes to ask about each audio, from the same pass: names, or NAME@VERSION. At most 16."""
+
     def __init__(
         self,
         *,
@@ -122,9 +128,10 @@ class EmbedOptions(google.protobuf.message.Message):
         outputs: collections.abc.Iterable[global___OutputSpec] | None = ...,
         windowing: embedsvc.v1.types_pb2.Windowing | None = ...,
         lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
+        probes: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["windowing", b"windowing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["lane", b"lane", "model", b"model", "outputs", b"outputs", "windowing", b"windowing"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lane", b"lane", "model", b"model", "outputs", b"outputs", "probes", b"probes", "windowing", b"windowing"]) -> None: ...
 
 global___EmbedOptions = EmbedOptions
 
@@ -175,6 +182,7 @@ class Embedding(google.protobuf.message.Message):
     USAGE_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
+    CLASSIFICATIONS_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id the caller gave."""
     digest: builtins.str
@@ -187,6 +195,10 @@ class Embedding(google.protobuf.message.Message):
     def usage(self) -> embedsvc.v1.types_pb2.Usage: ...
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.types_pb2.Warning]: ...
+    @property
+    def classifications(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.classification_pb2.Classification]:
+        """classifications[i] is of EmbedOptions.probes[i]."""
+
     def __init__(
         self,
         *,
@@ -195,9 +207,10 @@ class Embedding(google.protobuf.message.Message):
         usage: embedsvc.v1.types_pb2.Usage | None = ...,
         warnings: collections.abc.Iterable[embedsvc.v1.types_pb2.Warning] | None = ...,
         digest: builtins.str = ...,
+        classifications: collections.abc.Iterable[embedsvc.v1.classification_pb2.Classification] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest", "id", b"id", "outputs", b"outputs", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["classifications", b"classifications", "digest", b"digest", "id", b"id", "outputs", b"outputs", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
 
 global___Embedding = Embedding
 

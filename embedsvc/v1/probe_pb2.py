@@ -22,24 +22,97 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from embedsvc.v1 import classification_pb2 as embedsvc_dot_v1_dot_classification__pb2
+from embedsvc.v1 import collection_pb2 as embedsvc_dot_v1_dot_collection__pb2
 from embedsvc.v1 import types_pb2 as embedsvc_dot_v1_dot_types__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65mbedsvc/v1/probe.proto\x12\x0b\x65mbedsvc.v1\x1a\x17\x65mbedsvc/v1/types.proto\"0\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"W\n\x14\x43lassifyAudioRequest\x12\r\n\x05probe\x18\x01 \x01(\t\x12!\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Audio\x12\r\n\x05top_n\x18\x03 \x01(\r\"\xb0\x01\n\x15\x43lassifyAudioResponse\x12\'\n\x06scores\x18\x01 \x03(\x0b\x32\x17.embedsvc.v1.LabelScore\x12&\n\x08warnings\x18\x02 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x04 \x01(\x0b\x32\x13.embedsvc.v1.Timing2k\n\x0cProbeService\x12[\n\rClassifyAudio\x12!.embedsvc.v1.ClassifyAudioRequest\x1a\".embedsvc.v1.ClassifyAudioResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65mbedsvc/v1/probe.proto\x12\x0b\x65mbedsvc.v1\x1a embedsvc/v1/classification.proto\x1a\x1c\x65mbedsvc/v1/collection.proto\x1a\x17\x65mbedsvc/v1/types.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x03\n\x05Probe\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12$\n\x04task\x18\x03 \x01(\x0e\x32\x16.embedsvc.v1.ProbeTask\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\"\n\x06spaces\x18\x05 \x03(\x0b\x32\x12.embedsvc.v1.Space\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\r\n\x05\x61lpha\x18\x08 \x01(\x01\x12-\n\nmin_speech\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\x07\x66igures\x18\n \x03(\x0b\x32\x1f.embedsvc.v1.Probe.FiguresEntry\x12\x0e\n\x06report\x18\x0b \x01(\t\x12\x0f\n\x07license\x18\x0c \x01(\t\x12\r\n\x05\x61\x62out\x18\r \x01(\t\x12\x0f\n\x07\x62undled\x18\x0e \x01(\x08\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"l\n\x08Timeline\x12)\n\x06window\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03hop\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x61gree\x18\x03 \x01(\r\"\xaf\x01\n\x14\x43lassifyAudioRequest\x12!\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Audio\x12\r\n\x05top_n\x18\x03 \x01(\r\x12\x0e\n\x06probes\x18\x04 \x03(\t\x12\'\n\x08timeline\x18\x05 \x01(\x0b\x32\x15.embedsvc.v1.Timeline\x12\x1f\n\x04lane\x18\x06 \x01(\x0e\x32\x11.embedsvc.v1.LaneJ\x04\x08\x01\x10\x02R\x05probe\"J\n\rProbeTimeline\x12\r\n\x05probe\x18\x01 \x01(\t\x12*\n\x05spans\x18\x02 \x03(\x0b\x32\x1b.embedsvc.v1.ClassifiedSpan\"\xfa\x01\n\x15\x43lassifyAudioResponse\x12&\n\x08warnings\x18\x02 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x04 \x01(\x0b\x32\x13.embedsvc.v1.Timing\x12\x34\n\x0f\x63lassifications\x18\x05 \x03(\x0b\x32\x1b.embedsvc.v1.Classification\x12-\n\ttimelines\x18\x06 \x03(\x0b\x32\x1a.embedsvc.v1.ProbeTimelineJ\x04\x08\x01\x10\x02R\x06scores\"x\n\x16\x43lassifyVectorsRequest\x12\r\n\x05probe\x18\x01 \x01(\t\x12$\n\x07vectors\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Tensor\x12\x1a\n\x12space_fingerprints\x18\x03 \x03(\t\x12\r\n\x05top_n\x18\x04 \x01(\r\"O\n\x17\x43lassifyVectorsResponse\x12\x34\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1b.embedsvc.v1.Classification\"\xbd\x02\n\x15StreamClassifyRequest\x12;\n\x06\x63onfig\x18\x01 \x01(\x0b\x32).embedsvc.v1.StreamClassifyRequest.ConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x1a\xca\x01\n\x06\x43onfig\x12#\n\x03pcm\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12\x0e\n\x06probes\x18\x02 \x03(\t\x12\'\n\x08timeline\x18\x03 \x01(\x0b\x32\x15.embedsvc.v1.Timeline\x12\r\n\x05top_n\x18\x04 \x01(\r\x12\x32\n\x0e\x63hannel_policy\x18\x05 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x1f\n\x04lane\x18\x06 \x01(\x0e\x32\x11.embedsvc.v1.LaneB\t\n\x07message\"\x83\x01\n\x16StreamClassifyResponse\x12#\n\x04span\x18\x01 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x34\n\x0f\x63lassifications\x18\x02 \x03(\x0b\x32\x1b.embedsvc.v1.Classification\x12\x0e\n\x06labels\x18\x03 \x03(\t\"\x9a\x02\n\x0bProbeRecipe\x12$\n\x04task\x18\x01 \x01(\x0e\x32\x16.embedsvc.v1.ProbeTask\x12\x11\n\tstrengths\x18\x02 \x03(\x01\x12\r\n\x05\x66olds\x18\x03 \x01(\r\x12\x15\n\x08\x62\x61lanced\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nmix_layers\x18\x05 \x01(\x08\x12\x13\n\x0b\x63\x61libration\x18\x06 \x01(\t\x12\r\n\x05\x61lpha\x18\x07 \x01(\x01\x12\x16\n\x0e\x66\x61lse_unknowns\x18\x08 \x01(\x01\x12-\n\nmin_speech\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ntest_share\x18\n \x01(\x01\x12\x0c\n\x04seed\x18\x0b \x01(\x04\x42\x0b\n\t_balanced\"+\n\tProbeCard\x12\x0f\n\x07license\x18\x01 \x01(\t\x12\r\n\x05\x61\x62out\x18\x02 \x01(\t\"\xd4\x01\n\x11TrainProbeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x13\n\x0blabel_field\x18\x03 \x01(\t\x12\x13\n\x0bgroup_field\x18\x04 \x01(\t\x12#\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x13.embedsvc.v1.Filter\x12(\n\x06recipe\x18\x06 \x01(\x0b\x32\x18.embedsvc.v1.ProbeRecipe\x12$\n\x04\x63\x61rd\x18\x07 \x01(\x0b\x32\x16.embedsvc.v1.ProbeCard\"|\n\rProbeExamples\x12$\n\x07vectors\x18\x01 \x01(\x0b\x32\x13.embedsvc.v1.Tensor\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12\x0e\n\x06groups\x18\x03 \x03(\t\x12%\n\x08\x62\x61seline\x18\x04 \x01(\x0b\x32\x13.embedsvc.v1.Tensor\"\xa6\x02\n\x1aTrainProbeOnVectorsRequest\x12@\n\x06\x63onfig\x18\x01 \x01(\x0b\x32..embedsvc.v1.TrainProbeOnVectorsRequest.ConfigH\x00\x12.\n\x08\x65xamples\x18\x02 \x01(\x0b\x32\x1a.embedsvc.v1.ProbeExamplesH\x00\x1a\x8a\x01\n\x06\x43onfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06spaces\x18\x02 \x03(\x0b\x32\x12.embedsvc.v1.Space\x12(\n\x06recipe\x18\x03 \x01(\x0b\x32\x18.embedsvc.v1.ProbeRecipe\x12$\n\x04\x63\x61rd\x18\x04 \x01(\x0b\x32\x16.embedsvc.v1.ProbeCardB\t\n\x07message\"7\n\x12TrainProbeResponse\x12!\n\x05probe\x18\x01 \x01(\x0b\x32\x12.embedsvc.v1.Probe\"\x1f\n\x0fGetProbeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetProbeResponse\x12!\n\x05probe\x18\x01 \x01(\x0b\x32\x12.embedsvc.v1.Probe\":\n\x11ListProbesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListProbesResponse\x12\"\n\x06probes\x18\x01 \x03(\x0b\x32\x12.embedsvc.v1.Probe\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x12\x44\x65leteProbeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rallow_missing\x18\x02 \x01(\x08\"\x15\n\x13\x44\x65leteProbeResponse\"+\n\nProbeFiles\x12\x0f\n\x07tensors\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63\x61rd\x18\x02 \x01(\x0c\"\"\n\x12\x45xportProbeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x13\x45xportProbeResponse\x12&\n\x05\x66iles\x18\x01 \x01(\x0b\x32\x17.embedsvc.v1.ProbeFiles\"J\n\x12ImportProbeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05\x66iles\x18\x02 \x01(\x0b\x32\x17.embedsvc.v1.ProbeFiles\"8\n\x13ImportProbeResponse\x12!\n\x05probe\x18\x01 \x01(\x0b\x32\x12.embedsvc.v1.Probe*{\n\tProbeTask\x12\x1a\n\x16PROBE_TASK_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROBE_TASK_SINGLE_LABEL\x10\x01\x12\x1a\n\x16PROBE_TASK_MULTI_LABEL\x10\x02\x12\x19\n\x15PROBE_TASK_REGRESSION\x10\x03\x32\xd1\x07\n\x0cProbeService\x12[\n\rClassifyAudio\x12!.embedsvc.v1.ClassifyAudioRequest\x1a\".embedsvc.v1.ClassifyAudioResponse\"\x03\x90\x02\x01\x12\x61\n\x0f\x43lassifyVectors\x12#.embedsvc.v1.ClassifyVectorsRequest\x1a$.embedsvc.v1.ClassifyVectorsResponse\"\x03\x90\x02\x01\x12]\n\x0eStreamClassify\x12\".embedsvc.v1.StreamClassifyRequest\x1a#.embedsvc.v1.StreamClassifyResponse(\x01\x30\x01\x12w\n\nTrainProbe\x12\x1e.embedsvc.v1.TrainProbeRequest\x1a\x1d.google.longrunning.Operation\"*\xca\x41\'\n\x12TrainProbeResponse\x12\x11OperationMetadata\x12\x8b\x01\n\x13TrainProbeOnVectors\x12\'.embedsvc.v1.TrainProbeOnVectorsRequest\x1a\x1d.google.longrunning.Operation\"*\xca\x41\'\n\x12TrainProbeResponse\x12\x11OperationMetadata(\x01\x12L\n\x08GetProbe\x12\x1c.embedsvc.v1.GetProbeRequest\x1a\x1d.embedsvc.v1.GetProbeResponse\"\x03\x90\x02\x01\x12R\n\nListProbes\x12\x1e.embedsvc.v1.ListProbesRequest\x1a\x1f.embedsvc.v1.ListProbesResponse\"\x03\x90\x02\x01\x12P\n\x0b\x44\x65leteProbe\x12\x1f.embedsvc.v1.DeleteProbeRequest\x1a .embedsvc.v1.DeleteProbeResponse\x12U\n\x0b\x45xportProbe\x12\x1f.embedsvc.v1.ExportProbeRequest\x1a .embedsvc.v1.ExportProbeResponse\"\x03\x90\x02\x01\x12P\n\x0bImportProbe\x12\x1f.embedsvc.v1.ImportProbeRequest\x1a .embedsvc.v1.ImportProbeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'embedsvc.v1.probe_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PROBE_FIGURESENTRY']._loaded_options = None
+  _globals['_PROBE_FIGURESENTRY']._serialized_options = b'8\001'
   _globals['_PROBESERVICE'].methods_by_name['ClassifyAudio']._loaded_options = None
   _globals['_PROBESERVICE'].methods_by_name['ClassifyAudio']._serialized_options = b'\220\002\001'
-  _globals['_LABELSCORE']._serialized_start=65
-  _globals['_LABELSCORE']._serialized_end=113
-  _globals['_CLASSIFYAUDIOREQUEST']._serialized_start=115
-  _globals['_CLASSIFYAUDIOREQUEST']._serialized_end=202
-  _globals['_CLASSIFYAUDIORESPONSE']._serialized_start=205
-  _globals['_CLASSIFYAUDIORESPONSE']._serialized_end=381
-  _globals['_PROBESERVICE']._serialized_start=383
-  _globals['_PROBESERVICE']._serialized_end=490
+  _globals['_PROBESERVICE'].methods_by_name['ClassifyVectors']._loaded_options = None
+  _globals['_PROBESERVICE'].methods_by_name['ClassifyVectors']._serialized_options = b'\220\002\001'
+  _globals['_PROBESERVICE'].methods_by_name['TrainProbe']._loaded_options = None
+  _globals['_PROBESERVICE'].methods_by_name['TrainProbe']._serialized_options = b'\312A\'\n\022TrainProbeResponse\022\021OperationMetadata'
+  _globals['_PROBESERVICE'].methods_by_name['TrainProbeOnVectors']._loaded_options = None
+  _globals['_PROBESERVICE'].methods_by_name['TrainProbeOnVectors']._serialized_options = b'\312A\'\n\022TrainProbeResponse\022\021OperationMetadata'
+  _globals['_PROBESERVICE'].methods_by_name['GetProbe']._loaded_options = None
+  _globals['_PROBESERVICE'].methods_by_name['GetProbe']._serialized_options = b'\220\002\001'
+  _globals['_PROBESERVICE'].methods_by_name['ListProbes']._loaded_options = None
+  _globals['_PROBESERVICE'].methods_by_name['ListProbes']._serialized_options = b'\220\002\001'
+  _globals['_PROBESERVICE'].methods_by_name['ExportProbe']._loaded_options = None
+  _globals['_PROBESERVICE'].methods_by_name['ExportProbe']._serialized_options = b'\220\002\001'
+  _globals['_PROBETASK']._serialized_start=3542
+  _globals['_PROBETASK']._serialized_end=3665
+  _globals['_PROBE']._serialized_start=232
+  _globals['_PROBE']._serialized_end=650
+  _globals['_PROBE_FIGURESENTRY']._serialized_start=604
+  _globals['_PROBE_FIGURESENTRY']._serialized_end=650
+  _globals['_TIMELINE']._serialized_start=652
+  _globals['_TIMELINE']._serialized_end=760
+  _globals['_CLASSIFYAUDIOREQUEST']._serialized_start=763
+  _globals['_CLASSIFYAUDIOREQUEST']._serialized_end=938
+  _globals['_PROBETIMELINE']._serialized_start=940
+  _globals['_PROBETIMELINE']._serialized_end=1014
+  _globals['_CLASSIFYAUDIORESPONSE']._serialized_start=1017
+  _globals['_CLASSIFYAUDIORESPONSE']._serialized_end=1267
+  _globals['_CLASSIFYVECTORSREQUEST']._serialized_start=1269
+  _globals['_CLASSIFYVECTORSREQUEST']._serialized_end=1389
+  _globals['_CLASSIFYVECTORSRESPONSE']._serialized_start=1391
+  _globals['_CLASSIFYVECTORSRESPONSE']._serialized_end=1470
+  _globals['_STREAMCLASSIFYREQUEST']._serialized_start=1473
+  _globals['_STREAMCLASSIFYREQUEST']._serialized_end=1790
+  _globals['_STREAMCLASSIFYREQUEST_CONFIG']._serialized_start=1577
+  _globals['_STREAMCLASSIFYREQUEST_CONFIG']._serialized_end=1779
+  _globals['_STREAMCLASSIFYRESPONSE']._serialized_start=1793
+  _globals['_STREAMCLASSIFYRESPONSE']._serialized_end=1924
+  _globals['_PROBERECIPE']._serialized_start=1927
+  _globals['_PROBERECIPE']._serialized_end=2209
+  _globals['_PROBECARD']._serialized_start=2211
+  _globals['_PROBECARD']._serialized_end=2254
+  _globals['_TRAINPROBEREQUEST']._serialized_start=2257
+  _globals['_TRAINPROBEREQUEST']._serialized_end=2469
+  _globals['_PROBEEXAMPLES']._serialized_start=2471
+  _globals['_PROBEEXAMPLES']._serialized_end=2595
+  _globals['_TRAINPROBEONVECTORSREQUEST']._serialized_start=2598
+  _globals['_TRAINPROBEONVECTORSREQUEST']._serialized_end=2892
+  _globals['_TRAINPROBEONVECTORSREQUEST_CONFIG']._serialized_start=2743
+  _globals['_TRAINPROBEONVECTORSREQUEST_CONFIG']._serialized_end=2881
+  _globals['_TRAINPROBERESPONSE']._serialized_start=2894
+  _globals['_TRAINPROBERESPONSE']._serialized_end=2949
+  _globals['_GETPROBEREQUEST']._serialized_start=2951
+  _globals['_GETPROBEREQUEST']._serialized_end=2982
+  _globals['_GETPROBERESPONSE']._serialized_start=2984
+  _globals['_GETPROBERESPONSE']._serialized_end=3037
+  _globals['_LISTPROBESREQUEST']._serialized_start=3039
+  _globals['_LISTPROBESREQUEST']._serialized_end=3097
+  _globals['_LISTPROBESRESPONSE']._serialized_start=3099
+  _globals['_LISTPROBESRESPONSE']._serialized_end=3180
+  _globals['_DELETEPROBEREQUEST']._serialized_start=3182
+  _globals['_DELETEPROBEREQUEST']._serialized_end=3239
+  _globals['_DELETEPROBERESPONSE']._serialized_start=3241
+  _globals['_DELETEPROBERESPONSE']._serialized_end=3262
+  _globals['_PROBEFILES']._serialized_start=3264
+  _globals['_PROBEFILES']._serialized_end=3307
+  _globals['_EXPORTPROBEREQUEST']._serialized_start=3309
+  _globals['_EXPORTPROBEREQUEST']._serialized_end=3343
+  _globals['_EXPORTPROBERESPONSE']._serialized_start=3345
+  _globals['_EXPORTPROBERESPONSE']._serialized_end=3406
+  _globals['_IMPORTPROBEREQUEST']._serialized_start=3408
+  _globals['_IMPORTPROBEREQUEST']._serialized_end=3482
+  _globals['_IMPORTPROBERESPONSE']._serialized_start=3484
+  _globals['_IMPORTPROBERESPONSE']._serialized_end=3540
+  _globals['_PROBESERVICE']._serialized_start=3668
+  _globals['_PROBESERVICE']._serialized_end=4645
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from embedsvc.v1 import probe_pb2 as embedsvc_dot_v1_dot_probe__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 
 GRPC_GENERATED_VERSION = '1.71.2'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +27,7 @@ if _version_not_supported:
 
 
 class ProbeServiceStub(object):
-    """Classifies speech with probes.
+    """Trains probes on embeddings, keeps them, and classifies speech with them.
     """
 
     def __init__(self, channel):
@@ -40,13 +41,119 @@ class ProbeServiceStub(object):
                 request_serializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioRequest.SerializeToString,
                 response_deserializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioResponse.FromString,
                 _registered_method=True)
+        self.ClassifyVectors = channel.unary_unary(
+                '/embedsvc.v1.ProbeService/ClassifyVectors',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyVectorsRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyVectorsResponse.FromString,
+                _registered_method=True)
+        self.StreamClassify = channel.stream_stream(
+                '/embedsvc.v1.ProbeService/StreamClassify',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.StreamClassifyRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_probe__pb2.StreamClassifyResponse.FromString,
+                _registered_method=True)
+        self.TrainProbe = channel.unary_unary(
+                '/embedsvc.v1.ProbeService/TrainProbe',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.TrainProbeRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.TrainProbeOnVectors = channel.stream_unary(
+                '/embedsvc.v1.ProbeService/TrainProbeOnVectors',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.TrainProbeOnVectorsRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.GetProbe = channel.unary_unary(
+                '/embedsvc.v1.ProbeService/GetProbe',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.GetProbeRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_probe__pb2.GetProbeResponse.FromString,
+                _registered_method=True)
+        self.ListProbes = channel.unary_unary(
+                '/embedsvc.v1.ProbeService/ListProbes',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.ListProbesRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_probe__pb2.ListProbesResponse.FromString,
+                _registered_method=True)
+        self.DeleteProbe = channel.unary_unary(
+                '/embedsvc.v1.ProbeService/DeleteProbe',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.DeleteProbeRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_probe__pb2.DeleteProbeResponse.FromString,
+                _registered_method=True)
+        self.ExportProbe = channel.unary_unary(
+                '/embedsvc.v1.ProbeService/ExportProbe',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.ExportProbeRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_probe__pb2.ExportProbeResponse.FromString,
+                _registered_method=True)
+        self.ImportProbe = channel.unary_unary(
+                '/embedsvc.v1.ProbeService/ImportProbe',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.ImportProbeRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_probe__pb2.ImportProbeResponse.FromString,
+                _registered_method=True)
 
 
 class ProbeServiceServicer(object):
-    """Classifies speech with probes.
+    """Trains probes on embeddings, keeps them, and classifies speech with them.
     """
 
     def ClassifyAudio(self, request, context):
+        """FAILED_PRECONDITION when a probe reads another space than this server's model makes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClassifyVectors(self, request, context):
+        """FAILED_PRECONDITION when the vectors are of another space than the probe reads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamClassify(self, request_iterator, context):
+        """Live audio in, an answer for each window out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TrainProbe(self, request, context):
+        """Trains a probe on a collection. It is served when it is done, in place of the one of that name
+        before it. The operation's metadata is OperationMetadata, its response TrainProbeResponse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TrainProbeOnVectors(self, request_iterator, context):
+        """The same on vectors that the caller has; they are kept until the operation is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProbe(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProbes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProbe(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportProbe(self, request, context):
+        """The probe as files that another server imports.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportProbe(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +167,51 @@ def add_ProbeServiceServicer_to_server(servicer, server):
                     request_deserializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioRequest.FromString,
                     response_serializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioResponse.SerializeToString,
             ),
+            'ClassifyVectors': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClassifyVectors,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyVectorsRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyVectorsResponse.SerializeToString,
+            ),
+            'StreamClassify': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamClassify,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.StreamClassifyRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_probe__pb2.StreamClassifyResponse.SerializeToString,
+            ),
+            'TrainProbe': grpc.unary_unary_rpc_method_handler(
+                    servicer.TrainProbe,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.TrainProbeRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'TrainProbeOnVectors': grpc.stream_unary_rpc_method_handler(
+                    servicer.TrainProbeOnVectors,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.TrainProbeOnVectorsRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'GetProbe': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProbe,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.GetProbeRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_probe__pb2.GetProbeResponse.SerializeToString,
+            ),
+            'ListProbes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProbes,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.ListProbesRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_probe__pb2.ListProbesResponse.SerializeToString,
+            ),
+            'DeleteProbe': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProbe,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.DeleteProbeRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_probe__pb2.DeleteProbeResponse.SerializeToString,
+            ),
+            'ExportProbe': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportProbe,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.ExportProbeRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_probe__pb2.ExportProbeResponse.SerializeToString,
+            ),
+            'ImportProbe': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportProbe,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.ImportProbeRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_probe__pb2.ImportProbeResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'embedsvc.v1.ProbeService', rpc_method_handlers)
@@ -69,7 +221,7 @@ def add_ProbeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProbeService(object):
-    """Classifies speech with probes.
+    """Trains probes on embeddings, keeps them, and classifies speech with them.
     """
 
     @staticmethod
@@ -89,6 +241,249 @@ class ProbeService(object):
             '/embedsvc.v1.ProbeService/ClassifyAudio',
             embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioRequest.SerializeToString,
             embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyVectors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.ProbeService/ClassifyVectors',
+            embedsvc_dot_v1_dot_probe__pb2.ClassifyVectorsRequest.SerializeToString,
+            embedsvc_dot_v1_dot_probe__pb2.ClassifyVectorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamClassify(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/embedsvc.v1.ProbeService/StreamClassify',
+            embedsvc_dot_v1_dot_probe__pb2.StreamClassifyRequest.SerializeToString,
+            embedsvc_dot_v1_dot_probe__pb2.StreamClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TrainProbe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.ProbeService/TrainProbe',
+            embedsvc_dot_v1_dot_probe__pb2.TrainProbeRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TrainProbeOnVectors(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/embedsvc.v1.ProbeService/TrainProbeOnVectors',
+            embedsvc_dot_v1_dot_probe__pb2.TrainProbeOnVectorsRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProbe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.ProbeService/GetProbe',
+            embedsvc_dot_v1_dot_probe__pb2.GetProbeRequest.SerializeToString,
+            embedsvc_dot_v1_dot_probe__pb2.GetProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProbes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.ProbeService/ListProbes',
+            embedsvc_dot_v1_dot_probe__pb2.ListProbesRequest.SerializeToString,
+            embedsvc_dot_v1_dot_probe__pb2.ListProbesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProbe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.ProbeService/DeleteProbe',
+            embedsvc_dot_v1_dot_probe__pb2.DeleteProbeRequest.SerializeToString,
+            embedsvc_dot_v1_dot_probe__pb2.DeleteProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportProbe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.ProbeService/ExportProbe',
+            embedsvc_dot_v1_dot_probe__pb2.ExportProbeRequest.SerializeToString,
+            embedsvc_dot_v1_dot_probe__pb2.ExportProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportProbe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.ProbeService/ImportProbe',
+            embedsvc_dot_v1_dot_probe__pb2.ImportProbeRequest.SerializeToString,
+            embedsvc_dot_v1_dot_probe__pb2.ImportProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,

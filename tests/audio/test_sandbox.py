@@ -1,6 +1,7 @@
 import io
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,47 @@ def test_a_worker_that_died_while_idle_is_replaced_unseen(
     pool.decode(file, DOOR)
     kill(pool)
     assert pool.decode(file, DOOR).seconds == 1.0
+
+
+@pytest.fixture
+def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
+    """Lets so many of the next workers be killed while they start; the file lists all starts."""
+
+    def first(deaths: int) -> Path:
+        starts, program = tmp_path / "starts", tmp_path / "python"
+        starts.touch()
+        program.write_text(
+            f"#!/bin/sh\necho $$ >> {starts}\n"
+            f"[ $(wc -l < {starts}) -le {deaths} ] && kill -9 $$\n"
+            f'exec {sys.executable} "$@"\n'
+        )
+        program.chmod(0o700)
+        monkeypatch.setattr(sys, "executable", str(program))
+        return starts
+
+    return first
+
+
+def test_a_worker_that_dies_while_it_starts_is_replaced_unseen(
+    dying: Callable[[int], Path], encode: Encode, chirp: Chirp
+) -> None:
+    starts = dying(2)
+    with DecodePool() as pool:
+        assert pool.decode(encode(chirp(), 16_000), DOOR).seconds == 1.0
+    assert len(starts.read_text().split()) == 3
+
+
+def test_when_none_will_start_the_caller_may_try_again(
+    dying: Callable[[int], Path], encode: Encode, chirp: Chirp
+) -> None:
+    starts = dying(1_000)
+    with (
+        DecodePool() as pool,
+        pytest.raises(Unavailable, match="did not start; try again") as caught,
+    ):
+        pool.decode(encode(chirp(), 16_000), DOOR)
+    assert caught.value.retry_after_seconds == 1.0
+    assert len(starts.read_text().split()) == 3
 
 
 def test_a_worker_that_hangs_is_killed(encode: Encode, chirp: Chirp) -> None:

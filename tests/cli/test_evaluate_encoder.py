@@ -59,6 +59,34 @@ def test_a_share_takes_fewer_clips(main: Program, speech: Path, tmp_path: Path) 
     assert 0 < json.loads(path.read_text())["clips"] < index.count("\n") / 2
 
 
+def test_an_exported_model_is_measured_by_the_layers_it_has(
+    main: Program, speech: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    exported, path = tmp_path / "exported", tmp_path / "all.json"
+    made = main("models", "export", "mini", "--layers", "2,6", "--out", exported)
+    assert made.returncode == 0, made.stderr
+    asked = ("--speech", speech, "--only", "phones", "content", "--json", path)
+    ended = main(
+        "evaluate",
+        "encoder",
+        "--model",
+        exported,
+        "--runtime",
+        "onnxruntime",
+        *asked,
+        "--threads",
+        "1",
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "skipped phones: the model has no phone head" in ended.stderr
+    document = json.loads(path.read_text())
+    assert document["about"]["runtime"] == "onnxruntime"
+    figure = document["tasks"]["same content"]["GCompris, other language"]["R@1"]
+    assert {"layer 2", "layer 6"} <= figure["values"].keys()
+    assert "layer 5" not in figure["values"]
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

@@ -22,6 +22,7 @@ PROMISED = Path(__file__).with_name("protocol_v1.json")
 MODULES = (
     "types",
     "operation",
+    "classification",
     "embedding",
     "collection",
     "search",
