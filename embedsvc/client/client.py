@@ -29,7 +29,7 @@ from embedsvc.types import (
 )
 from embedsvc.v1 import collection_pb2, embedding_pb2, server_pb2
 from embedsvc.wire import audio as wire_audio
-from embedsvc.wire import spaces
+from embedsvc.wire import spaces, times
 from embedsvc.wire.errors import error_of
 
 DEADLINE = 300.0
@@ -129,7 +129,50 @@ class Client:
         specs = outputs or [OutputSpec("", layer, chosen, profile=profile)]
         options = self._options(specs, windowing, lane)
         policy = audible.choice(ChannelPolicy, channels, "channels")
-        sound = audible.read(source, policy)
+        return self._embedded(audible.read(source, policy), options)
+
+    def embed_segments(
+        self,
+        source: Audible,
+        segmentation: Segmentation | None = None,
+        *,
+        outputs: Sequence[OutputSpec] = (OutputSpec(),),
+        windowing: Windowing | None = None,
+        channels: ChannelPolicy | str = ChannelPolicy.MIX,
+        lane: Lane | str | None = None,
+    ) -> Embedding:
+        """Embed one utterance of any length in parts, cut as a collection cuts its recordings.
+
+        Each pooled output is (S, D), and its `segments` say what the rows answer for.
+        """
+        options = self._options(outputs, windowing, lane, segmentation or Segmentation())
+        policy = audible.choice(ChannelPolicy, channels, "channels")
+        return self._embedded(audible.read(source, policy), options)
+
+    def embed_windows(
+        self,
+        source: Audible,
+        *,
+        outputs: Sequence[OutputSpec] = (OutputSpec(),),
+        windowing: Windowing | None = None,
+        channels: ChannelPolicy | str = ChannelPolicy.MIX,
+        lane: Lane | str | None = None,
+    ) -> Iterator[Window]:
+        """Embed one utterance of any length window by window, in order: frames of hours.
+
+        The frames of all windows, joined, are those that `embed` gives. A vector is of its window
+        alone.
+        """
+        options = self._options(outputs, windowing, lane)
+        sound = audible.read(source, audible.choice(ChannelPolicy, channels, "channels"))
+        config = embedding_pb2.EmbedUploadRequest.Config(options=options, **sound.upload_fields())
+        kind = embedding_pb2.EmbedUploadRequest
+        requests = audible.upload(kind, config, sound, self.info().chunk_bytes)
+        for reply in self._caller.stream(self._stubs.embedding.EmbedWindows, requests):
+            yield results.window(reply)
+
+    def _embedded(self, sound: audible.Sound, options: embedding_pb2.EmbedOptions) -> Embedding:
+        """In one message when it is small, else uploaded in chunks."""
         if sound.is_small(self.info()):
             request = embedding_pb2.EmbedRequest(audio=sound.message(), options=options)
             try:
@@ -149,15 +192,22 @@ class Client:
         *,
         outputs: Sequence[OutputSpec] = (OutputSpec(),),
         windowing: Windowing | None = None,
+        segmentation: Segmentation | None = None,
+        channels: ChannelPolicy | str = ChannelPolicy.MIX,
         lane: Lane | str | None = None,
     ) -> list[Embedding | EmbedsvcError]:
-        """Embed many short utterances; each place holds its embedding or its error."""
+        """Embed many short utterances; each place holds its embedding or its error.
+
+        With a `segmentation`, pooled outputs have a row for each segment; see `embed_segments`.
+        """
         self.info()
-        request = embedding_pb2.BatchEmbedRequest(options=self._options(outputs, windowing, lane))
+        policy = audible.choice(ChannelPolicy, channels, "channels")
+        options = self._options(outputs, windowing, lane, segmentation)
+        request = embedding_pb2.BatchEmbedRequest(options=options)
         unreadable: dict[int, EmbedsvcError] = {}
         for place, source in enumerate(sources):
             try:
-                request.audios.append(audible.read(source).message())
+                request.audios.append(audible.read(source, policy).message())
             except EmbedsvcError as error:
                 unreadable[place] = error
         if unreadable and not request.audios:
@@ -257,6 +307,7 @@ class Client:
         specs: Sequence[OutputSpec],
         windowing: Windowing | None,
         lane: Lane | str | None,
+        segmentation: Segmentation | None = None,
     ) -> embedding_pb2.EmbedOptions:
         options = embedding_pb2.EmbedOptions(
             model=self._model,
@@ -265,4 +316,7 @@ class Client:
         )
         if windowing is not None:
             options.windowing.CopyFrom(spaces.windowing_message(windowing))
+        if segmentation is not None:
+            options.segment_length.CopyFrom(times.sample_duration(segmentation.length))
+            options.segment_hop.CopyFrom(times.sample_duration(segmentation.hop))
         return options

@@ -252,6 +252,7 @@ def _output(message: embedding_pb2.Output) -> Output:
             times.samples(message.span.start, "span.start"),
             times.samples(message.span.end, "span.end"),
         ),
+        segments=tuple(times.span(span, "segments") for span in message.segments),
     )
 
 

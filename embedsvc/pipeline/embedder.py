@@ -15,11 +15,12 @@ from embedsvc.audio import DecodePool, Door, Windower, features
 from embedsvc.batching import Batcher, Ran, Terms, Ticket
 from embedsvc.encoder import Encoder, Plan
 from embedsvc.errors import EmbedsvcError
+from embedsvc.pipeline import segments
 from embedsvc.pipeline.live import Live
 from embedsvc.pipeline.reading import Reader, Upload, Utterance, expected_frames
 from embedsvc.pipeline.tally import Tally
 from embedsvc.settings import AudioSettings
-from embedsvc.timing import frame_count, to_samples
+from embedsvc.timing import FRAME, frame_count, to_samples
 from embedsvc.types import (
     AudioWarning,
     ChannelPolicy,
@@ -29,6 +30,7 @@ from embedsvc.types import (
     OutputSpec,
     PcmFormat,
     Pooling,
+    Segmentation,
     Source,
     Span,
     Timing,
@@ -59,12 +61,16 @@ class Windowed(Protocol):
 
 @dataclass(frozen=True)
 class Wish:
-    """What a request wants of each utterance; `names` are those of the plans."""
+    """What a request wants of each utterance; `names` are those of the plans.
+
+    With a `segmentation`, pooled outputs have a row for each segment.
+    """
 
     names: tuple[str, ...]
     plans: tuple[Plan, ...]
     windowing: Windowing
     frame_limit: int | None = None
+    segmentation: Segmentation | None = None
 
     @property
     def layers(self) -> list[int]:
@@ -165,6 +171,28 @@ class Embedder:
             tally = await self.run(upload, self._tally(wish), clock, ticket)
             return self._embedding(wish, tally, upload, clock)
 
+    async def embed_windows(
+        self, file: BinaryIO, source: Source, wish: Wish, terms: Terms = ON_CALL
+    ) -> AsyncGenerator[Embedding]:
+        """One upload, window by window: nothing is kept of those that were taken."""
+        ahead: deque[asyncio.Task[Embedding]] = deque()
+        async with (
+            self.admitted(terms, Clock()) as ticket,
+            self.opened(file, source, wish.windowing) as upload,
+            aclosing(upload.windows()) as windows,
+        ):
+            try:
+                async for window in windows:
+                    ahead.append(asyncio.create_task(self._one_window(window, wish, ticket)))
+                    if len(ahead) >= WINDOWS_AHEAD:
+                        yield await ahead.popleft()
+                while ahead:
+                    yield await ahead.popleft()
+            finally:
+                for task in ahead:
+                    task.cancel()
+                await asyncio.gather(*ahead, return_exceptions=True)
+
     @asynccontextmanager
     async def admitted(
         self, terms: Terms, clock: Clock, source: Source | None = None
@@ -258,7 +286,10 @@ class Embedder:
         return await ticket.submit(frames, ask, name)
 
     def _tally(self, wish: Wish) -> Tally:
-        return Tally(wish.layers, frame_layers=wish.frame_layers, frame_limit=wish.frame_limit)
+        cell = None if wish.segmentation is None else wish.segmentation.hop // FRAME
+        return Tally(
+            wish.layers, frame_layers=wish.frame_layers, cell=cell, frame_limit=wish.frame_limit
+        )
 
     def _embedding(self, wish: Wish, tally: Tally, speech: Windowed, clock: Clock) -> Embedding:
         span = Span(0, tally.samples)
@@ -274,11 +305,18 @@ class Embedder:
     def _outputs(self, wish: Wish, tally: Tally, span: Span) -> tuple[Output, ...]:
         outputs = []
         for name, plan in zip(wish.names, wish.plans, strict=True):
+            spans: tuple[Span, ...] = ()
             if plan.pooling is Pooling.NONE:
                 array = self.encoder.finish_frames(plan, tally.frames(plan.layer))
-            else:
+            elif wish.segmentation is None:
                 array = self.encoder.finish(plan, tally.whole(plan.layer))
-            outputs.append(Output(name, plan.space, array, span))
+            else:
+                parts = segments.segments(
+                    tally.cells(plan.layer), tally.samples, wish.segmentation
+                )
+                spans = tuple(part for part, _ in parts)
+                array = np.stack([self.encoder.finish(plan, moments) for _, moments in parts])
+            outputs.append(Output(name, plan.space, array, span, spans))
         return tuple(outputs)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from embedsvc.errors import (
@@ -40,6 +41,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         message, seconds = convert.timed(
             convert.embedding_message, embedding, styles, request.audio.id
         )
+        self._check_size(message)
         timing = times.timing_message(embedding.timing.written(seconds))
         return embedding_pb2.EmbedResponse(embedding=message, timing=timing)
 
@@ -77,18 +79,35 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
         wish, styles = self._wish(config.options, "config.options")
         came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
-        form = Source(
-            b"",
-            audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
-            audio.channel_policy(config.channel_policy, "config.channel_policy"),
-            config.strict,
-        )
+        form = _form(config)
         limit = self._backend.settings.audio.max_upload_bytes
         async with uploads.gathered(request_iterator, limit) as file:
             embedding = await self._backend.embedder.embed_file(file, form, wish, came)
         message, seconds = convert.timed(convert.embedding_message, embedding, styles, config.id)
+        self._check_size(message)
         timing = times.timing_message(embedding.timing.written(seconds))
         return embedding_pb2.EmbedUploadResponse(embedding=message, timing=timing)
+
+    @stream
+    async def EmbedWindows(
+        self, request_iterator: AsyncIterator[embedding_pb2.EmbedUploadRequest], context: Context
+    ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
+        """One long file in, an embedding for each finished window out."""
+        config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
+        wish, styles = self._wish(config.options, "config.options")
+        _check_whole(wish, "config.options")
+        came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
+        limit = self._backend.settings.audio.max_upload_bytes
+        embedder = self._backend.embedder
+        async with (
+            uploads.gathered(request_iterator, limit) as file,
+            aclosing(embedder.embed_windows(file, _form(config), wish, came)) as windows,
+        ):
+            async for window in windows:
+                yield embedding_pb2.StreamEmbedResponse(
+                    embedding=convert.embedding_message(window, styles, config.id),
+                    span=times.span_message(window.span),
+                )
 
     @stream
     async def StreamEmbed(
@@ -97,6 +116,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         """Live audio in, an embedding for each finished window out."""
         config: embedding_pb2.StreamEmbedRequest.Config = await uploads.config_of(request_iterator)
         wish, styles = self._wish(config.options, "config.options")
+        _check_whole(wish, "config.options")
         if not config.HasField("pcm"):
             raise InvalidArgument("`config.pcm` must be set", field="config.pcm")
         form = audio.pcm_format(config.pcm, "config.pcm")
@@ -128,7 +148,33 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         wish = embedder.wish(specs, windowing, f"{field}.outputs[{{}}]")
         styles = convert.styles(options, wish, field)
         limit = convert.frame_limit(wish, styles, self._backend.settings.server.max_response_bytes)
-        return replace(wish, frame_limit=limit), styles
+        segmentation = convert.segmentation(options, field)
+        return replace(wish, frame_limit=limit, segmentation=segmentation), styles
+
+    def _check_size(self, message: embedding_pb2.Embedding) -> None:
+        """Frames are counted as they come; rows of segments are known at the end."""
+        if any(output.segments for output in message.outputs):
+            limit = int(self._backend.settings.server.max_response_bytes * convert.MESSAGE_SHARE)
+            convert.fitting(message, limit, "ask for longer segments, FLOAT16 or fewer outputs")
+
+
+def _form(config: embedding_pb2.EmbedUploadRequest.Config) -> Source:
+    """How to read an upload, whose bytes are in a file."""
+    return Source(
+        b"",
+        audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
+        audio.channel_policy(config.channel_policy, "config.channel_policy"),
+        config.strict,
+    )
+
+
+def _check_whole(wish: Wish, field: str) -> None:
+    """What answers window by window cannot answer by segments."""
+    if wish.segmentation is not None:
+        raise InvalidArgument(
+            f"`{field}.segment_length` must be absent where each window has its answer",
+            field=f"{field}.segment_length",
+        )
 
 
 def _lane(options: embedding_pb2.EmbedOptions, default: Lane, field: str = "options") -> Lane:

@@ -32,6 +32,7 @@ from embedsvc.types.collections import (
 )
 from embedsvc.types.encoding import (
     Ask,
+    DType,
     Embedding,
     Encoded,
     ExportFormat,
@@ -74,6 +75,7 @@ __all__ = [
     "Classification",
     "Codes",
     "CollectionInfo",
+    "DType",
     "Embedding",
     "Encoded",
     "Evidence",

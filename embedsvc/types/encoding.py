@@ -33,6 +33,13 @@ class Runtime(StrEnum):
     ONNXRUNTIME = "onnxruntime"
 
 
+class DType(StrEnum):
+    """In which numbers vectors and frames travel and are kept."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
 class ExportFormat(StrEnum):
     """What a model is exported to."""
 
@@ -93,7 +100,8 @@ class OutputSpec:
 
     `layer` counts from 0 (the encoder's input), or from the end when negative; None is the
     model's own choice, as are `pooling` and `projection` when None. `profile` is the name of a
-    choice of all three, which must then be None.
+    choice of all three, which must then be None. `dtype` is how numbers travel: None is float32 for
+    vectors and float16 for frames.
     """
 
     name: str = ""
@@ -102,6 +110,7 @@ class OutputSpec:
     projection: str | None = None
     normalize: bool | None = None
     profile: str = ""
+    dtype: DType | None = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +134,13 @@ class Space:
 
 @dataclass(frozen=True)
 class Output:
-    """A vector (D,), or frames (T, D) whose first row is at `span.start`, in a space."""
+    """A vector (D,), frames (T, D) whose first row is at `span.start`, or rows (S, D) of `segments`."""
 
     name: str
     space: Space
     array: Floats
     span: Span
+    segments: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)

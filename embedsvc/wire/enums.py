@@ -7,6 +7,7 @@ from typing import TypeVar
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import (
     ChannelPolicy,
+    DType,
     Lane,
     MomentMethod,
     Pooling,
@@ -31,6 +32,10 @@ CHANNELS = {
 FORMAT: Mapping[SampleFormat, types_pb2.SampleFormat.ValueType] = {
     SampleFormat.S16: types_pb2.SAMPLE_FORMAT_S16LE,
     SampleFormat.F32: types_pb2.SAMPLE_FORMAT_F32LE,
+}
+DTYPE: Mapping[DType, types_pb2.DType.ValueType] = {
+    DType.FLOAT16: types_pb2.DTYPE_FLOAT16,
+    DType.FLOAT32: types_pb2.DTYPE_FLOAT32,
 }
 LANE: Mapping[Lane, types_pb2.Lane.ValueType] = {
     Lane.INTERACTIVE: types_pb2.LANE_INTERACTIVE,
