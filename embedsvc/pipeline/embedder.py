@@ -311,9 +311,7 @@ class Embedder:
             elif wish.segmentation is None:
                 array = self.encoder.finish(plan, tally.whole(plan.layer))
             else:
-                parts = segments.segments(
-                    tally.cells(plan.layer), tally.samples, wish.segmentation
-                )
+                parts = segments.segments(tally.cells(plan.layer), tally.samples, wish.segmentation)
                 spans = tuple(part for part, _ in parts)
                 array = np.stack([self.encoder.finish(plan, moments) for _, moments in parts])
             outputs.append(Output(name, plan.space, array, span, spans))

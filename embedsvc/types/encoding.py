@@ -134,7 +134,7 @@ class Space:
 
 @dataclass(frozen=True)
 class Output:
-    """A vector (D,), frames (T, D) whose first row is at `span.start`, or rows (S, D) of `segments`."""
+    """A vector (D,), rows (S, D) of `segments`, or frames (T, D) from the start of `span` on."""
 
     name: str
     space: Space
