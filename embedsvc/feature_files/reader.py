@@ -141,9 +141,9 @@ def load(path: str | Path) -> FeatureFile:
 
 def _known(column: NDArray[Any]) -> NDArray[np.bool_]:
     if column.dtype.kind == "f":
-        return ~np.isnan(column)
+        return np.asarray(~np.isnan(column), np.bool_)
     if column.dtype.kind == "U":
-        return np.asarray(column != "", np.bool_)
+        return np.array([value != "" for value in column], np.bool_)
     return np.ones(len(column), np.bool_)
 
 
