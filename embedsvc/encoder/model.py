@@ -24,7 +24,7 @@ from embedsvc.encoder.projections import (
 )
 from embedsvc.encoder.spaces import Identity, Recipe, space_of
 from embedsvc.encoder.tensors import read_tensors
-from embedsvc.errors import FailedPrecondition, InvalidArgument
+from embedsvc.errors import FailedPrecondition, InvalidArgument, SpaceMismatch
 from embedsvc.types import (
     Ask,
     Encoded,
@@ -186,6 +186,26 @@ class Encoder:
         identity = Identity(self.name, self.weights, self.dim)
         space = space_of(identity, Recipe(layer, pooling, tag, unit, dim), windowing)
         return Plan(layer, pooling, projection, unit, space)
+
+    def plan_of(self, space: Space, field: str = "space") -> Plan:
+        """How vectors of `space` are made; raises `SpaceMismatch` where this model makes none."""
+        name, _, _ = space.projection.partition(":")
+        spec = OutputSpec("", space.layer, space.pooling, name, space.normalized)
+        made = "none"
+        try:
+            plan = self.plan(spec, space.windowing)
+            if plan.space.fingerprint == space.fingerprint:
+                return plan
+            made = plan.space.fingerprint
+        except (InvalidArgument, FailedPrecondition):
+            pass  # no such layer or projection
+        raise SpaceMismatch(
+            f"`{field}` must be a space of the model {self.name}, but {space.fingerprint} is not: "
+            f"of that layer, pooling and projection it makes {made}",
+            field=field,
+            wanted_fingerprint=space.fingerprint,
+            made_fingerprint=made,
+        )
 
     def finish(self, plan: Plan, moments: Moments) -> Floats:
         """Vector of a run of frames: pooled, projected, normalized; (D,) as in the plan's space."""

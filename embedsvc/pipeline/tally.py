@@ -7,6 +7,7 @@ made of them window by window.
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from embedsvc.moments import Coder, Recipe
 from embedsvc.timing import FRAME
 from embedsvc.types import Ask, Codes, Encoded, Floats, Moments, Window
 
+if TYPE_CHECKING:
+    from embedsvc.pipeline.listening import Active
+
 
 class Tally:
     """The sum of the windows so far.
@@ -25,6 +29,8 @@ class Tally:
     merged into segments later; None keeps them in one. Of `frame_layers` the frames themselves
     are kept, at most `frame_limit`. With a `recipe`, codes of frames are made.
     """
+
+    hears = False
 
     def __init__(
         self,
@@ -52,7 +58,7 @@ class Tally:
         kept = bool(self._frames) or self._recipe is not None
         return Ask(self._layers, keep=core if kept else None, runs=runs)
 
-    def add(self, window: Window, encoded: Encoded) -> None:
+    def add(self, window: Window, encoded: Encoded, active: "Active | None" = None) -> None:  # noqa: ARG002  # it hears nothing
         """Take the answer for `window`; windows come in order."""
         start, end = core_frames(window)
         self.frame_count += end - start
