@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
@@ -69,7 +70,8 @@ class Encoder:
     `parameters` counts the values that hidden states depend on: neither heads nor training masks.
     `precision` says in which numbers it multiplies, and `why` these were chosen; `how` says how
     utterances of one call run together.
-    `exported` are the layers that an exported model has; None means all.
+    `exported` are the layers that an exported model has; None means all. `directory` is where it
+    was read from.
     What a frame becomes depends on its own utterance alone: to the last bits of rounding, at most
     2e-5 in any dimension on a processor.
     """
@@ -89,6 +91,7 @@ class Encoder:
     runtime: Runtime = Runtime.TORCH
     exported: tuple[int, ...] | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    directory: Path | None = None
 
     @property
     def available(self) -> Sequence[int]:
@@ -126,6 +129,7 @@ class Encoder:
             network=states,
             how=how,
             profiles=read_profiles(checkpoint.directory, config, projections),
+            directory=checkpoint.directory,
         )
 
     def with_projections(self, more: Projections) -> Self:

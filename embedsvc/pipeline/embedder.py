@@ -7,26 +7,25 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from embedsvc.audio import DecodePool, Door, Windower, active, features
-from embedsvc.batching import Batcher, Ran, Terms, Ticket
+from embedsvc.batching import Batcher, Terms, Ticket
 from embedsvc.encoder import Encoder, Plan
 from embedsvc.errors import EmbedsvcError
 from embedsvc.pipeline.listening import Active, Asked, Listener
 from embedsvc.pipeline.live import Live
 from embedsvc.pipeline.reading import Reader, Upload, Utterance, expected_frames
+from embedsvc.pipeline.takers import AnyTaker, Both, Passed, Taker
 from embedsvc.pipeline.tally import Tally
 from embedsvc.settings import AudioSettings
 from embedsvc.timing import frame_count, to_samples
 from embedsvc.types import (
-    Ask,
     AudioWarning,
     ChannelPolicy,
     Embedding,
-    Encoded,
     Frames,
     Output,
     OutputSpec,
@@ -39,8 +38,6 @@ from embedsvc.types import (
     Window,
     Windowing,
 )
-
-AnyTaker = TypeVar("AnyTaker", bound="Taker")
 
 WINDOWS_AHEAD = 4
 """Windows of one recording that may wait for the encoder: enough to keep it busy."""
@@ -60,23 +57,6 @@ class Windowed(Protocol):
 
     def windows(self) -> AsyncGenerator[Window]:
         """The windows, in order."""
-        ...
-
-
-class Taker(Protocol):
-    """What takes the answers of the encoder for the windows of one recording.
-
-    With `hears` it is also told which frames of a window hold sound, and called in a thread.
-    """
-
-    hears: bool
-
-    def ask(self, window: Window) -> Ask:
-        """What to ask the encoder about `window`."""
-        ...
-
-    def add(self, window: Window, encoded: Encoded, active: Active | None = None) -> None:
-        """Take the answer for `window`; windows come in order."""
         ...
 
 
@@ -102,39 +82,6 @@ class Wish:
     def frame_layers(self) -> frozenset[int]:
         """The layers of which the frames themselves are wanted."""
         return frozenset(plan.layer for plan in self.plans if plan.pooling is Pooling.NONE)
-
-
-@dataclass(frozen=True)
-class Passed:
-    """What the encoder made of a window, and which frames of its core hold sound."""
-
-    ran: Ran
-    active: Active | None
-
-
-class Both:
-    """What is embedded and what probes hear, from one pass."""
-
-    def __init__(self, tally: Tally, listener: Listener | None) -> None:
-        self.tally = tally
-        self.listener = listener
-        self.hears = listener is not None
-
-    def ask(self, window: Window) -> Ask:
-        """What both want of `window`."""
-        ask = self.tally.ask(window)
-        if self.listener is None:
-            return ask
-        more = self.listener.ask(window)
-        assert more.runs == ask.runs, "both want the whole core"
-        layers = tuple(sorted({*ask.layers, *more.layers}))
-        return Ask(layers, keep=ask.keep or more.keep, runs=ask.runs)
-
-    def add(self, window: Window, encoded: Encoded, active: Active | None = None) -> None:
-        """Take the answer for `window`."""
-        self.tally.add(window, encoded)
-        if self.listener is not None:
-            self.listener.add(window, encoded, active)
 
 
 @dataclass
@@ -257,7 +204,9 @@ class Embedder:
         async with self._uploads:
             yield Upload(file, source.pcm, door, windowing, self._pool)
 
-    async def run(self, speech: Windowed, taker: AnyTaker, clock: Clock, ticket: Ticket) -> AnyTaker:
+    async def run(
+        self, speech: Windowed, taker: AnyTaker, clock: Clock, ticket: Ticket
+    ) -> AnyTaker:
         """Send every window of `speech` through the encoder and into `taker`, in order."""
         let_in = clock.queue
         ahead: deque[tuple[Window, asyncio.Task[Passed]]] = deque()
@@ -279,7 +228,11 @@ class Embedder:
 
     def live(self, pcm: PcmFormat, policy: ChannelPolicy, wish: Wish) -> Live:
         """A live stream of raw PCM, to be given to `stream`."""
-        return Live(pcm, Door(policy, self._max_upload_seconds), wish.windowing)
+        return Live(pcm, self.live_door(policy), wish.windowing)
+
+    def live_door(self, policy: ChannelPolicy) -> Door:
+        """What is accepted of a live stream."""
+        return Door(policy, self._max_upload_seconds)
 
     async def stream(
         self, chunks: AsyncIterator[bytes | None], live: Live, wish: Wish, terms: Terms = ON_CALL
@@ -310,24 +263,21 @@ class Embedder:
             answers=await _answers(both),
         )
 
-    async def one_pass(self, window: Window, taker: Taker, clock: Clock, ticket: Ticket) -> "Passed":
+    async def one_pass(self, window: Window, taker: Taker, clock: Clock, ticket: Ticket) -> Passed:
         """What the encoder makes of a window."""
         started = time.perf_counter()
         ask = taker.ask(window)
-        frames, name = await asyncio.to_thread(_heard, window)
-        sounding = await asyncio.to_thread(_sounding, window) if taker.hears else None
+        frames, name, sounding = await asyncio.to_thread(_heard, window, hears=taker.hears)
         del window  # its samples are three times what waits for the encoder
         clock.decode += time.perf_counter() - started
         return Passed(await ticket.submit(frames, ask, name), sounding)
 
-    def _both(self, wish: Wish) -> "Both":
+    def _both(self, wish: Wish) -> Both:
         layers = wish.frame_layers
         tally = Tally(wish.layers, frame_layers=layers, frame_limit=wish.frame_limit)
         return Both(tally, Listener(wish.asked, self.encoder) if wish.asked else None)
 
-    async def _embedding(
-        self, wish: Wish, both: "Both", speech: Windowed, clock: Clock
-    ) -> Embedding:
+    async def _embedding(self, wish: Wish, both: Both, speech: Windowed, clock: Clock) -> Embedding:
         span = Span(0, both.tally.samples)
         answers = await _answers(both)
         return Embedding(
@@ -362,16 +312,17 @@ def _under(field: str) -> Iterator[None]:
         raise error.at(field) from error
 
 
-def _heard(window: Window) -> tuple[Frames, bytes]:
-    """The features of a window, and the digest by which equal ones are known."""
+def _heard(window: Window, *, hears: bool) -> tuple[Frames, bytes, Active | None]:
+    """The features of a window, the digest by which equal ones are known, and what is sound.
+
+    The last only where somebody `hears`: whether each frame of the core is above silence.
+    """
     frames = features(window.samples)
-    return frames, hashlib.sha256(np.ascontiguousarray(frames.features).data).digest()
-
-
-def _sounding(window: Window) -> Active:
-    """Which frames of the core of a window hold sound."""
+    name = hashlib.sha256(np.ascontiguousarray(frames.features).data).digest()
+    if not hears:
+        return frames, name, None
     start = window.core.start - window.span.start
-    return active(window.samples[start : start + len(window.core)])
+    return frames, name, active(window.samples[start : start + len(window.core)])
 
 
 async def _settle(
@@ -389,14 +340,14 @@ async def _settle(
     clock.compute += passed.ran.compute
 
 
-async def _add(taker: Taker, window: Window, passed: "Passed") -> None:
+async def _add(taker: Taker, window: Window, passed: Passed) -> None:
     if taker.hears:
         await asyncio.to_thread(taker.add, window, passed.ran.encoded, passed.active)
     else:
         taker.add(window, passed.ran.encoded)
 
 
-async def _answers(both: "Both") -> tuple[ProbeAnswer, ...]:
+async def _answers(both: Both) -> tuple[ProbeAnswer, ...]:
     if both.listener is None:
         return ()
     return await asyncio.to_thread(both.listener.answers)

@@ -4,6 +4,7 @@ Pooled probes read moments, frame-level ones the frames of a window as long as i
 does not grow with the recording, but for a byte for each frame that says whether it holds sound.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,16 +119,14 @@ class Listener:
         runs = tuple((start, end) for _, start, end in self._runs(window))
         return Ask(self._layers, keep=core if self._frames else None, runs=runs)
 
-    def add(self, window: Window, encoded: Encoded, active: Active | None = None) -> None:
+    def add(self, window: Window, encoded: Encoded, active: Active | None = None, /) -> None:
         """Take the answer for `window`; windows come in order."""
         assert active is not None, "it hears"
         start, end = core_frames(window)
         self.frame_count += end - start
         self.samples = window.core.end
         self._sound.add(active)
-        self._parts.append(
-            {layer: merge(encoded.moments[layer]) for layer in self._pooled_layers}
-        )
+        self._parts.append({layer: merge(encoded.moments[layer]) for layer in self._pooled_layers})
         for answers in self._frames.values():
             answers.add(self._encoder, encoded.frames, active, window.core.start)
         if self._pieces is not None:
@@ -147,7 +146,7 @@ class Listener:
                 said.append(each.answer(self._frames[place].whole(), seconds))
                 continue
             vectors = self._vectors(each, [joined])
-            (answer,) = each.probe(vectors, np.array([seconds]))
+            (answer,) = each.probe(vectors, [seconds])
             said.append(each.answer(answer, seconds))
         return tuple(said)
 
@@ -174,7 +173,7 @@ class Listener:
         """Ask the pooled probes about pieces that are complete."""
         if not pieces or timeline is None:
             return
-        seconds = np.array([self._sound.seconds(span) for span, _ in pieces])
+        seconds = [self._sound.seconds(span) for span, _ in pieces]
         for place, each in enumerate(self._asked):
             if place in self._frames:
                 continue
@@ -188,7 +187,10 @@ class Listener:
         """Vectors (n, D) of runs of frames, the spaces of the probe side by side."""
         finish = self._encoder.finish
         return np.stack(
-            [np.concatenate([finish(plan, run[plan.layer]) for plan in asked.plans]) for run in runs]
+            [
+                np.concatenate([finish(plan, run[plan.layer]) for plan in asked.plans])
+                for run in runs
+            ]
         )
 
     def _runs(self, window: Window) -> list[tuple[int, int, int]]:
@@ -227,7 +229,7 @@ class _FrameAnswers:
         sounding = np.zeros(len(vectors), np.bool_)
         sounding[: len(active)] = active[: len(vectors)]
         # A frame is always short; what is asked is whether there is anything to hear in it.
-        seconds = np.where(sounding, np.inf, 0.0)
+        seconds = [math.inf if each else 0.0 for each in sounding]
         for number, said in enumerate(self._asked.probe(vectors, seconds)):
             self._of_all.add(said)
             if sounding[number]:
@@ -296,6 +298,5 @@ class _Pieces:
     def _joined(self) -> dict[int, Moments]:
         cells = self._cells[: self._width]
         return {
-            layer: merge([part for cell in cells for part in cell[layer]])
-            for layer in self._layers
+            layer: merge([part for cell in cells for part in cell[layer]]) for layer in self._layers
         }

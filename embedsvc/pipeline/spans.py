@@ -1,6 +1,6 @@
 """Answers in the order of time, joined into spans that do not flicker."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 
 from embedsvc.types import Classification, Evidence, LabelScore, Span, UnknownReason
@@ -19,7 +19,7 @@ class Mean:
 
     def __init__(self) -> None:
         self.count = 0
-        self._scores: Counter[str] = Counter()
+        self._scores: defaultdict[str, float] = defaultdict(float)
         self._evidence = [0.0] * 4
         self._value = 0.0
         self._interval = [0.0, 0.0]

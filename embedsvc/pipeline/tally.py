@@ -7,7 +7,6 @@ made of them window by window.
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from embedsvc.errors import MessageTooLarge
 from embedsvc.moments import Coder, Recipe
 from embedsvc.timing import FRAME
 from embedsvc.types import Ask, Codes, Encoded, Floats, Moments, Window
-
-if TYPE_CHECKING:
-    from embedsvc.pipeline.listening import Active
 
 
 class Tally:
@@ -58,7 +54,7 @@ class Tally:
         kept = bool(self._frames) or self._recipe is not None
         return Ask(self._layers, keep=core if kept else None, runs=runs)
 
-    def add(self, window: Window, encoded: Encoded, active: "Active | None" = None) -> None:  # noqa: ARG002  # it hears nothing
+    def add(self, window: Window, encoded: Encoded, _active: object = None, /) -> None:
         """Take the answer for `window`; windows come in order."""
         start, end = core_frames(window)
         self.frame_count += end - start

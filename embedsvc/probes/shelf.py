@@ -234,7 +234,7 @@ class Shelf:
         """The versions of a name that are kept in the data directory, the newest last."""
         folder = self._folder / name
         try:
-            listed = os.listdir(folder)
+            listed = [each.name for each in folder.iterdir()]
         except OSError:
             return []
         versions = sorted(int(each) for each in listed if _VERSION.fullmatch(each))
@@ -319,10 +319,10 @@ def _place(name: str, version: int, folder: Path) -> _Place | None:
 
 def _folders(folder: Path) -> Iterator[str]:
     try:
-        listed = os.listdir(folder)
+        listed = list(folder.iterdir())
     except OSError:
         return
-    yield from (each for each in listed if NAME.fullmatch(each) and (folder / each).is_dir())
+    yield from (each.name for each in listed if NAME.fullmatch(each.name) and each.is_dir())
 
 
 def _bytes(path: Path, most: int) -> bytes:

@@ -14,7 +14,6 @@ from embedsvc.types import (
     ProbeAnswer,
     ProbeInfo,
     ProbeRecipe,
-    ProbeTask,
     Timeline,
 )
 from embedsvc.v1 import classification_pb2, probe_pb2
@@ -82,7 +81,9 @@ def answer_message(answer: ProbeAnswer, top_n: int = 0) -> classification_pb2.Cl
         probe=answer.probe,
         version=answer.version,
         labels=said.labels,
-        unknown=enums.UNKNOWN[said.unknown] if said.unknown else 0,
+        unknown=enums.UNKNOWN[said.unknown]
+        if said.unknown
+        else classification_pb2.UNKNOWN_REASON_UNSPECIFIED,
         scores=[
             classification_pb2.LabelScore(label=each.label, probability=each.probability)
             for each in said.scores[: top_n or TOP_N]
