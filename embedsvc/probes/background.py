@@ -60,7 +60,9 @@ def _times(count: int) -> Doubles:
     return times
 
 
-def _noise(chance: Chance, count: int, slope: float, low: float = 20, high: float = 8000) -> Doubles:
+def _noise(
+    chance: Chance, count: int, slope: float, low: float = 20, high: float = 8000
+) -> Doubles:
     """Noise between two frequencies whose power falls with frequency to the power of `slope`."""
     bins = np.fft.rfftfreq(count, 1 / RATE)
     inside = (bins >= low) & (bins <= high)
