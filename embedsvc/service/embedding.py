@@ -20,7 +20,7 @@ from embedsvc.service.status import Context, item_status, stream, unary
 from embedsvc.service.terms import chosen_lane, terms
 from embedsvc.types import Embedding, Lane, Source
 from embedsvc.v1 import embedding_pb2, embedding_pb2_grpc
-from embedsvc.wire import audio, spaces, times
+from embedsvc.wire import audio, probes, spaces, times
 
 
 class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
@@ -34,7 +34,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request: embedding_pb2.EmbedRequest, context: Context
     ) -> embedding_pb2.EmbedResponse:
         """One utterance in, its outputs out."""
-        wish, styles = self._wish(request.options)
+        wish, styles = await self._wish(request.options)
         came = terms(context, _lane(request.options, Lane.INTERACTIVE), patient=False)
         source = audio.source(request.audio, "audio")
         embedding = await self._backend.embedder.embed(source, wish, came)
@@ -52,7 +52,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         """Many utterances, each with its own answer or error."""
         clock = Clock()
         check_batch(len(request.audios), "audios", self._backend.settings.batcher.max_batch_items)
-        wish, styles = self._wish(request.options)
+        wish, styles = await self._wish(request.options)
         came = terms(context, _lane(request.options, Lane.NORMAL), patient=True)
 
         async def one(place: int) -> Embedding:
@@ -77,7 +77,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> embedding_pb2.EmbedUploadResponse:
         """One long file."""
         config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
-        wish, styles = self._wish(config.options, "config.options")
+        wish, styles = await self._wish(config.options, "config.options")
         came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
         form = _form(config)
         limit = self._backend.settings.audio.max_upload_bytes
@@ -94,7 +94,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
         """One long file in, an embedding for each finished window out."""
         config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
-        wish, styles = self._wish(config.options, "config.options")
+        wish, styles = await self._wish(config.options, "config.options")
         _check_whole(wish, "config.options")
         came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
         limit = self._backend.settings.audio.max_upload_bytes
@@ -115,7 +115,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
         """Live audio in, an embedding for each finished window out."""
         config: embedding_pb2.StreamEmbedRequest.Config = await uploads.config_of(request_iterator)
-        wish, styles = self._wish(config.options, "config.options")
+        wish, styles = await self._wish(config.options, "config.options")
         _check_whole(wish, "config.options")
         if not config.HasField("pcm"):
             raise InvalidArgument("`config.pcm` must be set", field="config.pcm")
@@ -132,7 +132,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
                 span=times.span_message(window.span),
             )
 
-    def _wish(
+    async def _wish(
         self, options: embedding_pb2.EmbedOptions, field: str = "options"
     ) -> tuple[Wish, list[Style]]:
         embedder = self._backend.embedder
@@ -148,8 +148,10 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         wish = embedder.wish(specs, windowing, f"{field}.outputs[{{}}]")
         styles = convert.styles(options, wish, field)
         limit = convert.frame_limit(wish, styles, self._backend.settings.server.max_response_bytes)
-        segmentation = convert.segmentation(options, field)
-        return replace(wish, frame_limit=limit, segmentation=segmentation), styles
+        names = probes.names(options.probes, f"{field}.probes", least=0)
+        asked = await self._backend.classifier.fitting(names, windowing, f"{field}.probes")
+        cut = convert.segmentation(options, field)
+        return replace(wish, frame_limit=limit, segmentation=cut, asked=asked), styles
 
     def _check_size(self, message: embedding_pb2.Embedding) -> None:
         """Frames are counted as they come; rows of segments are known at the end."""

@@ -47,12 +47,15 @@ from embedsvc.types.encoding import (
     Timing,
 )
 from embedsvc.types.probing import (
+    AnsweredSpan,
     Classification,
     Evidence,
     LabelScore,
+    ProbeAnswer,
     ProbeInfo,
     ProbeRecipe,
     ProbeTask,
+    Timeline,
     UnknownReason,
 )
 from embedsvc.types.searching import (
@@ -68,6 +71,7 @@ from embedsvc.types.searching import (
 )
 
 __all__ = [
+    "AnsweredSpan",
     "Ask",
     "Audio",
     "AudioWarning",
@@ -104,6 +108,7 @@ __all__ = [
     "Place",
     "Pooling",
     "Precision",
+    "ProbeAnswer",
     "ProbeInfo",
     "ProbeRecipe",
     "ProbeTask",
@@ -116,6 +121,7 @@ __all__ = [
     "Space",
     "Span",
     "StoredRecording",
+    "Timeline",
     "Timing",
     "TransformRecipe",
     "UnknownReason",

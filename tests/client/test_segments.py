@@ -100,12 +100,12 @@ def test_segments_too_many_for_a_message_are_refused(talk: Floats) -> None:
 
 
 def test_who_answers_by_windows_cannot_answer_by_segments(client: Client, wav: bytes) -> None:
+    from embedsvc.client.options import options
     from embedsvc.v1 import embedding_pb2
 
     pcm = PcmFormat(SampleFormat.S16, SECOND)
-    options = client._options([OutputSpec()], None, None, Segmentation())
-    assert isinstance(options, embedding_pb2.EmbedOptions)
-    config = embedding_pb2.EmbedUploadRequest.Config(options=options)
+    asked = options("", [OutputSpec()], None, None, segmentation=Segmentation())
+    config = embedding_pb2.EmbedUploadRequest.Config(options=asked)
     request = embedding_pb2.EmbedUploadRequest(config=config)
     with pytest.raises(InvalidArgument, match="segment_length` must be absent"):
         list(client._caller.stream(client._stubs.embedding.EmbedWindows, iter([request])))
