@@ -16,7 +16,7 @@ from typing import Any
 
 from embedsvc.cli import connection, joined, sound_files
 from embedsvc.cli.described import described
-from embedsvc.cli.output import emit, progress, say
+from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.cli.sound_files import SoundFile
 from embedsvc.client import Client, Embedding
 from embedsvc.client.ahead import Answer, Wanted, answers, is_of_one
@@ -69,7 +69,9 @@ def run(chosen: argparse.Namespace) -> int:
             with Spool(folder, request | {"facts": facts.to_json()}, facts) as spool:
                 code = _fill(spool, client, wanted, items, as_json=chosen.json)
                 if spool.facts is not None:
-                    _publish(spool, chosen.output, write, columns)
+                    contents = _publish(spool, chosen.output, write, columns)
+                    if not chosen.json:
+                        _show(contents)
                 spool.remove()
         except OSError as error:
             if error.errno in _NO_ROOM:
@@ -242,7 +244,7 @@ def _described(done: Entry, answer: Answer, spool: Spool) -> dict[str, Any]:
     }
 
 
-def _publish(spool: Spool, output: Path, write: Write, columns: Mapping[str, Column]) -> None:
+def _publish(spool: Spool, output: Path, write: Write, columns: Mapping[str, Column]) -> Contents:
     """Write what was gathered beside `output`, and give it the name when all of it is there."""
     contents = spool.contents(columns)
     draft = spool.folder / f"whole{output.suffix}"
@@ -251,15 +253,22 @@ def _publish(spool: Spool, output: Path, write: Write, columns: Mapping[str, Col
         os.fsync(file.fileno())
     draft.replace(output)
     sync_directory(output.parent)
-    rows = next(iter(contents.rows.values()))
-    say(f"wrote {len(contents.entries)} to {output} ({_shape(contents, rows.shape)})")
-    for name, space in contents.facts.spaces.items():
-        say(f"space {space.fingerprint}{name and f' ({name})'}")
+    say(f"wrote {len(contents.entries)} to {output}")
+    return contents
 
 
-def _shape(contents: Contents, shape: tuple[int, ...]) -> str:
-    several = f", {len(contents.rows)} times" if len(contents.rows) > 1 else ""
-    return f"{shape[0]} rows of {shape[1]}{several}"
+def _show(contents: Contents) -> None:
+    """The arrays, for people."""
+    facts = contents.facts
+    kind = "frames" if facts.frames else "vectors"
+    table(
+        "Features",
+        ("array", "rows>", "dimensions>", "space"),
+        [
+            (facts.key(kind, name), *rows.shape, facts.spaces[name].fingerprint)
+            for name, rows in contents.rows.items()
+        ],
+    )
 
 
 def _say_end(spool: Spool, told: Told, seconds: float) -> int:
