@@ -9,7 +9,8 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.cli.sound_files import SoundFile
 from embedsvc.client import Client, Embedding
 from embedsvc.client.ahead import Answer, Wanted, answers, is_of_one
-from embedsvc.errors import DiskFull, EmbedsvcError, InvalidArgument
+from embedsvc.errors import DiskFull, EmbedsvcError, FailedPrecondition, InvalidArgument
 from embedsvc.feature_files import (
     Contents,
     Entry,
@@ -67,17 +68,37 @@ def run(chosen: argparse.Namespace) -> int:
             Spool.forget(folder)
         try:
             with Spool(folder, request | {"facts": facts.to_json()}, facts) as spool:
-                code = _fill(spool, client, wanted, items, as_json=chosen.json)
-                if spool.facts is not None:
-                    contents = _publish(spool, chosen.output, write, columns)
-                    if not chosen.json:
-                        _show(contents)
+                entries = _entries(items)
+                spool.check_begins(entries)
+                with _kept(spool):
+                    code = _fill(spool, client, wanted, entries, as_json=chosen.json)
+                    if spool.facts is not None:
+                        contents = _publish(spool, chosen.output, write, columns)
+                        if not chosen.json:
+                            _show(contents)
                 spool.remove()
         except OSError as error:
             if error.errno in _NO_ROOM:
-                raise _no_room(folder, error) from error
+                raise DiskFull(
+                    f"`--output` must have room beside it, but: {error.strerror}"
+                ) from error
             raise
     return code
+
+
+@contextmanager
+def _kept(spool: Spool) -> Iterator[None]:
+    """Whatever ends the run, leave what the next can go on with, and nothing else."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, EmbedsvcError):
+            spool.commit()
+        if not spool.entries:
+            spool.remove()
+        elif not isinstance(error, FailedPrecondition):
+            say(f"what was embedded is kept in {spool.folder}; the same command goes on")
+        raise
 
 
 def _writer(output: Path) -> Write:
@@ -159,20 +180,18 @@ def _fill(
     spool: Spool,
     client: Client,
     wanted: Wanted,
-    items: Sequence[SoundFile],
+    entries: Sequence[Entry],
     *,
     as_json: bool,
 ) -> int:
     """Embed what the spool has not; the exit code."""
-    entries = _entries(items)
-    spool.check_begins(entries)
     known = len(spool.entries)
     if known:
-        say(f"going on after {known} of {len(items)} files")
+        say(f"going on after {known} of {len(entries)} files")
     told, started = Told(), time.perf_counter()
-    found = answers(client, [item.path for item in items[known:]], wanted)
+    found = answers(client, [Path(entry.path) for entry in entries[known:]], wanted)
     with progress() as bar:
-        shown = bar.add_task("embedding", total=len(items), completed=known)
+        shown = bar.add_task("embedding", total=len(entries), completed=known)
         for entry, answer in zip(entries[known:], found, strict=True):
             done = _store(spool, entry, answer)
             if done.error:
@@ -280,10 +299,3 @@ def _say_end(spool: Spool, told: Told, seconds: float) -> int:
         f"{pace:.0f} seconds of audio a second"
     )
     return 1 if failed else 0
-
-
-def _no_room(folder: Path, error: OSError) -> DiskFull:
-    return DiskFull(
-        f"`--output` must have room beside it, but: {error.strerror}; what was embedded is kept in "
-        f"{folder}, and the same command goes on"
-    )

@@ -212,9 +212,13 @@ class Spool:
     def _open(self, request: Mapping[str, Any]) -> None:
         asked = json.dumps(request, sort_keys=True)
         begun = self.folder / "request.json"
-        if not begun.exists():
+        self.entries, length = _journal(self.folder / "journal")
+        if not self.entries:  # nothing is lost by another request
+            (self.folder / "spaces.json").unlink(missing_ok=True)
+            for rows in (*self.folder.glob("rows-*"), *self.folder.glob("spans")):
+                rows.unlink()
             _replace(begun, asked)
-        if begun.read_text("utf-8") != asked:
+        elif begun.read_text("utf-8") != asked:
             raise FailedPrecondition(
                 f"{self.folder} was begun with other flags; --restart begins anew"
             )
@@ -223,7 +227,6 @@ class Spool:
             found = json.loads(spaces.read_text("utf-8"))
             known = {name: space_of(fields) for name, fields in found.items()}
             self.facts = replace(self._asked, spaces=known)
-        self.entries, length = _journal(self.folder / "journal")
         with (self.folder / "journal").open("ab") as file:
             file.truncate(length)
         self._rows = sum(entry.rows for entry in self.entries)

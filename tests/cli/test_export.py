@@ -14,8 +14,10 @@ import soundfile
 
 from embedsvc import Client, Segmentation
 from embedsvc.client.features import FeatureFile, load_features
+from embedsvc.feature_files import Spool
 from embedsvc.samples import clips
 from tests.cli.program import Program, command, objects
+from tests.feature_files import made
 
 
 @pytest.fixture
@@ -195,7 +197,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
     assert not partial.exists()
 
 
-def test_what_was_begun_with_other_flags_is_kept_until_it_is_to_begin_anew(
+def test_a_disk_that_is_full_is_said(
     program: Program, environment: dict[str, str], target: str, folder: Path, output: Path
 ) -> None:
     limit = 2_000  # room for the flags, and not for three vectors
@@ -211,11 +213,21 @@ def test_what_was_begun_with_other_flags_is_kept_until_it_is_to_begin_anew(
     assert full.returncode == 1
     assert "`--output` must have room beside it" in full.stderr
     assert "Traceback" not in full.stderr
-    assert not output.exists()
-    other = program(*asked, "--layer", 2)
+    assert not list(output.parent.iterdir())
+    assert program(*asked).returncode == 0
+    assert names(load_features(output)) == ["a.wav", "b.wav", "c.wav"]
+
+
+def test_what_was_begun_with_other_flags_is_kept_until_it_is_to_begin_anew(
+    main: Program, target: str, folder: Path, output: Path
+) -> None:
+    with Spool(output.with_name(f".{output.name}.partial"), {"layer": 3}, made.facts()) as spool:
+        made.fill(spool, [2, 1])
+    asked = ("embed", folder, "--target", target, "--output", output)
+    other = main(*asked)
     assert other.returncode == 1
     assert "was begun with other flags; --restart begins anew" in other.stderr
-    again = program(*asked, "--layer", 2, "--restart")
+    again = main(*asked, "--restart")
     assert again.returncode == 0, again.stderr
     assert names(load_features(output)) == ["a.wav", "b.wav", "c.wav"]
 
@@ -285,7 +297,7 @@ def test_what_cannot_be_asked_is_said_at_once(
     ended = main("embed", folder / "a.wav", "--target", target, *asked)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert told in ended.stderr
-    assert not Path("x.npz").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith((".x", "x"))]
 
 
 def test_a_server_that_is_gone_stops_the_run_and_fails_no_file(
@@ -294,4 +306,4 @@ def test_a_server_that_is_gone_stops_the_run_and_fails_no_file(
     ended = main("embed", folder, "--target", "localhost:1", "--output", output)
     assert ended.returncode == 1
     assert "no server answers" in ended.stderr
-    assert not output.exists()
+    assert not list(output.parent.iterdir())

@@ -82,6 +82,8 @@ def test_rows_of_a_recording_that_failed_in_its_middle_are_taken_back(folder: Pa
 
 def test_another_request_does_not_go_on_with_it(folder: Path) -> None:
     Spool(folder, {"layer": 1}, facts()).close()
+    with Spool(folder, {"layer": 3}, facts()) as spool:  # nothing was done yet
+        fill(spool, [0, 1])
     with pytest.raises(FailedPrecondition, match="other flags; --restart"):
         Spool(folder, {"layer": 2}, facts())
     Spool.forget(folder)
