@@ -23,7 +23,7 @@ FLOORS = (
     ("errors", "timing", "version", "v1"),
     ("types", "files", "filters", "samples", "models"),
     ("transforms",),
-    ("audio", "encoder", "index", "moments", "operations"),
+    ("audio", "encoder", "feature_files", "index", "moments", "operations", "probes"),
     ("settings", "telemetry", "wire", "evaluation"),
     ("batching", "pipeline", "training"),
     ("service",),
@@ -50,6 +50,7 @@ OWNERS = {
     "google": {"wire", "service", "client"},
     "embedsvc.v1": {"wire", "service", "client", "bench"},
     "pydantic": {"settings"},
+    "pyarrow": set(),  # feature_files asks for it by name, when it is wanted
     "rich": {"cli"},
     "argparse": {"cli", "training"},
     "logging": {"telemetry"},

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from embedsvc.cli import connection, flags
-from embedsvc.cli.embed import space_fields
 from embedsvc.cli.output import emit, progress, say, table
 from embedsvc.client import Collection
+from embedsvc.feature_files import space_fields
 from embedsvc.timing import to_seconds
 from embedsvc.types import CollectionInfo, IndexInfo, SpaceInfo, TransformRecipe
 

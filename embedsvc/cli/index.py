@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from embedsvc import filters
-from embedsvc.cli import connection, flags, tables
+from embedsvc.cli import connection, flags, sound_files, tables
 from embedsvc.cli.output import emit, progress, say
 from embedsvc.cli.search import condition
 from embedsvc.client import AddedRecording, Client, Collection, ServerInfo
@@ -19,7 +19,6 @@ from embedsvc.client.audible import SMALL_BYTES
 from embedsvc.errors import AudioTooLong, EmbedsvcError, FailedPrecondition, InvalidArgument
 from embedsvc.types import Metadata, OutputSpec, Pooling
 
-EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
 BATCH_ITEMS = 32
 IN_FLIGHT = 3
 """Batches on their way at once: one is decoded and one encoded while one is written."""
@@ -143,15 +142,9 @@ def select(paths: Sequence[Path], metadata: Path | None, only: filters.Filter | 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     for path in paths:
-        if path.is_dir():
-            found = (inner for inner in sorted(path.rglob("*")) if inner.is_file())
-            for inner in found:
-                if inner.suffix.lower() in EXTENSIONS:
-                    yield inner, inner.relative_to(path).as_posix()
-        elif path.is_file():
-            yield path, path.name
-        else:
+        if not path.is_dir() and not path.is_file():
             raise InvalidArgument(f"`{path}` must be a file or folder, but is not there")
+        yield from sound_files.inside(path)
 
 
 def results(

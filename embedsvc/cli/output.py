@@ -26,7 +26,19 @@ def say(text: str) -> None:
 
 def emit(value: dict[str, Any]) -> None:
     """One result for programs: a JSON object on a line of stdout."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if printable(text) != text:  # the bytes of a name that is not UTF-8
+        text = json.dumps(value, allow_nan=False)
+    print(text, flush=True)
+
+
+def printable(text: str) -> str:
+    r"""Text that any terminal takes; bytes of a name that are not UTF-8 become \xNN.
+
+    >>> printable("caf\udce9"), printable("café")
+    ('caf\\xe9', 'café')
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -36,7 +48,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         right = column.endswith(">")
         shown.add_column(column.rstrip(">"), justify="right" if right else "left")
     for row in rows:
-        shown.add_row(*(str(cell) for cell in row))
+        shown.add_row(*(printable(str(cell)) for cell in row))
     console().print(shown)
 
 
@@ -58,7 +70,7 @@ def progress() -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not sys.stderr.isatty(),  # a notebook forces color, and is no terminal
     )
 
 

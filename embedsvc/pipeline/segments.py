@@ -12,8 +12,11 @@ MAX_LENGTH = 60 * SAMPLE_RATE
 MIN_HOP = SAMPLE_RATE // 2
 
 
-def check(segmentation: Segmentation) -> Segmentation:
-    """Return `segmentation` if it can be made of whole cells of `hop`."""
+def check(segmentation: Segmentation, prefix: str = "segmentation.") -> Segmentation:
+    """Return `segmentation` if it can be made of whole cells of `hop`.
+
+    `prefix` is what stands before the names of its fields in the request.
+    """
     length, hop = segmentation.length, segmentation.hop
     rules = (
         ("length", MIN_LENGTH <= length <= MAX_LENGTH, "be 1 s to 60 s", length),
@@ -23,7 +26,7 @@ def check(segmentation: Segmentation) -> Segmentation:
     )
     for name, holds, rule, value in rules:
         if not holds:
-            field = f"segmentation.{name}"
+            field = f"{prefix}{name}"
             raise InvalidArgument(
                 f"`{field}` must {rule}, but is {to_seconds(value):g} s", field=field
             )

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from embedsvc.errors import InvalidArgument, MessageTooLarge
 from embedsvc.operations import Progress
+from embedsvc.pipeline import segments
 from embedsvc.pipeline.embedder import Wish
 from embedsvc.pipeline.library import Answer
 from embedsvc.pipeline.mining import Group
@@ -24,10 +25,11 @@ from embedsvc.types import (
     Pair,
     Place,
     Pooling,
+    Segmentation,
     StoredRecording,
 )
 from embedsvc.v1 import collection_pb2, embedding_pb2, search_pb2, types_pb2
-from embedsvc.wire import audio, metadata, spaces, tensors, times
+from embedsvc.wire import audio, metadata, probes, spaces, tensors, times
 
 Fitting = TypeVar("Fitting", bound=Message)
 Reply = TypeVar("Reply")
@@ -48,6 +50,24 @@ def specs(options: embedding_pb2.EmbedOptions, field: str) -> list[OutputSpec]:
         spaces.spec(output, f"{field}.outputs[{place}]")
         for place, output in enumerate(options.outputs)
     ] or [OutputSpec()]
+
+
+def segmentation(options: embedding_pb2.EmbedOptions, field: str) -> Segmentation | None:
+    """How pooled outputs are to be cut; None for one vector of the whole."""
+    if not options.HasField("segment_length"):
+        if options.HasField("segment_hop"):
+            raise InvalidArgument(
+                f"`{field}.segment_hop` must be absent without `segment_length`",
+                field=f"{field}.segment_hop",
+            )
+        return None
+    length = times.samples(options.segment_length, f"{field}.segment_length")
+    hop = (
+        times.samples(options.segment_hop, f"{field}.segment_hop")
+        if options.HasField("segment_hop")
+        else length // 2
+    )
+    return segments.check(Segmentation(length, hop), f"{field}.segment_")
 
 
 def styles(options: embedding_pb2.EmbedOptions, wish: Wish, field: str) -> list["Style"]:
@@ -119,6 +139,7 @@ def embedding_message(
         usage=audio.usage_message(len(embedding.span), embedding.frames),
         warnings=audio.warning_messages(embedding.warnings),
         digest=embedding.digest,
+        classifications=map(probes.answer_message, embedding.answers),
     )
 
 
@@ -129,6 +150,7 @@ def _output_message(output: Output, style: Style) -> embedding_pb2.Output:
         tensor=tensors.tensor_message(output.array, style.dtype, as_floats=style.as_floats),
         span=times.span_message(output.span),
         frame_rate_hz=FRAME_RATE if output.space.pooling is Pooling.NONE else 0.0,
+        segments=map(times.span_message, output.segments),
     )
 
 

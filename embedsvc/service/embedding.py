@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from embedsvc.errors import (
@@ -19,7 +20,7 @@ from embedsvc.service.status import Context, item_status, stream, unary
 from embedsvc.service.terms import chosen_lane, terms
 from embedsvc.types import Embedding, Lane, Source
 from embedsvc.v1 import embedding_pb2, embedding_pb2_grpc
-from embedsvc.wire import audio, spaces, times
+from embedsvc.wire import audio, probes, spaces, times
 
 
 class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
@@ -33,13 +34,14 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request: embedding_pb2.EmbedRequest, context: Context
     ) -> embedding_pb2.EmbedResponse:
         """One utterance in, its outputs out."""
-        wish, styles = self._wish(request.options)
+        wish, styles = await self._wish(request.options)
         came = terms(context, _lane(request.options, Lane.INTERACTIVE), patient=False)
         source = audio.source(request.audio, "audio")
         embedding = await self._backend.embedder.embed(source, wish, came)
         message, seconds = convert.timed(
             convert.embedding_message, embedding, styles, request.audio.id
         )
+        self._check_size(message)
         timing = times.timing_message(embedding.timing.written(seconds))
         return embedding_pb2.EmbedResponse(embedding=message, timing=timing)
 
@@ -50,7 +52,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         """Many utterances, each with its own answer or error."""
         clock = Clock()
         check_batch(len(request.audios), "audios", self._backend.settings.batcher.max_batch_items)
-        wish, styles = self._wish(request.options)
+        wish, styles = await self._wish(request.options)
         came = terms(context, _lane(request.options, Lane.NORMAL), patient=True)
 
         async def one(place: int) -> Embedding:
@@ -75,20 +77,37 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> embedding_pb2.EmbedUploadResponse:
         """One long file."""
         config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
-        wish, styles = self._wish(config.options, "config.options")
+        wish, styles = await self._wish(config.options, "config.options")
         came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
-        form = Source(
-            b"",
-            audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
-            audio.channel_policy(config.channel_policy, "config.channel_policy"),
-            config.strict,
-        )
+        form = _form(config)
         limit = self._backend.settings.audio.max_upload_bytes
         async with uploads.gathered(request_iterator, limit) as file:
             embedding = await self._backend.embedder.embed_file(file, form, wish, came)
         message, seconds = convert.timed(convert.embedding_message, embedding, styles, config.id)
+        self._check_size(message)
         timing = times.timing_message(embedding.timing.written(seconds))
         return embedding_pb2.EmbedUploadResponse(embedding=message, timing=timing)
+
+    @stream
+    async def EmbedWindows(
+        self, request_iterator: AsyncIterator[embedding_pb2.EmbedUploadRequest], context: Context
+    ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
+        """One long file in, an embedding for each finished window out."""
+        config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
+        wish, styles = await self._wish(config.options, "config.options")
+        _check_whole(wish, "config.options")
+        came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
+        limit = self._backend.settings.audio.max_upload_bytes
+        embedder = self._backend.embedder
+        async with (
+            uploads.gathered(request_iterator, limit) as file,
+            aclosing(embedder.embed_windows(file, _form(config), wish, came)) as windows,
+        ):
+            async for window in windows:
+                yield embedding_pb2.StreamEmbedResponse(
+                    embedding=convert.embedding_message(window, styles, config.id),
+                    span=times.span_message(window.span),
+                )
 
     @stream
     async def StreamEmbed(
@@ -96,7 +115,8 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
         """Live audio in, an embedding for each finished window out."""
         config: embedding_pb2.StreamEmbedRequest.Config = await uploads.config_of(request_iterator)
-        wish, styles = self._wish(config.options, "config.options")
+        wish, styles = await self._wish(config.options, "config.options")
+        _check_whole(wish, "config.options")
         if not config.HasField("pcm"):
             raise InvalidArgument("`config.pcm` must be set", field="config.pcm")
         form = audio.pcm_format(config.pcm, "config.pcm")
@@ -112,7 +132,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
                 span=times.span_message(window.span),
             )
 
-    def _wish(
+    async def _wish(
         self, options: embedding_pb2.EmbedOptions, field: str = "options"
     ) -> tuple[Wish, list[Style]]:
         embedder = self._backend.embedder
@@ -128,7 +148,35 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         wish = embedder.wish(specs, windowing, f"{field}.outputs[{{}}]")
         styles = convert.styles(options, wish, field)
         limit = convert.frame_limit(wish, styles, self._backend.settings.server.max_response_bytes)
-        return replace(wish, frame_limit=limit), styles
+        names = probes.names(options.probes, f"{field}.probes", least=0)
+        asked = await self._backend.classifier.fitting(names, windowing, f"{field}.probes")
+        cut = convert.segmentation(options, field)
+        return replace(wish, frame_limit=limit, segmentation=cut, asked=asked), styles
+
+    def _check_size(self, message: embedding_pb2.Embedding) -> None:
+        """Frames are counted as they come; rows of segments are known at the end."""
+        if any(output.segments for output in message.outputs):
+            limit = int(self._backend.settings.server.max_response_bytes * convert.MESSAGE_SHARE)
+            convert.fitting(message, limit, "ask for longer segments, FLOAT16 or fewer outputs")
+
+
+def _form(config: embedding_pb2.EmbedUploadRequest.Config) -> Source:
+    """How to read an upload, whose bytes are in a file."""
+    return Source(
+        b"",
+        audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
+        audio.channel_policy(config.channel_policy, "config.channel_policy"),
+        config.strict,
+    )
+
+
+def _check_whole(wish: Wish, field: str) -> None:
+    """What answers window by window cannot answer by segments."""
+    if wish.segmentation is not None:
+        raise InvalidArgument(
+            f"`{field}.segment_length` must be absent where each window has its answer",
+            field=f"{field}.segment_length",
+        )
 
 
 def _lane(options: embedding_pb2.EmbedOptions, default: Lane, field: str = "options") -> Lane:

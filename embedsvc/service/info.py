@@ -15,6 +15,17 @@ from embedsvc.wire.times import duration
 CHUNK_BYTES = 256 * 1024
 """Larger chunks of an upload gain little; smaller ones cost time."""
 
+FEATURES = (
+    "embed",
+    "upload",
+    "stream",
+    "collections",
+    "search",
+    "moments",
+    "spaces",
+    "probes",
+)
+
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):
     """Answers GetServerInfo."""
@@ -31,7 +42,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             version=version(),
             limits=self._limits(),
             model=self._model(),
-            features=["embed", "upload", "stream", "collections", "search", "moments", "spaces"],
+            features=FEATURES,
             queue=_queue(self._backend.batcher.stats()),
         )
 

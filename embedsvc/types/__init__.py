@@ -33,6 +33,7 @@ from embedsvc.types.collections import (
 )
 from embedsvc.types.encoding import (
     Ask,
+    DType,
     Embedding,
     Encoded,
     ExportFormat,
@@ -47,12 +48,15 @@ from embedsvc.types.encoding import (
     Timing,
 )
 from embedsvc.types.probing import (
+    AnsweredSpan,
     Classification,
     Evidence,
     LabelScore,
+    ProbeAnswer,
     ProbeInfo,
     ProbeRecipe,
     ProbeTask,
+    Timeline,
     UnknownReason,
 )
 from embedsvc.types.searching import (
@@ -68,6 +72,7 @@ from embedsvc.types.searching import (
 )
 
 __all__ = [
+    "AnsweredSpan",
     "Ask",
     "Audio",
     "AudioWarning",
@@ -75,6 +80,7 @@ __all__ = [
     "Classification",
     "Codes",
     "CollectionInfo",
+    "DType",
     "Embedding",
     "Encoded",
     "Evidence",
@@ -103,6 +109,7 @@ __all__ = [
     "Place",
     "Pooling",
     "Precision",
+    "ProbeAnswer",
     "ProbeInfo",
     "ProbeRecipe",
     "ProbeTask",
@@ -116,6 +123,7 @@ __all__ = [
     "SpaceInfo",
     "Span",
     "StoredRecording",
+    "Timeline",
     "Timing",
     "TransformRecipe",
     "UnknownReason",

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from embedsvc.types.arrays import Floats
 from embedsvc.types.audio import AudioWarning, Span, Windowing
+
+if TYPE_CHECKING:
+    from embedsvc.types.probing import ProbeAnswer
 
 
 class Pooling(StrEnum):
@@ -31,6 +35,13 @@ class Runtime(StrEnum):
 
     TORCH = "torch"
     ONNXRUNTIME = "onnxruntime"
+
+
+class DType(StrEnum):
+    """In which numbers vectors and frames travel and are kept."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
 
 
 class ExportFormat(StrEnum):
@@ -93,7 +104,8 @@ class OutputSpec:
 
     `layer` counts from 0 (the encoder's input), or from the end when negative; None is the
     model's own choice, as are `pooling` and `projection` when None. `profile` is the name of a
-    choice of all three, which must then be None.
+    choice of all three, which must then be None. `dtype` is how numbers travel: None is float32 for
+    vectors and float16 for frames.
     """
 
     name: str = ""
@@ -102,6 +114,7 @@ class OutputSpec:
     projection: str | None = None
     normalize: bool | None = None
     profile: str = ""
+    dtype: DType | None = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +138,13 @@ class Space:
 
 @dataclass(frozen=True)
 class Output:
-    """A vector (D,), or frames (T, D) whose first row is at `span.start`, in a space."""
+    """A vector (D,), rows (S, D) of `segments`, or frames (T, D) from the start of `span` on."""
 
     name: str
     space: Space
     array: Floats
     span: Span
+    segments: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,3 +176,4 @@ class Embedding:
     warnings: tuple[AudioWarning, ...] = ()
     digest: str = ""
     timing: Timing = field(default_factory=Timing)
+    answers: "tuple[ProbeAnswer, ...]" = ()

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from embedsvc.v1 import classification_pb2 as embedsvc_dot_v1_dot_classification__pb2
 from embedsvc.v1 import types_pb2 as embedsvc_dot_v1_dot_types__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65mbedsvc/v1/embedding.proto\x12\x0b\x65mbedsvc.v1\x1a embedsvc/v1/classification.proto\x1a\x17\x65mbedsvc/v1/types.proto\x1a\x17google/rpc/status.proto\"\x90\x02\n\nOutputSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05layer\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12%\n\x07pooling\x18\x03 \x01(\x0e\x32\x14.embedsvc.v1.Pooling\x12\x17\n\nprojection\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x16\n\tnormalize\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12!\n\x05\x64type\x18\x06 \x01(\x0e\x32\x12.embedsvc.v1.DType\x12-\n\x08\x65ncoding\x18\x07 \x01(\x0e\x32\x1b.embedsvc.v1.TensorEncoding\x12\x0f\n\x07profile\x18\x08 \x01(\tB\x08\n\x06_layerB\r\n\x0b_projectionB\x0c\n\n_normalize\"\xa3\x01\n\x0c\x45mbedOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\x07outputs\x18\x02 \x03(\x0b\x32\x17.embedsvc.v1.OutputSpec\x12)\n\twindowing\x18\x03 \x01(\x0b\x32\x16.embedsvc.v1.Windowing\x12\x1f\n\x04lane\x18\x04 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12\x0e\n\x06probes\x18\x05 \x03(\t\"\x9a\x01\n\x06Output\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x05space\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Space\x12#\n\x06tensor\x18\x03 \x01(\x0b\x32\x13.embedsvc.v1.Tensor\x12#\n\x04span\x18\x04 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x15\n\rframe_rate_hz\x18\x05 \x01(\x01\"\xce\x01\n\tEmbedding\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x07outputs\x18\x02 \x03(\x0b\x32\x13.embedsvc.v1.Output\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12&\n\x08warnings\x18\x04 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x34\n\x0f\x63lassifications\x18\x06 \x03(\x0b\x32\x1b.embedsvc.v1.Classification\"]\n\x0c\x45mbedRequest\x12!\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x12.embedsvc.v1.Audio\x12*\n\x07options\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.EmbedOptions\"_\n\rEmbedResponse\x12)\n\tembedding\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.Embedding\x12#\n\x06timing\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Timing\"c\n\x11\x42\x61tchEmbedRequest\x12\"\n\x06\x61udios\x18\x01 \x03(\x0b\x32\x12.embedsvc.v1.Audio\x12*\n\x07options\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.EmbedOptions\"l\n\x0e\x42\x61tchEmbedItem\x12+\n\tembedding\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"e\n\x12\x42\x61tchEmbedResponse\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.embedsvc.v1.BatchEmbedItem\x12#\n\x06timing\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Timing\"\x96\x02\n\x12\x45mbedUploadRequest\x12\x38\n\x06\x63onfig\x18\x01 \x01(\x0b\x32&.embedsvc.v1.EmbedUploadRequest.ConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x1a\xa9\x01\n\x06\x43onfig\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x03pcm\x18\x02 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.embedsvc.v1.EmbedOptions\x12\x32\n\x0e\x63hannel_policy\x18\x04 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x0e\n\x06strict\x18\x05 \x01(\x08\x42\t\n\x07message\"e\n\x13\x45mbedUploadResponse\x12)\n\tembedding\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.Embedding\x12#\n\x06timing\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Timing\"\xbb\x02\n\x12StreamEmbedRequest\x12\x38\n\x06\x63onfig\x18\x01 \x01(\x0b\x32&.embedsvc.v1.StreamEmbedRequest.ConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12\x36\n\x05\x66lush\x18\x03 \x01(\x0b\x32%.embedsvc.v1.StreamEmbedRequest.FlushH\x00\x1a\x8d\x01\n\x06\x43onfig\x12#\n\x03pcm\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12*\n\x07options\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.EmbedOptions\x12\x32\n\x0e\x63hannel_policy\x18\x03 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x1a\x07\n\x05\x46lushB\t\n\x07message\"e\n\x13StreamEmbedResponse\x12)\n\tembedding\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.Embedding\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan*h\n\x0eTensorEncoding\x12\x1f\n\x1bTENSOR_ENCODING_UNSPECIFIED\x10\x00\x12\x19\n\x15TENSOR_ENCODING_BYTES\x10\x01\x12\x1a\n\x16TENSOR_ENCODING_FLOATS\x10\x02\x32\xd5\x02\n\x10\x45mbeddingService\x12\x43\n\x05\x45mbed\x12\x19.embedsvc.v1.EmbedRequest\x1a\x1a.embedsvc.v1.EmbedResponse\"\x03\x90\x02\x01\x12R\n\nBatchEmbed\x12\x1e.embedsvc.v1.BatchEmbedRequest\x1a\x1f.embedsvc.v1.BatchEmbedResponse\"\x03\x90\x02\x01\x12R\n\x0b\x45mbedUpload\x12\x1f.embedsvc.v1.EmbedUploadRequest\x1a .embedsvc.v1.EmbedUploadResponse(\x01\x12T\n\x0bStreamEmbed\x12\x1f.embedsvc.v1.StreamEmbedRequest\x1a .embedsvc.v1.StreamEmbedResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65mbedsvc/v1/embedding.proto\x12\x0b\x65mbedsvc.v1\x1a embedsvc/v1/classification.proto\x1a\x17\x65mbedsvc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\x90\x02\n\nOutputSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05layer\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12%\n\x07pooling\x18\x03 \x01(\x0e\x32\x14.embedsvc.v1.Pooling\x12\x17\n\nprojection\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x16\n\tnormalize\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12!\n\x05\x64type\x18\x06 \x01(\x0e\x32\x12.embedsvc.v1.DType\x12-\n\x08\x65ncoding\x18\x07 \x01(\x0e\x32\x1b.embedsvc.v1.TensorEncoding\x12\x0f\n\x07profile\x18\x08 \x01(\tB\x08\n\x06_layerB\r\n\x0b_projectionB\x0c\n\n_normalize\"\x86\x02\n\x0c\x45mbedOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\x07outputs\x18\x02 \x03(\x0b\x32\x17.embedsvc.v1.OutputSpec\x12)\n\twindowing\x18\x03 \x01(\x0b\x32\x16.embedsvc.v1.Windowing\x12\x1f\n\x04lane\x18\x04 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12\x0e\n\x06probes\x18\x05 \x03(\t\x12\x31\n\x0esegment_length\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bsegment_hop\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc3\x01\n\x06Output\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x05space\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Space\x12#\n\x06tensor\x18\x03 \x01(\x0b\x32\x13.embedsvc.v1.Tensor\x12#\n\x04span\x18\x04 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x15\n\rframe_rate_hz\x18\x05 \x01(\x01\x12\'\n\x08segments\x18\x06 \x03(\x0b\x32\x15.embedsvc.v1.TimeSpan\"\xce\x01\n\tEmbedding\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x07outputs\x18\x02 \x03(\x0b\x32\x13.embedsvc.v1.Output\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12&\n\x08warnings\x18\x04 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x34\n\x0f\x63lassifications\x18\x06 \x03(\x0b\x32\x1b.embedsvc.v1.Classification\"]\n\x0c\x45mbedRequest\x12!\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x12.embedsvc.v1.Audio\x12*\n\x07options\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.EmbedOptions\"_\n\rEmbedResponse\x12)\n\tembedding\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.Embedding\x12#\n\x06timing\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Timing\"c\n\x11\x42\x61tchEmbedRequest\x12\"\n\x06\x61udios\x18\x01 \x03(\x0b\x32\x12.embedsvc.v1.Audio\x12*\n\x07options\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.EmbedOptions\"l\n\x0e\x42\x61tchEmbedItem\x12+\n\tembedding\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"e\n\x12\x42\x61tchEmbedResponse\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.embedsvc.v1.BatchEmbedItem\x12#\n\x06timing\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Timing\"\x96\x02\n\x12\x45mbedUploadRequest\x12\x38\n\x06\x63onfig\x18\x01 \x01(\x0b\x32&.embedsvc.v1.EmbedUploadRequest.ConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x1a\xa9\x01\n\x06\x43onfig\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x03pcm\x18\x02 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.embedsvc.v1.EmbedOptions\x12\x32\n\x0e\x63hannel_policy\x18\x04 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x0e\n\x06strict\x18\x05 \x01(\x08\x42\t\n\x07message\"e\n\x13\x45mbedUploadResponse\x12)\n\tembedding\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.Embedding\x12#\n\x06timing\x18\x02 \x01(\x0b\x32\x13.embedsvc.v1.Timing\"\xbb\x02\n\x12StreamEmbedRequest\x12\x38\n\x06\x63onfig\x18\x01 \x01(\x0b\x32&.embedsvc.v1.StreamEmbedRequest.ConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12\x36\n\x05\x66lush\x18\x03 \x01(\x0b\x32%.embedsvc.v1.StreamEmbedRequest.FlushH\x00\x1a\x8d\x01\n\x06\x43onfig\x12#\n\x03pcm\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12*\n\x07options\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.EmbedOptions\x12\x32\n\x0e\x63hannel_policy\x18\x03 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x1a\x07\n\x05\x46lushB\t\n\x07message\"e\n\x13StreamEmbedResponse\x12)\n\tembedding\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.Embedding\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan*h\n\x0eTensorEncoding\x12\x1f\n\x1bTENSOR_ENCODING_UNSPECIFIED\x10\x00\x12\x19\n\x15TENSOR_ENCODING_BYTES\x10\x01\x12\x1a\n\x16TENSOR_ENCODING_FLOATS\x10\x02\x32\xac\x03\n\x10\x45mbeddingService\x12\x43\n\x05\x45mbed\x12\x19.embedsvc.v1.EmbedRequest\x1a\x1a.embedsvc.v1.EmbedResponse\"\x03\x90\x02\x01\x12R\n\nBatchEmbed\x12\x1e.embedsvc.v1.BatchEmbedRequest\x1a\x1f.embedsvc.v1.BatchEmbedResponse\"\x03\x90\x02\x01\x12R\n\x0b\x45mbedUpload\x12\x1f.embedsvc.v1.EmbedUploadRequest\x1a .embedsvc.v1.EmbedUploadResponse(\x01\x12U\n\x0c\x45mbedWindows\x12\x1f.embedsvc.v1.EmbedUploadRequest\x1a .embedsvc.v1.StreamEmbedResponse(\x01\x30\x01\x12T\n\x0bStreamEmbed\x12\x1f.embedsvc.v1.StreamEmbedRequest\x1a .embedsvc.v1.StreamEmbedResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,40 +39,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\220\002\001'
   _globals['_EMBEDDINGSERVICE'].methods_by_name['BatchEmbed']._loaded_options = None
   _globals['_EMBEDDINGSERVICE'].methods_by_name['BatchEmbed']._serialized_options = b'\220\002\001'
-  _globals['_TENSORENCODING']._serialized_start=2246
-  _globals['_TENSORENCODING']._serialized_end=2350
-  _globals['_OUTPUTSPEC']._serialized_start=129
-  _globals['_OUTPUTSPEC']._serialized_end=401
-  _globals['_EMBEDOPTIONS']._serialized_start=404
-  _globals['_EMBEDOPTIONS']._serialized_end=567
-  _globals['_OUTPUT']._serialized_start=570
-  _globals['_OUTPUT']._serialized_end=724
-  _globals['_EMBEDDING']._serialized_start=727
-  _globals['_EMBEDDING']._serialized_end=933
-  _globals['_EMBEDREQUEST']._serialized_start=935
-  _globals['_EMBEDREQUEST']._serialized_end=1028
-  _globals['_EMBEDRESPONSE']._serialized_start=1030
-  _globals['_EMBEDRESPONSE']._serialized_end=1125
-  _globals['_BATCHEMBEDREQUEST']._serialized_start=1127
-  _globals['_BATCHEMBEDREQUEST']._serialized_end=1226
-  _globals['_BATCHEMBEDITEM']._serialized_start=1228
-  _globals['_BATCHEMBEDITEM']._serialized_end=1336
-  _globals['_BATCHEMBEDRESPONSE']._serialized_start=1338
-  _globals['_BATCHEMBEDRESPONSE']._serialized_end=1439
-  _globals['_EMBEDUPLOADREQUEST']._serialized_start=1442
-  _globals['_EMBEDUPLOADREQUEST']._serialized_end=1720
-  _globals['_EMBEDUPLOADREQUEST_CONFIG']._serialized_start=1540
-  _globals['_EMBEDUPLOADREQUEST_CONFIG']._serialized_end=1709
-  _globals['_EMBEDUPLOADRESPONSE']._serialized_start=1722
-  _globals['_EMBEDUPLOADRESPONSE']._serialized_end=1823
-  _globals['_STREAMEMBEDREQUEST']._serialized_start=1826
-  _globals['_STREAMEMBEDREQUEST']._serialized_end=2141
-  _globals['_STREAMEMBEDREQUEST_CONFIG']._serialized_start=1980
-  _globals['_STREAMEMBEDREQUEST_CONFIG']._serialized_end=2121
-  _globals['_STREAMEMBEDREQUEST_FLUSH']._serialized_start=2123
-  _globals['_STREAMEMBEDREQUEST_FLUSH']._serialized_end=2130
-  _globals['_STREAMEMBEDRESPONSE']._serialized_start=2143
-  _globals['_STREAMEMBEDRESPONSE']._serialized_end=2244
-  _globals['_EMBEDDINGSERVICE']._serialized_start=2353
-  _globals['_EMBEDDINGSERVICE']._serialized_end=2694
+  _globals['_TENSORENCODING']._serialized_start=2418
+  _globals['_TENSORENCODING']._serialized_end=2522
+  _globals['_OUTPUTSPEC']._serialized_start=161
+  _globals['_OUTPUTSPEC']._serialized_end=433
+  _globals['_EMBEDOPTIONS']._serialized_start=436
+  _globals['_EMBEDOPTIONS']._serialized_end=698
+  _globals['_OUTPUT']._serialized_start=701
+  _globals['_OUTPUT']._serialized_end=896
+  _globals['_EMBEDDING']._serialized_start=899
+  _globals['_EMBEDDING']._serialized_end=1105
+  _globals['_EMBEDREQUEST']._serialized_start=1107
+  _globals['_EMBEDREQUEST']._serialized_end=1200
+  _globals['_EMBEDRESPONSE']._serialized_start=1202
+  _globals['_EMBEDRESPONSE']._serialized_end=1297
+  _globals['_BATCHEMBEDREQUEST']._serialized_start=1299
+  _globals['_BATCHEMBEDREQUEST']._serialized_end=1398
+  _globals['_BATCHEMBEDITEM']._serialized_start=1400
+  _globals['_BATCHEMBEDITEM']._serialized_end=1508
+  _globals['_BATCHEMBEDRESPONSE']._serialized_start=1510
+  _globals['_BATCHEMBEDRESPONSE']._serialized_end=1611
+  _globals['_EMBEDUPLOADREQUEST']._serialized_start=1614
+  _globals['_EMBEDUPLOADREQUEST']._serialized_end=1892
+  _globals['_EMBEDUPLOADREQUEST_CONFIG']._serialized_start=1712
+  _globals['_EMBEDUPLOADREQUEST_CONFIG']._serialized_end=1881
+  _globals['_EMBEDUPLOADRESPONSE']._serialized_start=1894
+  _globals['_EMBEDUPLOADRESPONSE']._serialized_end=1995
+  _globals['_STREAMEMBEDREQUEST']._serialized_start=1998
+  _globals['_STREAMEMBEDREQUEST']._serialized_end=2313
+  _globals['_STREAMEMBEDREQUEST_CONFIG']._serialized_start=2152
+  _globals['_STREAMEMBEDREQUEST_CONFIG']._serialized_end=2293
+  _globals['_STREAMEMBEDREQUEST_FLUSH']._serialized_start=2295
+  _globals['_STREAMEMBEDREQUEST_FLUSH']._serialized_end=2302
+  _globals['_STREAMEMBEDRESPONSE']._serialized_start=2315
+  _globals['_STREAMEMBEDRESPONSE']._serialized_end=2416
+  _globals['_EMBEDDINGSERVICE']._serialized_start=2525
+  _globals['_EMBEDDINGSERVICE']._serialized_end=2953
 # @@protoc_insertion_point(module_scope)

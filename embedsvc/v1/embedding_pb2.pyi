@@ -8,6 +8,7 @@ import collections.abc
 import embedsvc.v1.classification_pb2
 import embedsvc.v1.types_pb2
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
@@ -107,6 +108,8 @@ class EmbedOptions(google.protobuf.message.Message):
     WINDOWING_FIELD_NUMBER: builtins.int
     LANE_FIELD_NUMBER: builtins.int
     PROBES_FIELD_NUMBER: builtins.int
+    SEGMENT_LENGTH_FIELD_NUMBER: builtins.int
+    SEGMENT_HOP_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Empty for the model this server runs; another name is NOT_FOUND."""
     lane: embedsvc.v1.types_pb2.Lane.ValueType
@@ -119,7 +122,20 @@ class EmbedOptions(google.protobuf.message.Message):
     def windowing(self) -> embedsvc.v1.types_pb2.Windowing: ...
     @property
     def probes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Probes to ask about each audio, from the same pass: names, or NAME@VERSION. At most 16."""
+        """Probes to ask about each audio, from the same pass: names, or NAME@VERSION. At most 16.
+        FAILED_PRECONDITION for one whose space has another windowing than this request.
+        """
+
+    @property
+    def segment_length(self) -> google.protobuf.duration_pb2.Duration:
+        """Set, pooled outputs are [segments, dim]: a row for each stretch of this length, cut as collections
+        cut recordings, 1 s to 60 s. Absent, they are one vector [dim]. StreamEmbed and EmbedWindows
+        refuse it.
+        """
+
+    @property
+    def segment_hop(self) -> google.protobuf.duration_pb2.Duration:
+        """From the start of one segment to that of the next; half of `segment_length` when absent."""
 
     def __init__(
         self,
@@ -129,9 +145,11 @@ class EmbedOptions(google.protobuf.message.Message):
         windowing: embedsvc.v1.types_pb2.Windowing | None = ...,
         lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
         probes: collections.abc.Iterable[builtins.str] | None = ...,
+        segment_length: google.protobuf.duration_pb2.Duration | None = ...,
+        segment_hop: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["windowing", b"windowing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["lane", b"lane", "model", b"model", "outputs", b"outputs", "probes", b"probes", "windowing", b"windowing"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["segment_hop", b"segment_hop", "segment_length", b"segment_length", "windowing", b"windowing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["lane", b"lane", "model", b"model", "outputs", b"outputs", "probes", b"probes", "segment_hop", b"segment_hop", "segment_length", b"segment_length", "windowing", b"windowing"]) -> None: ...
 
 global___EmbedOptions = EmbedOptions
 
@@ -146,6 +164,7 @@ class Output(google.protobuf.message.Message):
     TENSOR_FIELD_NUMBER: builtins.int
     SPAN_FIELD_NUMBER: builtins.int
     FRAME_RATE_HZ_FIELD_NUMBER: builtins.int
+    SEGMENTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     frame_rate_hz: builtins.float
     """50 at frame level, 0 for a pooled vector."""
@@ -157,6 +176,10 @@ class Output(google.protobuf.message.Message):
     def span(self) -> embedsvc.v1.types_pb2.TimeSpan:
         """The audio it answers for, on the original time axis."""
 
+    @property
+    def segments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.types_pb2.TimeSpan]:
+        """With EmbedOptions.segment_length: segments[i] is what row i of a pooled output answers for."""
+
     def __init__(
         self,
         *,
@@ -165,9 +188,10 @@ class Output(google.protobuf.message.Message):
         tensor: embedsvc.v1.types_pb2.Tensor | None = ...,
         span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
         frame_rate_hz: builtins.float = ...,
+        segments: collections.abc.Iterable[embedsvc.v1.types_pb2.TimeSpan] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["space", b"space", "span", b"span", "tensor", b"tensor"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["frame_rate_hz", b"frame_rate_hz", "name", b"name", "space", b"space", "span", b"span", "tensor", b"tensor"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["frame_rate_hz", b"frame_rate_hz", "name", b"name", "segments", b"segments", "space", b"space", "span", b"span", "tensor", b"tensor"]) -> None: ...
 
 global___Output = Output
 
@@ -462,7 +486,7 @@ global___StreamEmbedRequest = StreamEmbedRequest
 
 @typing.final
 class StreamEmbedResponse(google.protobuf.message.Message):
-    """One finished window of a live stream. Its vectors are those of that window alone."""
+    """One finished window of a live stream, or of an upload. Its vectors are those of that window alone."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -50,6 +50,11 @@ class EmbeddingServiceStub(object):
                 request_serializer=embedsvc_dot_v1_dot_embedding__pb2.EmbedUploadRequest.SerializeToString,
                 response_deserializer=embedsvc_dot_v1_dot_embedding__pb2.EmbedUploadResponse.FromString,
                 _registered_method=True)
+        self.EmbedWindows = channel.stream_stream(
+                '/embedsvc.v1.EmbeddingService/EmbedWindows',
+                request_serializer=embedsvc_dot_v1_dot_embedding__pb2.EmbedUploadRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_embedding__pb2.StreamEmbedResponse.FromString,
+                _registered_method=True)
         self.StreamEmbed = channel.stream_stream(
                 '/embedsvc.v1.EmbeddingService/StreamEmbed',
                 request_serializer=embedsvc_dot_v1_dot_embedding__pb2.StreamEmbedRequest.SerializeToString,
@@ -84,6 +89,14 @@ class EmbeddingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EmbedWindows(self, request_iterator, context):
+        """One long file, with an answer for each window as soon as it is finished: frames of hours, which
+        would not fit one message. A vector is of its window alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StreamEmbed(self, request_iterator, context):
         """Live audio; an answer for each window as soon as it is finished.
         """
@@ -108,6 +121,11 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
                     servicer.EmbedUpload,
                     request_deserializer=embedsvc_dot_v1_dot_embedding__pb2.EmbedUploadRequest.FromString,
                     response_serializer=embedsvc_dot_v1_dot_embedding__pb2.EmbedUploadResponse.SerializeToString,
+            ),
+            'EmbedWindows': grpc.stream_stream_rpc_method_handler(
+                    servicer.EmbedWindows,
+                    request_deserializer=embedsvc_dot_v1_dot_embedding__pb2.EmbedUploadRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_embedding__pb2.StreamEmbedResponse.SerializeToString,
             ),
             'StreamEmbed': grpc.stream_stream_rpc_method_handler(
                     servicer.StreamEmbed,
@@ -197,6 +215,33 @@ class EmbeddingService(object):
             '/embedsvc.v1.EmbeddingService/EmbedUpload',
             embedsvc_dot_v1_dot_embedding__pb2.EmbedUploadRequest.SerializeToString,
             embedsvc_dot_v1_dot_embedding__pb2.EmbedUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EmbedWindows(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/embedsvc.v1.EmbeddingService/EmbedWindows',
+            embedsvc_dot_v1_dot_embedding__pb2.EmbedUploadRequest.SerializeToString,
+            embedsvc_dot_v1_dot_embedding__pb2.StreamEmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

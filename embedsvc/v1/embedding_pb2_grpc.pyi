@@ -42,6 +42,14 @@ class EmbeddingServiceStub:
     ]
     """One long file, hours if need be, in bounded memory."""
 
+    EmbedWindows: grpc.StreamStreamMultiCallable[
+        embedsvc.v1.embedding_pb2.EmbedUploadRequest,
+        embedsvc.v1.embedding_pb2.StreamEmbedResponse,
+    ]
+    """One long file, with an answer for each window as soon as it is finished: frames of hours, which
+    would not fit one message. A vector is of its window alone.
+    """
+
     StreamEmbed: grpc.StreamStreamMultiCallable[
         embedsvc.v1.embedding_pb2.StreamEmbedRequest,
         embedsvc.v1.embedding_pb2.StreamEmbedResponse,
@@ -71,6 +79,14 @@ class EmbeddingServiceAsyncStub:
         embedsvc.v1.embedding_pb2.EmbedUploadResponse,
     ]
     """One long file, hours if need be, in bounded memory."""
+
+    EmbedWindows: grpc.aio.StreamStreamMultiCallable[
+        embedsvc.v1.embedding_pb2.EmbedUploadRequest,
+        embedsvc.v1.embedding_pb2.StreamEmbedResponse,
+    ]
+    """One long file, with an answer for each window as soon as it is finished: frames of hours, which
+    would not fit one message. A vector is of its window alone.
+    """
 
     StreamEmbed: grpc.aio.StreamStreamMultiCallable[
         embedsvc.v1.embedding_pb2.StreamEmbedRequest,
@@ -107,6 +123,16 @@ class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[embedsvc.v1.embedding_pb2.EmbedUploadResponse, collections.abc.Awaitable[embedsvc.v1.embedding_pb2.EmbedUploadResponse]]:
         """One long file, hours if need be, in bounded memory."""
+
+    @abc.abstractmethod
+    def EmbedWindows(
+        self,
+        request_iterator: _MaybeAsyncIterator[embedsvc.v1.embedding_pb2.EmbedUploadRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[embedsvc.v1.embedding_pb2.StreamEmbedResponse], collections.abc.AsyncIterator[embedsvc.v1.embedding_pb2.StreamEmbedResponse]]:
+        """One long file, with an answer for each window as soon as it is finished: frames of hours, which
+        would not fit one message. A vector is of its window alone.
+        """
 
     @abc.abstractmethod
     def StreamEmbed(

@@ -7,13 +7,16 @@ from typing import TypeVar
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import (
     ChannelPolicy,
+    DType,
     Lane,
     MomentMethod,
     Pooling,
+    ProbeTask,
     SampleFormat,
+    UnknownReason,
     WarningCode,
 )
-from embedsvc.v1 import search_pb2, types_pb2
+from embedsvc.v1 import classification_pb2, probe_pb2, search_pb2, types_pb2
 
 Ours = TypeVar("Ours", bound=StrEnum)
 
@@ -32,6 +35,10 @@ FORMAT: Mapping[SampleFormat, types_pb2.SampleFormat.ValueType] = {
     SampleFormat.S16: types_pb2.SAMPLE_FORMAT_S16LE,
     SampleFormat.F32: types_pb2.SAMPLE_FORMAT_F32LE,
 }
+DTYPE: Mapping[DType, types_pb2.DType.ValueType] = {
+    DType.FLOAT16: types_pb2.DTYPE_FLOAT16,
+    DType.FLOAT32: types_pb2.DTYPE_FLOAT32,
+}
 LANE: Mapping[Lane, types_pb2.Lane.ValueType] = {
     Lane.INTERACTIVE: types_pb2.LANE_INTERACTIVE,
     Lane.NORMAL: types_pb2.LANE_NORMAL,
@@ -41,6 +48,16 @@ MOMENT_METHOD: Mapping[MomentMethod, search_pb2.MomentMethod.ValueType] = {
     MomentMethod.ALIGNMENT: search_pb2.MOMENT_METHOD_ALIGNMENT,
     MomentMethod.LOCAL: search_pb2.MOMENT_METHOD_LOCAL,
     MomentMethod.MAX_SIM: search_pb2.MOMENT_METHOD_MAX_SIM,
+}
+PROBE_TASK: Mapping[ProbeTask, probe_pb2.ProbeTask.ValueType] = {
+    ProbeTask.SINGLE_LABEL: probe_pb2.PROBE_TASK_SINGLE_LABEL,
+    ProbeTask.MULTI_LABEL: probe_pb2.PROBE_TASK_MULTI_LABEL,
+    ProbeTask.REGRESSION: probe_pb2.PROBE_TASK_REGRESSION,
+}
+UNKNOWN: Mapping[UnknownReason, classification_pb2.UnknownReason.ValueType] = {
+    UnknownReason.TOO_SHORT: classification_pb2.UNKNOWN_REASON_TOO_SHORT,
+    UnknownReason.LITTLE_EVIDENCE: classification_pb2.UNKNOWN_REASON_LITTLE_EVIDENCE,
+    UnknownReason.FAR: classification_pb2.UNKNOWN_REASON_FAR,
 }
 WARNING = {
     WarningCode.RESAMPLED: types_pb2.WARNING_CODE_RESAMPLED,

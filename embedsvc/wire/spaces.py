@@ -47,6 +47,8 @@ def spec_message(spec: OutputSpec) -> embedding_pb2.OutputSpec:
         message.projection = spec.projection
     if spec.normalize is not None:
         message.normalize = spec.normalize
+    if spec.dtype is not None:
+        message.dtype = enums.DTYPE[spec.dtype]
     return message
 
 

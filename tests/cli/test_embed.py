@@ -62,9 +62,10 @@ def test_frames_of_a_layer_go_to_a_file_that_needs_no_pickle(
     with np.load(tmp_path / "frames.npz", allow_pickle=False) as stored:
         assert list(stored["paths"]) == list(map(str, paths))
         space = json.loads(str(stored["space"]))
-        for place, each in enumerate(described):
-            assert list(stored[f"frames_{place}"].shape) == each["shape"]
-            assert stored[f"frames_{place}"].dtype == np.float32
+        counts = np.diff(stored["offsets"])
+        assert [[count, space["dim"]] for count in counts] == [each["shape"] for each in described]
+        assert stored["frames"].shape == (counts.sum(), space["dim"])
+        assert stored["frames"].dtype == np.float16
     assert (space["layer"], space["pooling"]) == (6, "none")
     assert [path.name for path in tmp_path.iterdir()] == ["frames.npz"]
 
