@@ -10,7 +10,9 @@ import numpy as np
 from embedsvc.probes.choosing import Tried
 from embedsvc.probes.doubts import Doubt, doubt, doubts, groups_of_labels
 from embedsvc.probes.examples import Examples, Places, Target
+from embedsvc.probes.fitting import OutOfFold
 from embedsvc.probes.probe import Probe
+from embedsvc.probes.testing import cross_validated
 from embedsvc.types import ProbeRecipe, ProbeTask
 
 FORMAT = 1
@@ -24,6 +26,7 @@ NOTES = {
     "unknown_known": "share of the test, which is speech of known kinds, that is refused",
     "unknown_background": "share of the background that is refused; nothing was fitted on it",
     "unknown_left_out": "share refused of labels that a probe like this was trained without",
+    "cross_validation": "raw answers for every example by fits on the other folds",
     "chance": "unweighted accuracy, or mean average precision, of guessing",
     "majority": "accuracy of always answering the most frequent label of the training",
 }
@@ -38,6 +41,7 @@ class Tests:
     tried: Sequence[Tried]
     learned: Places
     asked: Places
+    unseen: OutOfFold
 
 
 def written(
@@ -57,7 +61,8 @@ def written(
             for each in tests.tried
         ],
         "figures": dict(tests.figures),
-        "notes": {name: note for name, note in NOTES.items() if name in tests.figures},
+        "cross_validation": cross_validated(tests.unseen, target),
+        "notes": dict(NOTES),
         "test": dict(tests.tables),
         "warnings": warnings,
     }

@@ -15,6 +15,7 @@ from embedsvc.probes.figures import (
     per_label,
     rank_correlation,
 )
+from embedsvc.probes.fitting import OutOfFold
 from embedsvc.probes.probe import Probe, Told
 from embedsvc.probes.scores import cooled, losses
 from embedsvc.types import Floats, ProbeTask
@@ -52,6 +53,27 @@ def tested(
         "unknown_known": unknown,
     }
     return figures, tables
+
+
+def cross_validated(unseen: OutOfFold, target: Target) -> Figures:
+    """Figures of the out-of-fold scores, of more examples than a test has."""
+    found: Figures = {"count": len(unseen.rows)}
+    if target.task is ProbeTask.REGRESSION:
+        off = unseen.logits[:, 0] - target.truth[unseen.rows, 0]
+        rmse = float(np.sqrt(np.square(off).mean()))
+        return found | {"rmse": rmse * target.spread}
+    truth = target.truth[unseen.rows] > 0
+    met = truth.any(axis=0)
+    if target.task is ProbeTask.MULTI_LABEL:
+        each = [average_precision(unseen.logits[:, at], truth[:, at]) for at in np.flatnonzero(met)]
+        return found | {"mean_average_precision": float(np.mean(each))}
+    answers = unseen.logits.argmax(axis=1)
+    table = per_label(confusion(target.classes[unseen.rows], answers, len(target.labels)))
+    return found | {
+        "accuracy": float((answers == target.classes[unseen.rows]).mean()),
+        "unweighted_accuracy": float(table["recall"][met].mean()),
+        "macro_f1": float(table["f1"][met].mean()),
+    }
 
 
 def _surprise(told: Doubles, truth: NDArray[np.bool_], task: ProbeTask) -> Doubles:

@@ -16,12 +16,14 @@ from embedsvc.probes.fitting import (
     MOST_STEPS,
     Data,
     Effort,
+    OutOfFold,
     fit,
     out_of_fold,
     references,
     some,
 )
 from embedsvc.probes.folds import folds, strata
+from embedsvc.probes.numbers import LARGEST
 from embedsvc.probes.objective import Line
 from embedsvc.probes.probe import Probe
 from embedsvc.probes.progress import Progress, Tell
@@ -118,8 +120,10 @@ def _check_spaces(recipe: ProbeRecipe, examples: Examples, background: Floats | 
             f"`background` must be [m, {width}], but is {list(background.shape)}",
             field="background",
         )
-    if not np.isfinite(background).all():
-        raise TensorShape("`background` must be finite, but is not", field="background")
+    if not (np.abs(background) <= LARGEST).all():  # NaN is not
+        raise TensorShape(
+            f"`background` must be finite, of at most {LARGEST:g}, but is not", field="background"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,13 +160,13 @@ class _Session:
         tried = choose(self._choices, split.learn, split.fold_of, recipe.strengths, self._progress)
         best = tried[0]
         data = self._choices[best.spaces]
-        trial, line = self._probe(data, best, split.learn, split.fold_of, None)
+        trial, _, line = self._probe(data, best, split.learn, split.fold_of, None)
         figures, tables = tested(trial, data.vectors, self._target, split.learn, split.test)
         figures |= self._of_strangers(data, best, trial)
         figures |= self._of_baseline()
         everyone = np.arange(len(self._examples))
-        served, _ = self._probe(data, best, everyone, self._folds(everyone), line)
-        tests = Tests(figures, tables, tried, split.learn, split.test)
+        served, unseen, _ = self._probe(data, best, everyone, self._folds(everyone), line)
+        tests = Tests(figures, tables, tried, split.learn, split.test, unseen)
         report = written(self._examples, self._target, recipe, served, tests)
         self._progress.finish()
         return served, figures, report
@@ -208,8 +212,8 @@ class _Session:
 
     def _probe(
         self, data: Data, best: Tried, rows: Places, fold_of: Places, start: Line | None
-    ) -> tuple[Probe, Line]:
-        """The probe of `rows`, and where its fit ended."""
+    ) -> tuple[Probe, OutOfFold, Line]:
+        """The probe of `rows`, its out-of-fold scores, and where its fit ended."""
         recipe, progress = self._recipe, self._progress
         effort = Effort(best.strength, start=start)
         unseen = out_of_fold(data, rows, fold_of, effort, progress, recipe.seed)
@@ -217,7 +221,8 @@ class _Session:
         fitted = fit(data, rows, effort, progress)
         spaces = tuple(self._examples.spaces[at] for at in best.spaces)
         near = references(data, rows, recipe.seed)
-        return assembled(Parts(data, fitted, unseen, near, spaces), recipe), fitted.line
+        probe = assembled(Parts(data, fitted, unseen, near, spaces), recipe)
+        return probe, unseen, fitted.line
 
     def _of_strangers(self, data: Data, best: Tried, trial: Probe) -> dict[str, float]:
         """How much of what it should not know is unknown to a probe."""
@@ -250,7 +255,7 @@ class _Session:
         inside = np.flatnonzero(~np.isin(target.classes[split.learn], left))
         inside = some(inside, MANY, self._recipe.seed)
         rows, fold_of = split.learn[inside], split.fold_of[inside]
-        probe, _ = self._probe(replace(data, target=fewer), best, rows, fold_of, None)
+        probe, _, _ = self._probe(replace(data, target=fewer), best, rows, fold_of, None)
         asked = split.test[np.isin(target.classes[split.test], left)]
         return float(probe.is_unknown(probe.told(data.vectors[asked]).belonging).mean())
 
@@ -264,7 +269,7 @@ class _Session:
         tried = choose({(0,): data}, split.learn, split.fold_of, recipe.strengths, self._progress)
         best = replace(tried[0], spaces=(0,))
         self._progress.begin("baseline", MOST_STEPS)
-        probe, _ = self._probe(data, best, split.learn, split.fold_of, None)
+        probe, _, _ = self._probe(data, best, split.learn, split.fold_of, None)
         figures, _ = tested(probe, data.vectors, target, split.learn, split.test)
         return {f"baseline_{name}": figures[name] for name in COMPARED if name in figures}
 

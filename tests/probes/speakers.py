@@ -51,3 +51,13 @@ def silent(done: int, total: int, what: str) -> None:
 def trained(examples: Examples, recipe: ProbeRecipe | None = None, **more: Floats | None) -> Probe:
     background = more.get("background")
     return train("tiny", 1, examples, recipe or ProbeRecipe(), background=background, tell=silent)
+
+
+def picked(examples: Examples, which: np.ndarray) -> Examples:
+    """Some of the examples."""
+    return Examples(
+        examples.vectors[which],
+        tuple(np.asarray(examples.labels)[which].tolist()),
+        tuple(np.asarray(examples.groups)[which].tolist()),
+        examples.spaces,
+    )
