@@ -10,9 +10,7 @@ import numpy as np
 from embedsvc.probes.choosing import Tried
 from embedsvc.probes.doubts import Doubt, doubt, doubts, groups_of_labels
 from embedsvc.probes.examples import Examples, Places, Target
-from embedsvc.probes.fitting import OutOfFold
 from embedsvc.probes.probe import Probe
-from embedsvc.probes.testing import cross_validated
 from embedsvc.types import ProbeRecipe, ProbeTask
 
 FORMAT = 1
@@ -26,22 +24,25 @@ NOTES = {
     "unknown_known": "share of the test, which is speech of known kinds, that is refused",
     "unknown_background": "share of the background that is refused; nothing was fitted on it",
     "unknown_left_out": "share refused of labels that a probe like this was trained without",
-    "cross_validation": "raw answers for every example by fits on the other folds",
     "chance": "unweighted accuracy, or mean average precision, of guessing",
-    "majority": "accuracy of always answering the most frequent label of the training",
+    "splits": "with few groups each is tested on in turn, by a probe chosen and trained without",
+    "majority": "accuracy of always answering the most frequent label",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Tests:
-    """What was measured, and on what."""
+    """What was measured, and on what.
+
+    `asked` are the examples of all splits; `learned` are those that the first was trained on.
+    """
 
     figures: Mapping[str, float]
     tables: Mapping[str, Any]
     tried: Sequence[Tried]
     learned: Places
     asked: Places
-    unseen: OutOfFold
+    splits: int
 
 
 def written(
@@ -61,7 +62,6 @@ def written(
             for each in tests.tried
         ],
         "figures": dict(tests.figures),
-        "cross_validation": cross_validated(tests.unseen, target),
         "notes": dict(NOTES),
         "test": dict(tests.tables),
         "warnings": warnings,
@@ -85,6 +85,7 @@ def _counts(examples: Examples, target: Target) -> dict[str, Any]:
 def _split(examples: Examples, tests: Tests) -> dict[str, int]:
     places = examples.group_places
     return {
+        "splits": tests.splits,
         "learned": len(tests.learned),
         "learned_groups": len(np.unique(places[tests.learned])),
         "tested": len(tests.asked),

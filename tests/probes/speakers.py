@@ -17,7 +17,7 @@ class Crowd:
     """How many labels, speakers of each and utterances of each; and how much speakers differ."""
 
     labels: int = 4
-    speakers: int = 12
+    speakers: int = 16
     utterances: int = 8
     dim: int = 16
     apart: float = 1.0

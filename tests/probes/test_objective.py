@@ -19,7 +19,7 @@ def data(task: ProbeTask, *, spaces: int = 1, balanced: bool = False, n: int = 3
     chance = np.random.default_rng(3)
     vectors = (chance.normal(size=(n, 6 * spaces)) * chance.uniform(0.5, 3, 6 * spaces)) + 2
     scores = vectors @ chance.normal(size=(6 * spaces, 3)) + chance.normal(size=(n, 3))
-    labels = ("a", "b", "c")
+    labels: tuple[str, ...] = ("a", "b", "c")
     if task is ProbeTask.SINGLE_LABEL:
         truth = np.eye(3, dtype=np.uint8)[scores.argmax(axis=1)]
     elif task is ProbeTask.MULTI_LABEL:
