@@ -8,11 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.probes.storing import MOST_LABEL_CHARS, MOST_LABELS, MOST_SPACES
+from embedsvc.probes.numbers import LARGEST
+from embedsvc.probes.storing import (
+    MOST_LABEL_BYTES,
+    MOST_LABEL_CHARS,
+    MOST_LABELS,
+    MOST_SPACES,
+    MOST_WIDTH,
+)
 from embedsvc.types import Floats, ProbeTask, Space
 
 Doubles = NDArray[np.float64]
 Places = NDArray[np.intp]
+MOST_VALUE = 1e12
+"""Of the numbers of a regression."""
+
+MOST_CELLS = 1 << 27
+"""Examples times labels; what is said of them is held in memory."""
+
+MOST_WEIGHTS = 11_000_000
+"""Dimensions times labels: 42 MiB of a file of at most 64."""
 Truth = NDArray[np.uint8] | NDArray[np.float64]
 
 
@@ -62,12 +77,14 @@ class Target:
     @property
     def classes(self) -> Places:
         """Place of the one label of each example (n,)."""
-        return self.truth.argmax(axis=1)
+        places: Places = self.truth.argmax(axis=1)
+        return places
 
     @property
     def values(self) -> Doubles:
         """The number of each example (n,)."""
-        return self.truth[:, 0] * self.spread + self.center
+        values: Doubles = self.truth[:, 0].astype(np.float64) * self.spread + self.center
+        return values
 
 
 def target(examples: Examples, task: ProbeTask) -> Target:
@@ -83,6 +100,7 @@ def target(examples: Examples, task: ProbeTask) -> Target:
     told = [_several(text) if split else (text.strip(),) for text in examples.labels]
     names = tuple(sorted({name for row in told for name in row}))
     _check_names(names, told, fewest=1 if split else 2)
+    _check_weights(len(names), max(space.dim for space in examples.spaces))
     place = {name: at for at, name in enumerate(names)}
     truth = np.zeros((len(told), len(names)), np.uint8)
     for row, here in enumerate(told):
@@ -108,9 +126,11 @@ def _several(text: str) -> tuple[str, ...]:
 
 def _check_vectors(vectors: Floats, spaces: Sequence[Space]) -> None:
     width = sum(space.dim for space in spaces)
-    if not 1 <= len(spaces) <= MOST_SPACES:
+    if not 1 <= len(spaces) <= MOST_SPACES or width > MOST_WIDTH:
         raise InvalidArgument(
-            f"`spaces` must be 1 to {MOST_SPACES}, but are {len(spaces)}", field="spaces"
+            f"`spaces` must be 1 to {MOST_SPACES}, of at most {MOST_WIDTH} dimensions together, "
+            f"but are {len(spaces)} of {width}",
+            field="spaces",
         )
     if vectors.ndim != 2 or vectors.shape[1] != width:
         raise TensorShape(
@@ -119,11 +139,22 @@ def _check_vectors(vectors: Floats, spaces: Sequence[Space]) -> None:
             field="vectors",
         )
     for start in range(0, len(vectors), 4096):
-        if not np.isfinite(vectors[start : start + 4096]).all():
+        rows = vectors[start : start + 4096]
+        if not (np.abs(rows) <= LARGEST).all():  # NaN is not
+            row = start + int((~(np.abs(rows) <= LARGEST)).any(axis=1).argmax())
             raise TensorShape(
-                f"`vectors` must be finite, but has NaN or infinity in or after row {start}",
+                f"`vectors` must be finite, of at most {LARGEST:g}, but row {row} is not",
                 field="vectors",
             )
+
+
+def _check_weights(labels: int, dim: int) -> None:
+    if labels * dim > MOST_WEIGHTS:
+        raise InvalidArgument(
+            f"`labels` must be at most {MOST_WEIGHTS // dim} for {dim} dimensions, "
+            f"but are {labels}",
+            field="labels",
+        )
 
 
 def _check_counts(examples: Examples) -> None:
@@ -147,8 +178,10 @@ def _numbers(labels: Sequence[str]) -> Doubles:
         raise InvalidArgument(
             f"`labels` of a regression must be numbers, but: {error}", field="labels"
         ) from error
-    if not np.isfinite(values).all() or np.abs(values).max(initial=0) > 1e30:
-        raise InvalidArgument("`labels` of a regression must be finite", field="labels")
+    if not (np.abs(values) <= MOST_VALUE).all():
+        raise InvalidArgument(
+            f"`labels` of a regression must be finite, of at most {MOST_VALUE:g}", field="labels"
+        )
     if len(np.unique(values)) < 2:
         raise InvalidArgument("`labels` must be of at least 2 values, but are of 1", field="labels")
     return values
@@ -166,5 +199,18 @@ def _check_names(names: Sequence[str], told: Sequence[tuple[str, ...]], *, fewes
                 f"`labels` must be of 1 to {MOST_LABEL_CHARS} characters, but one has {len(name)}",
                 field="labels",
             )
+    together = sum(len(name.encode()) for name in names)
+    if together > MOST_LABEL_BYTES or not all(name.isprintable() for name in names):
+        raise InvalidArgument(
+            f"`labels` must be printable, of at most {MOST_LABEL_BYTES} bytes together, "
+            f"but have {together}",
+            field="labels",
+        )
+    if len(names) * len(told) > MOST_CELLS:
+        raise InvalidArgument(
+            f"`labels` must be at most {MOST_CELLS // len(told)} different ones for {len(told)} "
+            f"examples, but are {len(names)}",
+            field="labels",
+        )
     if fewest == 1 and len(told) < 2:
         raise InvalidArgument("`labels` must be at least 2, but are fewer", field="labels")

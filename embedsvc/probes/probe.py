@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.probes.evidence import belonging, distances, gathered, ranks
-from embedsvc.probes.numbers import Numbers
+from embedsvc.probes.evidence import belonging, distances, gathered, products, ranks
+from embedsvc.probes.numbers import LARGEST, MOST_DEVIATIONS, Numbers
 from embedsvc.probes.scores import probabilities
 from embedsvc.types import (
     Classification,
@@ -78,7 +78,9 @@ class Probe:
     def moved(self, vectors: Floats) -> Floats:
         """The vectors z (n, d) that are scored and compared, of vectors (n, D)."""
         numbers = self.numbers
-        scaled = (vectors - numbers.mean) * numbers.scale
+        with np.errstate(over="ignore"):
+            scaled: Floats = (vectors - numbers.mean) * numbers.scale
+        np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
         count = len(numbers.mix)
         if count == 1:
             return scaled
@@ -88,8 +90,7 @@ class Probe:
 
     def logits(self, vectors: Floats) -> Floats:
         """Raw scores (n, C) of vectors (n, D); of a regression its value (n, 1)."""
-        scores: Floats = self.moved(vectors) @ self.numbers.weights + self.numbers.bias
-        return scores
+        return products(self.moved(vectors), self._rows) + self.numbers.bias
 
     def told(self, vectors: Floats) -> "Told":
         """Everything that is said of vectors (n, D), as arrays."""
@@ -122,6 +123,10 @@ class Probe:
         return self.info.task is ProbeTask.REGRESSION
 
     @cached_property
+    def _rows(self) -> Floats:
+        return np.ascontiguousarray(self.numbers.weights.T)
+
+    @cached_property
     def _references(self) -> Floats:
         return self.numbers.references.astype(np.float32)
 
@@ -136,7 +141,7 @@ class Probe:
             )
         if not np.isfinite(rows).all():
             raise TensorShape("`vectors` must be finite, but has NaN or infinity", field="vectors")
-        return rows
+        return np.clip(rows, -LARGEST, LARGEST)
 
     def _answers(self, vectors: Floats, seconds: Sequence[float]) -> list[Classification]:
         told = self.told(vectors)
@@ -169,8 +174,8 @@ class Probe:
     ) -> list[Classification]:
         half = float(self.numbers.least[0])
         return [
-            Classification((), (), (), *about, float(value), (float(value) - half, value + half))
-            for value, *about in zip(map(float, values), says, unknown, strict=True)
+            Classification((), (), (), evidence, why, value, (value - half, value + half))
+            for value, evidence, why in zip(values.tolist(), says, unknown, strict=True)
         ]
 
     def _labels(

@@ -11,6 +11,7 @@ from embedsvc.probes.choosing import Tried
 from embedsvc.probes.doubts import Doubt, doubt, doubts, groups_of_labels
 from embedsvc.probes.examples import Examples, Places, Target
 from embedsvc.probes.probe import Probe
+from embedsvc.probes.testing import MOST_ROWS
 from embedsvc.types import ProbeRecipe, ProbeTask
 
 FORMAT = 1
@@ -25,26 +26,31 @@ NOTES = {
     "unknown_background": "share of the background that is refused; nothing was fitted on it",
     "unknown_left_out": "share refused of labels that a probe like this was trained without",
     "chance": "unweighted accuracy, or mean average precision, of guessing",
-    "majority": "accuracy of always answering the most frequent label of the training",
+    "splits": "with few groups each is tested on in turn, by a probe chosen and trained without",
+    "majority": "accuracy of always answering the most frequent label",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Tests:
-    """What was measured, and on what."""
+    """What was measured, and on what.
+
+    `asked` are the examples of all splits; `learned` are those that the first was trained on.
+    """
 
     figures: Mapping[str, float]
     tables: Mapping[str, Any]
     tried: Sequence[Tried]
     learned: Places
     asked: Places
+    splits: int
 
 
 def written(
     examples: Examples, target: Target, recipe: ProbeRecipe, served: Probe, tests: Tests
 ) -> str:
     """The report as JSON."""
-    warnings = doubts(examples, target, tests.learned, tests.asked) + _more(examples, tests)
+    warnings = doubts(examples, target, tests.asked) + _more(examples, tests)
     report = {
         "format": FORMAT,
         "recipe": asdict(recipe),
@@ -57,7 +63,7 @@ def written(
             for each in tests.tried
         ],
         "figures": dict(tests.figures),
-        "notes": {name: note for name, note in NOTES.items() if name in tests.figures},
+        "notes": dict(NOTES),
         "test": dict(tests.tables),
         "warnings": warnings,
     }
@@ -72,14 +78,15 @@ def _counts(examples: Examples, target: Target) -> dict[str, Any]:
     if target.task is not ProbeTask.REGRESSION:
         counts = target.truth.sum(axis=0, dtype=np.int64).tolist()
         groups = groups_of_labels(examples, target).tolist()
-        rows = zip(target.labels, counts, groups, strict=True)
-        found["labels"] = {label: {"examples": n, "groups": g} for label, n, g in rows}
+        rows = sorted(zip(target.labels, counts, groups, strict=True), key=lambda row: -row[1])
+        found["labels"] = {label: {"examples": n, "groups": g} for label, n, g in rows[:MOST_ROWS]}
     return found
 
 
 def _split(examples: Examples, tests: Tests) -> dict[str, int]:
     places = examples.group_places
     return {
+        "splits": tests.splits,
         "learned": len(tests.learned),
         "learned_groups": len(np.unique(places[tests.learned])),
         "tested": len(tests.asked),

@@ -15,12 +15,21 @@ Doubles = NDArray[np.float64]
 FEWEST_FOR_A_CURVE = 20
 """Examples with a label, and without, from which it gets a curve of its own."""
 
-FEWEST_MISSES = 5
-"""Misses that are expected of a label's own examples, for a threshold of its own."""
+ENOUGH_SCORES = 1 << 22
+"""Raw scores that one number is learned from; of more, every so many examples are taken."""
+
+FEWEST_MISSES = 20
+"""Misses that are expected of a label's own examples, for a threshold of its own.
+
+With 5, prediction sets of 94 languages held the truth less often than without (87 % against 92 %):
+the examples of a label are from few speakers.
+"""
 
 
 def temperature(logits: Doubles, target: Target, rows: Places) -> float:
     """What to divide raw scores (n, C) by to make the truth likeliest (Guo et al. 2017)."""
+    step = 1 + logits.size // ENOUGH_SCORES
+    logits, rows = logits[::step], rows[::step]
     truth = target.truth[rows].astype(np.float64)
 
     def loss(log_temperature: float) -> float:
@@ -79,7 +88,8 @@ def least_probabilities(told: Doubles, truth: NDArray[np.bool_], alpha: float) -
         mine = told[truth[:, label], label]
         if len(mine) * alpha >= FEWEST_MISSES:
             least[label] = 1 - conformal_quantile(1 - mine, alpha)
-    return np.maximum(least, 0).astype(np.float32)
+    bounded: Floats = np.maximum(least, 0).astype(np.float32)
+    return bounded
 
 
 def best_answers(told: Doubles, truth: NDArray[np.bool_]) -> Floats:
