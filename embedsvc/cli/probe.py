@@ -13,7 +13,6 @@ from embedsvc.cli.output import emit, say, table
 from embedsvc.client import Client
 from embedsvc.types import ProbeInfo, Space
 
-
 BASELINE = "baseline_"
 FIRST = (
     "unweighted_accuracy",

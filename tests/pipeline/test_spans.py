@@ -56,8 +56,9 @@ def test_another_answer_counts_when_enough_agree(
 @given(text=st.text("abc?", max_size=40), agree=st.integers(1, 5))
 def test_spans_cover_everything_and_neighbors_differ(text: str, agree: int) -> None:
     found = told(text, agree)
-    assert [start for _, start, _ in found] == [0, *(end for _, _, end in found)][: len(found)]
-    assert not text or found[-1][2] == len(text)
+    starts, ends = [start for _, start, _ in found], [end for _, _, end in found]
+    assert starts == [0, *ends][: len(found)]
+    assert ends[-1:] == ([len(text)] if text else [])
     for (one, _, _), (other, _, _) in itertools.pairwise(found):
         assert one != other
     # But for the first, no span begins unless enough agreed.

@@ -17,14 +17,13 @@ from google.longrunning import operations_pb2
 
 from embedsvc.probes import Examples
 from embedsvc.testing import serving
-from embedsvc.types import Floats
 from embedsvc.v1 import collection_pb2, operation_pb2, probe_pb2, types_pb2
 from embedsvc.wire import spaces, tensors
 from tests.probes import toys
 from tests.service import probing
 from tests.service.calls import Stubs, adding, pcm, ready, recording, refused, request, value
-from tests.service.processes import Server
 from tests.service.probing import ended, trained, training
+from tests.service.processes import Server
 
 SPACE = toys.space("t")
 QUICK = probe_pb2.ProbeRecipe(strengths=[0.1], folds=2)
@@ -266,7 +265,7 @@ def parts(*given: probe_pb2.ProbeExamples) -> Iterator[Any]:
         yield kind(examples=each)
 
 
-def some(rows: Floats, labels: int = 2, **fields: Any) -> probe_pb2.ProbeExamples:
+def some(rows: Any, labels: int = 2, **fields: Any) -> probe_pb2.ProbeExamples:
     return probe_pb2.ProbeExamples(
         vectors=tensors.tensor_message(np.asarray(rows, np.float32)),
         labels=["a"] * labels,
