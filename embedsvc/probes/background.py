@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
 from embedsvc.types import Floats
 
@@ -52,7 +53,8 @@ def _at_level(wave: Doubles, kind: str, chance: Chance) -> Floats:
     if kind == "near silence":
         return wave.astype(np.float32)
     peak = np.exp(chance.uniform(np.log(QUIETEST), np.log(LOUDEST)))
-    return (wave * (peak / max(np.abs(wave).max(), 1e-9))).astype(np.float32)
+    scaled: Floats = (wave * (peak / max(np.abs(wave).max(), 1e-9))).astype(np.float32)
+    return scaled
 
 
 def _times(count: int) -> Doubles:
@@ -64,11 +66,12 @@ def _noise(
     chance: Chance, count: int, slope: float, low: float = 20, high: float = 8000
 ) -> Doubles:
     """Noise between two frequencies whose power falls with frequency to the power of `slope`."""
-    bins = np.fft.rfftfreq(count, 1 / RATE)
+    length = next_fast_len(count, real=True)
+    bins = np.fft.rfftfreq(length, 1 / RATE)
     inside = (bins >= low) & (bins <= high)
     height = np.where(inside, np.maximum(bins, low) ** (-slope / 2), 0)
     phases = chance.normal(size=len(bins)) + 1j * chance.normal(size=len(bins))
-    return np.fft.irfft(height * phases, count)
+    return np.fft.irfft(height * phases, length)[:count]
 
 
 def _band(chance: Chance, count: int) -> Doubles:
@@ -125,7 +128,9 @@ def _faded(chance: Chance, wave: Doubles) -> Doubles:
 def _chord(chance: Chance, count: int) -> Doubles:
     heights, root = _heights(chance), _pitch(chance, 80, 500)
     thirds = (0, chance.integers(3, 5), 7, chance.integers(9, 13))
-    return np.sum([_harmonics(root * _SEMITONE**s, count, heights) for s in thirds], axis=0)
+    notes = [_harmonics(root * _SEMITONE**s, count, heights) for s in thirds]
+    chord: Doubles = np.sum(notes, axis=0)
+    return chord
 
 
 def _melody(chance: Chance, count: int) -> Doubles:
