@@ -25,6 +25,9 @@ Doubles = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Figures = dict[str, float]
 
+MOST_ROWS = 1000
+"""Of a table of labels; those with most examples are kept."""
+
 MOST_CELLS = 2000
 """Of a confusion matrix in a report; the largest are kept."""
 
@@ -123,10 +126,12 @@ def _of_labels(said: Heard, target: Target, truth: Flags) -> tuple[Figures, dict
 def _table(
     each: Any, support: NDArray[np.intp], labels: tuple[str, ...]
 ) -> dict[str, dict[str, float]]:
+    kept = set(np.argsort(-support, kind="stable")[:MOST_ROWS].tolist())
     return {
         label: {name: round(float(values[at]), 4) for name, values in each.items()}
         | {"support": int(support[at])}
         for at, label in enumerate(labels)
+        if at in kept
     }
 
 
