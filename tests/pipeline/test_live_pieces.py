@@ -12,7 +12,7 @@ from embedsvc.timing import FRAME, MIN_SAMPLES, SAMPLE_RATE
 from embedsvc.types import Floats, PcmFormat, SampleFormat, Timeline, Window, Windowing
 
 FORM = PcmFormat(SampleFormat.F32, SAMPLE_RATE)
-NOISE = np.random.default_rng(1).standard_normal(6 * SAMPLE_RATE, np.float32) / 9
+NOISE: Floats = np.random.default_rng(1).standard_normal(6 * SAMPLE_RATE, np.float32)
 
 
 def pieces(window: int, hop: int, context: int = SAMPLE_RATE) -> LivePieces:

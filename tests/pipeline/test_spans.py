@@ -74,8 +74,8 @@ def test_without_agreement_spans_are_runs(text: str) -> None:
 
 def test_what_is_held_changes_only_when_enough_agree() -> None:
     spans = Spans(2)
-    assert spans.held == ()
-    held = []
+    assert not spans.held
+    held: list[str] = []
     for place, letter in enumerate("abbaab"):
         spans.push(place, said(letter))
         held.append(spans.held[0])

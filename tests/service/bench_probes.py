@@ -58,8 +58,9 @@ def beside(client: Client, sounds: Sequence[Sound]) -> None:
     alone, more = [], []
     for turn in range(ROUNDS):
         for place, sound in enumerate(sounds):
-            took = {}
-            for asked in ([], ["language"])[:: 1 if (turn + place) % 2 else -1]:
+            took: dict[bool, float] = {}
+            ways: tuple[list[str], ...] = ([], ["language"])
+            for asked in ways[:: 1 if (turn + place) % 2 else -1]:
                 started = time.perf_counter()
                 client.embed(sound, probes=asked)
                 took[bool(asked)] = time.perf_counter() - started
@@ -89,7 +90,7 @@ def while_training(client: Client, sounds: Sequence[Sound]) -> None:
 
 def stretch(client: Client, sounds: Sequence[Sound]) -> list[float]:
     """Seconds that calls took, one after the other with a pause between."""
-    took = []
+    took: list[float] = []
     until = time.monotonic() + STRETCH_SECONDS
     while time.monotonic() < until:
         started = time.perf_counter()

@@ -1,11 +1,13 @@
 """Probes of a server: listed, moved, deleted, and what is refused."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import embedsvc.models
 from embedsvc.probes import to_files
 from embedsvc.testing import serving
 from embedsvc.v1 import probe_pb2
@@ -148,6 +150,25 @@ def test_a_damaged_probe_does_not_keep_the_server_from_the_others(tmp_path: Path
         assert [each.name for each in listed] == ["good"]
         assert put(stubs, "bad", PETS).version == 2
         assert get(stubs, "bad").version == 2
+
+
+def test_the_probes_of_a_model_are_served_with_it(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(Path(embedsvc.models.__path__[0]) / "mini", model)
+    folder = model / "probes" / "bundled"
+    folder.mkdir(parents=True)
+    (folder / "probe.safetensors").write_bytes(FILES.tensors)
+    (folder / "probe.json").write_bytes(FILES.card)
+    with serving({"model": {"name": str(model)}}) as target, Stubs(target) as stubs:
+        told = get(stubs, "bundled")
+        assert (told.version, told.bundled) == (0, True)
+        gone = probe_pb2.DeleteProbeRequest(name="bundled")
+        refusal = refused(stubs.probes.DeleteProbe, gone)
+        assert (refusal.code, refusal.path) == ("FAILED_PRECONDITION", "name")
+        assert put(stubs, "bundled", PETS).version == 1
+        assert not get(stubs, "bundled").bundled
+        stubs.probes.DeleteProbe(gone, timeout=30)
+        assert get(stubs, "bundled").bundled
 
 
 def test_the_probe_of_a_space_nobody_makes_is_listed_and_asked_about_vectors(
