@@ -150,10 +150,10 @@ def _of_sets(said: Heard, target: Target, truth: Flags) -> tuple[Figures, dict[s
     raw = cooled(said.logits, 1.0, ProbeTask.MULTI_LABEL)
     flat = truth.ravel()
     figures = {
-        "macro_f1": float(each[met].mean()),
+        "macro_f1": _mean(each[met]),
         "micro_f1": float(f1(answers.reshape(-1, 1), flat[:, None])[0]),
-        "mean_average_precision": float(precise[met].mean()),
-        "chance": float(truth[:, met].mean()),
+        "mean_average_precision": _mean(precise[met]),
+        "chance": _mean(truth[:, met]),
         "exact": float((answers == truth).all(axis=1).mean()),
         "ece": calibration_error(told.ravel(), flat, equal_mass=True),
         "ece_before": calibration_error(raw.ravel(), flat, equal_mass=True),
@@ -168,6 +168,11 @@ def _of_sets(said: Heard, target: Target, truth: Flags) -> tuple[Figures, dict[s
         "average_precision": np.nan_to_num(precise),
     }
     return figures, {"labels": _table(columns, truth.sum(axis=0), labels)}
+
+
+def _mean(values: Doubles | Flags) -> float:
+    """0 of nothing: no label of the probe was in the test, which a warning says."""
+    return float(values.mean()) if values.size else 0.0
 
 
 def _of_values(said: Heard, target: Target) -> Figures:

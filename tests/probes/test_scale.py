@@ -13,6 +13,7 @@ from embedsvc.probes.background import other_sounds, sounds
 from embedsvc.samples import clips
 from embedsvc.types import Ask, Floats, Pooling, ProbeRecipe
 from tests.probes.speakers import space
+from tests.probes.test_probe import large
 
 COUNT, DIM, LABELS, SPEAKERS = 100_000, 1024, 100, 5000
 LAYER = 5
@@ -58,6 +59,19 @@ def test_a_hundred_thousand_examples_are_learned_from_in_minutes() -> None:
     assert took < 600
     assert gap < 30
     assert more < 1024
+
+
+@pytest.mark.slow
+def test_one_vector_is_classified_in_less_than_a_millisecond() -> None:
+    probe = large(LABELS, DIM)
+    one = np.random.default_rng(0).normal(size=(1, DIM)).astype(np.float32)
+    took = []
+    for _ in range(2000):
+        began = time.perf_counter()
+        probe(one, [1.0])
+        took.append(time.perf_counter() - began)
+    print(f"\n{1000 * np.median(took):.2f} ms (median)")  # noqa: T201
+    assert np.median(took) < 0.002
 
 
 def embedded(waves: list[Floats]) -> Floats:
