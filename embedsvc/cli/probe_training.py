@@ -32,18 +32,26 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--group", metavar="FIELD", help="what is never on both sides of a test, such as speaker"
     )
     source.add_argument("--only", type=condition, metavar="EXPR", help="only where this holds")
-    reads = parser.add_argument_group("what it reads, with --speech")
+    reads = parser.add_argument_group("what it reads")
     reads.add_argument(
-        "--layers", type=flags.listed(int), metavar="L,L", help="hidden states (default: model's)"
+        "--space",
+        action="append",
+        metavar="NAME",
+        help="with --collection: one of its spaces (default: its first); may be repeated",
+    )
+    reads.add_argument(
+        "--layers", type=flags.listed(int), metavar="L,L", help="with --speech: hidden states"
     )
     reads.add_argument(
         "--pooling",
         choices=[pooling.value for pooling in Pooling],
-        help="of those layers; none answers for every 20 ms",
+        help="with --speech: of those layers; none answers for every 20 ms",
     )
-    reads.add_argument("--profile", help="of the model, in place of layers and pooling")
+    reads.add_argument("--profile", help="with --speech: of the model, not layers and pooling")
     reads.add_argument(
-        "--mix-layers", action="store_true", help="weigh all layers, in place of the best one"
+        "--mix-layers",
+        action="store_true",
+        help="weigh all layers or spaces, in place of the best one",
     )
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--task", choices=[task.value.replace("_", "-") for task in ProbeTask])
@@ -82,6 +90,7 @@ def train(client: Client, chosen: argparse.Namespace) -> ProbeInfo:
             getattr(chosen, "label", "label"),
             group=getattr(chosen, "group", ""),
             where=getattr(chosen, "only", None),
+            spaces=getattr(chosen, "space", ()),
             recipe=_recipe(chosen),
             tell=tell,
             **card,

@@ -68,6 +68,7 @@ class Probes:
         *,
         group: str = "",
         where: Filter | str | None = None,
+        spaces: Sequence[str] = (),
         recipe: ProbeRecipe | None = None,
         license: str = "",
         about: str = "",
@@ -75,8 +76,9 @@ class Probes:
     ) -> ProbeInfo:
         """Train a probe on a collection, and serve it from then on.
 
-        `label` and `group` name metadata fields; `where` says which recordings. `tell` hears of
-        the progress. Interrupted, the training is cancelled.
+        `label` and `group` name metadata fields; `where` says which recordings, and `spaces`
+        which of the collection's are read, the first if none is named. `tell` hears of the
+        progress. Interrupted, the training is cancelled.
         """
         request = probe_pb2.TrainProbeRequest(
             name=name,
@@ -85,6 +87,7 @@ class Probes:
             group_field=group,
             recipe=wire_probes.recipe_message(recipe or ProbeRecipe()),
             card=probe_pb2.ProbeCard(license=license, about=about),
+            spaces=spaces,
         )
         if where is not None:
             condition = parse(where) if isinstance(where, str) else where

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,12 +64,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Which recordings of a collection are examples, and of what."""
+    """Which recordings of a collection are examples, and of what.
+
+    `spaces` names those whose vectors are read, none for the first.
+    """
 
     collection: str
     label_field: str
     group_field: str = ""
     condition: Filter | None = None
+    spaces: tuple[str, ...] = ()
 
 
 class Trainings:
@@ -107,11 +111,13 @@ class Trainings:
                 "`label_field` must name a metadata field, but is empty", field="label_field"
             )
         collection = await asyncio.to_thread(self._catalog.get, source.collection)
-        self._spaces(collection)
+        chosen = names_of(collection, source.spaces)
+        self._spaces(collection, chosen)
         request = order.facts(secrets.token_hex(16)) | {
             "collection": source.collection,
             "label_field": source.label_field,
             "group_field": source.group_field,
+            "spaces": chosen,
             "filter": "" if source.condition is None else filters.written(source.condition),
         }
         return await operations.submit(ON_COLLECTION, f"probes/{order.name}", request)
@@ -189,7 +195,8 @@ class Trainings:
         condition = filters.parse(text) if text else None
         total = collection.count(condition)
         folder = self._folder / request["folder"]
-        with Gathering(folder, self._spaces(collection)) as gathering:
+        chosen = request["spaces"]
+        with Gathering(folder, self._spaces(collection, chosen)) as gathering:
             done = 0
             for recording in _recordings(collection, condition):
                 tell(Progress(done, total, "reading vectors"))
@@ -197,7 +204,7 @@ class Trainings:
                 label = recording.metadata.get(request["label_field"])
                 if label is None:
                     continue
-                vectors = vectors_of(collection, recording.id)
+                vectors = vectors_of(collection, recording.id, chosen)
                 group = recording.metadata.get(request["group_field"], "")
                 # All of a recording belong together, whoever else does.
                 group = _text(group) or f"{OF_RECORDING}{recording.id}"
@@ -211,9 +218,9 @@ class Trainings:
                 )
             gathering.finish()
 
-    def _spaces(self, collection: Collection) -> tuple[Space, ...]:
+    def _spaces(self, collection: Collection, names: Sequence[str]) -> tuple[Space, ...]:
         """What the stored vectors of a collection are of: they are kept at unit length."""
-        return tuple(self._unit(space) for space in spaces_of(collection))
+        return tuple(self._unit(collection.space(name)) for name in names)
 
     def _unit(self, space: Space) -> Space:
         if space.normalized:
@@ -233,14 +240,19 @@ class Trainings:
         shutil.rmtree(self._folder / folder, ignore_errors=True)
 
 
-def spaces_of(collection: Collection) -> tuple[Space, ...]:
-    """The spaces whose vectors a collection keeps."""
-    return (collection.space,)
+def names_of(collection: Collection, asked: Sequence[str]) -> list[str]:
+    """The names of the spaces that are asked for, or of the first; raises InvalidArgument."""
+    if len(set(asked)) < len(asked):
+        raise InvalidArgument(
+            f"`spaces` must name each once, but is {', '.join(asked)[:200]}", field="spaces"
+        )
+    return [collection.space_name(name) for name in asked or [""]]
 
 
-def vectors_of(collection: Collection, id: str) -> Floats:  # the field's name
-    """Vectors (S, D) of a recording, of the spaces of its collection side by side."""
-    return np.stack([segment.vector for segment in collection.vectors(id)])
+def vectors_of(collection: Collection, id: str, names: Sequence[str]) -> Floats:  # the field's name
+    """Vectors (S, D) of a recording in the spaces of those names, side by side."""
+    parts = [[each.vector for each in collection.vectors(id, name)] for name in names]
+    return np.concatenate([np.stack(part) for part in parts], axis=1)
 
 
 def run_worker(folder: Path, tell: Tell) -> None:

@@ -28,9 +28,15 @@ class ProbeServicer(Classifying):
         """Begin to train a probe on a collection."""
         condition = metadata.condition(request.filter) if request.HasField("filter") else None
         order = _order(request.name, request.recipe, request.card)
-        source = Labelled(request.collection, request.label_field, request.group_field, condition)
+        source = Labelled(
+            request.collection,
+            request.label_field,
+            request.group_field,
+            condition,
+            tuple(request.spaces),
+        )
         backend = self._backend
-        with naming(name="name", collection="collection"):
+        with naming(name="name", collection="collection", space="spaces"):
             begun = await backend.trainings.on_collection(backend.operations, order, source)
         return await operations.message(backend, begun)
 

@@ -602,6 +602,7 @@ class TrainProbeRequest(google.protobuf.message.Message):
     FILTER_FIELD_NUMBER: builtins.int
     RECIPE_FIELD_NUMBER: builtins.int
     CARD_FIELD_NUMBER: builtins.int
+    SPACES_FIELD_NUMBER: builtins.int
     name: builtins.str
     collection: builtins.str
     label_field: builtins.str
@@ -616,6 +617,12 @@ class TrainProbeRequest(google.protobuf.message.Message):
     def recipe(self) -> global___ProbeRecipe: ...
     @property
     def card(self) -> global___ProbeCard: ...
+    @property
+    def spaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of spaces of the collection to read, side by side; empty for its first. Of several the
+        recipe mixes all or chooses one.
+        """
+
     def __init__(
         self,
         *,
@@ -626,9 +633,10 @@ class TrainProbeRequest(google.protobuf.message.Message):
         filter: embedsvc.v1.collection_pb2.Filter | None = ...,
         recipe: global___ProbeRecipe | None = ...,
         card: global___ProbeCard | None = ...,
+        spaces: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["card", b"card", "filter", b"filter", "recipe", b"recipe"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["card", b"card", "collection", b"collection", "filter", b"filter", "group_field", b"group_field", "label_field", b"label_field", "name", b"name", "recipe", b"recipe"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["card", b"card", "collection", b"collection", "filter", b"filter", "group_field", b"group_field", "label_field", b"label_field", "name", b"name", "recipe", b"recipe", "spaces", b"spaces"]) -> None: ...
 
 global___TrainProbeRequest = TrainProbeRequest
 

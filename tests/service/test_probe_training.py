@@ -16,8 +16,9 @@ import pytest
 from google.longrunning import operations_pb2
 
 from embedsvc.probes import Examples
+from embedsvc.samples import clips
 from embedsvc.testing import serving
-from embedsvc.v1 import collection_pb2, operation_pb2, probe_pb2, types_pb2
+from embedsvc.v1 import collection_pb2, embedding_pb2, operation_pb2, probe_pb2, types_pb2
 from embedsvc.wire import spaces, tensors
 from tests.probes import toys
 from tests.service import probing
@@ -97,6 +98,60 @@ def children(pid: int) -> list[int]:
 def workfolder(home: Path) -> list[str]:
     folder = home / "probes" / ".work"
     return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+
+
+@pytest.fixture(scope="module")
+def spoken(probes: Stubs) -> str:
+    """A collection of speech in two spaces, from one layer each."""
+    specs = [
+        embedding_pb2.OutputSpec(name="low", layer=1, projection=""),
+        embedding_pb2.OutputSpec(name="high", layer=5, projection=""),
+    ]
+    asked = collection_pb2.CreateCollectionRequest(name="spoken", spaces=specs)
+    probes.collections.CreateCollection(asked, timeout=30)
+    chosen = [clip for clip in clips() if clip.language in {"deu", "eng"}]
+    sent = [
+        recording(
+            clip.path.stem,
+            types_pb2.Audio(encoded=clip.data()),
+            kind=clip.language,
+            speaker=clip.voice,
+        )
+        for clip in chosen
+    ]
+    probes.collections.AddRecordings(adding("spoken", *sent), timeout=120)
+    return "spoken"
+
+
+def test_a_probe_reads_the_spaces_of_a_collection_that_it_is_told_to(
+    probes: Stubs, spoken: str
+) -> None:
+    mixing = probe_pb2.ProbeRecipe()
+    mixing.CopyFrom(QUICK)
+    mixing.mix_layers = True
+    both = order("both", collection=spoken, spaces=["low", "high"], recipe=mixing)
+    read = {
+        "first": order("first", collection=spoken),
+        "high": order("high", collection=spoken, spaces=["high"]),
+        "both": both,
+    }
+    layers = {
+        name: [space.layer for space in trained(probes, probes.probes.TrainProbe(asked)).spaces]
+        for name, asked in read.items()
+    }
+    assert layers == {"first": [1], "high": [5], "both": [1, 5]}
+    clip = next(clip for clip in clips() if clip.language == "deu")
+    asked = probe_pb2.ClassifyAudioRequest(
+        audio=types_pb2.Audio(encoded=clip.data()), probes=["both", "high"]
+    )
+    answers = probes.probes.ClassifyAudio(asked, timeout=30).classifications
+    assert [answer.scores[0].label for answer in answers] == ["deu", "deu"]
+
+
+@pytest.mark.parametrize("names", [["low", "low"], ["lower"]])
+def test_a_space_is_named_once_and_exists(probes: Stubs, spoken: str, names: list[str]) -> None:
+    refusal = refused(probes.probes.TrainProbe, order("x", collection=spoken, spaces=names))
+    assert (refusal.code, refusal.path) == ("INVALID_ARGUMENT", "spaces")
 
 
 def test_a_probe_is_trained_on_a_collection(probes: Stubs, animals: str, home: Path) -> None:
