@@ -8,114 +8,20 @@ import pytest
 from embedsvc.languages import Measured, Recall, languages, markdown, write_measured
 from embedsvc.training.languages import languages as synthesized
 
-CARD = tuple(
-    [
-        "af",
-        "am",
-        "ar",
-        "as",
-        "az",
-        "be",
-        "bn",
-        "bs",
-        "bg",
-        "ca",
-        "cs",
-        "zh",
-        "cy",
-        "da",
-        "de",
-        "el",
-        "en",
-        "et",
-        "fi",
-        "fr",
-        "or",
-        "om",
-        "ga",
-        "gl",
-        "gu",
-        "ha",
-        "he",
-        "hi",
-        "hr",
-        "hu",
-        "hy",
-        "ig",
-        "id",
-        "is",
-        "it",
-        "ja",
-        "jv",
-        "ka",
-        "kn",
-        "kk",
-        "km",
-        "ko",
-        "ky",
-        "lo",
-        "ln",
-        "lt",
-        "lb",
-        "lg",
-        "lv",
-        "ml",
-        "mr",
-        "mk",
-        "mn",
-        "mt",
-        "mi",
-        "my",
-        "nl",
-        "nb",
-        "ne",
-        "ny",
-        "oc",
-        "pa",
-        "ps",
-        "fa",
-        "pl",
-        "pt",
-        "ro",
-        "ru",
-        "sk",
-        "sl",
-        "sn",
-        "sd",
-        "so",
-        "es",
-        "sr",
-        "sv",
-        "sw",
-        "ta",
-        "te",
-        "tg",
-        "tl",
-        "th",
-        "tr",
-        "uk",
-        "ur",
-        "uz",
-        "vi",
-        "wo",
-        "xh",
-        "yo",
-        "ms",
-        "zu",
-        "ary",
-        "arz",
-        "yue",
-        "kea",
-    ]
-)
+CARD = """
+af am ar as az be bn bs bg ca cs zh cy da de el en et fi fr or om ga gl gu ha he hi hr hu hy ig
+id is it ja jv ka kn kk km ko ky lo ln lt lb lg lv ml mr mk mn mt mi my nl nb ne ny oc pa ps fa
+pl pt ro ru sk sl sn sd so es sr sv sw ta te tg tl th tr uk ur uz vi wo xh yo ms zu ary arz yue
+kea
+"""
 """The tags on the card of facebook/w2v-bert-2.0."""
 
 PAGE = Path(__file__).parents[2] / "docs" / "languages.md"
 
 
 def test_every_language_of_the_public_card_is_there_once() -> None:
-    assert len(CARD) == 96
-    assert sorted(row.card for row in languages() if row.card) == sorted(CARD)
+    assert len(CARD.split()) == 96
+    assert sorted(row.card for row in languages() if row.card) == sorted(CARD.split())
 
 
 def test_the_card_speaks_of_a_language_by_its_own_tag() -> None:
