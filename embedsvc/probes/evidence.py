@@ -1,0 +1,59 @@
+"""What speaks for a vector being of the kind that a probe was trained on.
+
+Three things do: the largest raw score, the logarithm of the sum of the exponentials of all (the
+free energy of Liu et al. 2020, "Energy-based out-of-distribution detection", with its sign
+turned), and nearness to stored training vectors (Sun et al. 2022, "Out-of-distribution detection
+with deep nearest neighbors").
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from embedsvc.probes.numbers import NEIGHBORS, RANKS, Numbers
+from embedsvc.types import Floats
+
+Doubles = NDArray[np.float64]
+
+LEAST_LENGTH = 1e-9
+"""A vector shorter than this points nowhere, and is near to nothing."""
+
+_ROWS = 1024
+"""Vectors that are compared with the references at a time, to bound memory."""
+
+
+def unit(vectors: Floats) -> Floats:
+    """Rows of length 1, or 0."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: Floats = vectors / np.where(lengths < LEAST_LENGTH, np.inf, lengths)
+    return scaled.astype(np.float32, copy=False)
+
+
+def distances(vectors: Floats, references: Floats) -> Doubles:
+    """Mean cosine distance (n,) of vectors (n, d) to the nearest of unit `references` (R, d)."""
+    count = min(NEIGHBORS, len(references))
+    pointing = unit(vectors)
+    found = np.empty(len(vectors))
+    for start in range(0, len(vectors), _ROWS):
+        cosines = pointing[start : start + _ROWS] @ references.T
+        nearest = np.partition(cosines, -count, axis=1)[:, -count:]
+        found[start : start + _ROWS] = 1 - nearest.mean(axis=1, dtype=np.float64)
+    return np.clip(found, 0, 2)
+
+
+def gathered(logits: Floats, far: Doubles) -> Doubles:
+    """Evidence (n, 3) of raw scores (n, C) and distances (n,); more is more like training."""
+    wide = logits.astype(np.float64)
+    return np.stack([wide.max(axis=1), logsumexp(wide, axis=1), 1 - far], axis=1)
+
+
+def summed(evidence: Doubles, weighing: Floats) -> Doubles:
+    """The one number (n,) that evidence (n, 3) comes to; `weighing` is `Numbers.evidence`."""
+    center, spread, weight = weighing.astype(np.float64)
+    total: Doubles = (evidence - center) / spread @ weight
+    return total
+
+
+def belonging(evidence: Doubles, numbers: Numbers) -> Doubles:
+    """Share (n,) of the training speech with less evidence."""
+    return np.interp(summed(evidence, numbers.evidence), numbers.quantiles, RANKS)

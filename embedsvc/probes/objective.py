@@ -1,0 +1,198 @@
+"""The sum that a probe makes least, and how it is made least.
+
+As in scikit-learn: strength * sum of weighted losses + |W|^2 / 2, biases free. Vectors are gone
+through in blocks of single precision, so that memory is that of one block beside the vectors.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, logsumexp, softmax
+
+from embedsvc.probes.examples import Places, Truth
+from embedsvc.types import Floats, ProbeTask
+
+Doubles = NDArray[np.float64]
+
+_BLOCK_NUMBERS = 1 << 22
+"""Of one block, 16 MiB in single precision."""
+
+LEAST_DEVIATION = 1e-6
+"""A dimension that varies less, against the largest that does, says nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """What moves and divides each dimension: (x - `mean`) * `factor`, both (D,)."""
+
+    mean: Floats
+    factor: Floats
+
+    @classmethod
+    def of(cls, vectors: Floats, rows: Places) -> "Scale":
+        """That which gives `rows` of `vectors` mean 0 and deviation 1; constant ones become 0."""
+        mean = np.zeros(vectors.shape[1])
+        for part in blocks(rows, vectors.shape[1]):
+            mean += vectors[part].sum(axis=0, dtype=np.float64) / len(rows)
+        squares = np.zeros_like(mean)
+        for part in blocks(rows, vectors.shape[1]):
+            squares += np.square(vectors[part] - mean).sum(axis=0) / len(rows)
+        deviation = np.sqrt(squares)
+        varies = deviation > LEAST_DEVIATION * max(deviation.max(initial=0), 1e-30)
+        factor = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
+        return cls(mean.astype(np.float32), factor.astype(np.float32))
+
+
+def blocks(rows: Places, width: int) -> Iterator[Places]:
+    """Runs of `rows` of which each makes one block."""
+    count = max(64, _BLOCK_NUMBERS // width)
+    for start in range(0, len(rows), count):
+        yield rows[start : start + count]
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """Raw scores z @ `weights` (d, C) + `bias` (C,), with z mixed by `mix` (L,)."""
+
+    mix: Doubles
+    weights: Doubles
+    bias: Doubles
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """`rows` of `vectors` (n, D), which after `scale` are to be told apart.
+
+    `truth` (n, C) and `weights` (n, C or 1) are of all n. `spaces` parts of equal width are mixed.
+    """
+
+    task: ProbeTask
+    vectors: Floats
+    rows: Places
+    truth: Truth
+    weights: Doubles
+    scale: Scale
+    spaces: int = 1
+    total: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", float(self.weights[self.rows].sum()))
+
+    @property
+    def width(self) -> int:
+        """Dimensions d of z."""
+        return self.vectors.shape[1] // self.spaces
+
+    def start(self) -> Line:
+        """Nothing known: equal mix, no weights."""
+        classes = self.truth.shape[1]
+        return Line(np.zeros(self.spaces), np.zeros((self.width, classes)), np.zeros(classes))
+
+    def parts(self, rows: Places) -> Floats:
+        """The scaled vectors (b, L, d) of a block."""
+        moved = (self.vectors[rows] - self.scale.mean) * self.scale.factor
+        return moved.reshape(len(rows), self.spaces, self.width)
+
+    def logits(self, line: Line, rows: Places) -> Floats:
+        """Raw scores (n, C) of any rows."""
+        weights = line.weights.astype(np.float32)
+        shares = softmax(line.mix).astype(np.float32)
+        found = np.empty((len(rows), weights.shape[1]), np.float32)
+        done = 0
+        for part in blocks(rows, self.vectors.shape[1]):
+            found[done : done + len(part)] = mixed(self.parts(part), shares) @ weights
+            done += len(part)
+        return found + line.bias.astype(np.float32)
+
+    def value(self, line: Line, strength: float) -> tuple[float, Line]:
+        """The sum per unit of strength and weight, and its gradient."""
+        shares = softmax(line.mix)
+        weights = line.weights.astype(np.float32)
+        bias = line.bias.astype(np.float32)
+        loss = 0.0
+        down, moved, turned = (np.zeros_like(each) for each in (weights, line.bias, line.mix))
+        for rows in blocks(self.rows, self.vectors.shape[1]):
+            parts = self.parts(rows)
+            here = mixed(parts, shares.astype(np.float32))
+            block, slope = self._slope(here @ weights + bias, rows)
+            loss += block
+            down += here.T @ slope
+            moved += slope.sum(axis=0, dtype=np.float64)
+            if self.spaces > 1:
+                turned += np.einsum("nld,nd->l", parts, slope @ weights.T)
+        held = 1 / (strength * self.total)
+        loss = loss / self.total + held / 2 * float(np.square(line.weights).sum())
+        slope_weights = down / self.total + held * line.weights
+        inner = turned / self.total
+        slope_mix = shares * (inner - shares @ inner)
+        return loss, Line(slope_mix, slope_weights, moved / self.total)
+
+    def _slope(self, logits: Floats, rows: Places) -> tuple[float, Floats]:
+        """The losses of a block, summed, and their slope (b, C)."""
+        truth = self.truth[rows].astype(np.float32)
+        weights = self.weights[rows].astype(np.float32)
+        if self.task is ProbeTask.REGRESSION:
+            off = logits - truth
+            return float((weights * off * off).sum(dtype=np.float64)) / 2, weights * off
+        if self.task is ProbeTask.MULTI_LABEL:
+            losses = np.logaddexp(0, logits) - truth * logits
+            return float((weights * losses).sum(dtype=np.float64)), weights * (
+                expit(logits) - truth
+            )
+        whole = logsumexp(logits, axis=1, keepdims=True)
+        losses = whole - (truth * logits).sum(axis=1, keepdims=True)
+        slope: Floats = weights * (np.exp(logits - whole) - truth)
+        return float((weights * losses).sum(dtype=np.float64)), slope
+
+
+def mixed(parts: Floats, shares: Floats) -> Floats:
+    """z (n, d) of the parts (n, L, d)."""
+    if len(shares) == 1:
+        return parts[:, 0]
+    found: Floats = np.einsum("nld,l->nd", parts, shares)
+    return found
+
+
+def least(
+    problem: Problem,
+    strength: float,
+    line: Line,
+    *,
+    most: int,
+    close: float,
+    step: Callable[[], None],
+) -> Line:
+    """The best line from `line` on, by L-BFGS; `step` is called at every look and may raise.
+
+    `close` is the largest slope to stop at, `most` the number of iterations.
+    """
+
+    def look(flat: Doubles) -> tuple[float, Doubles]:
+        step()
+        value, slope = problem.value(_line(flat, problem), strength)
+        return value, _flat(slope, problem)
+
+    found = minimize(
+        look,
+        _flat(line, problem),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": most, "maxfun": 2 * most, "gtol": close, "ftol": 1e-9, "maxcor": 10},
+    )
+    return _line(found.x, problem)
+
+
+def _flat(line: Line, problem: Problem) -> Doubles:
+    mix = line.mix if problem.spaces > 1 else line.mix[:0]
+    return np.concatenate([mix, line.weights.ravel(), line.bias])
+
+
+def _line(flat: Doubles, problem: Problem) -> Line:
+    mixes = problem.spaces if problem.spaces > 1 else 0
+    classes = problem.truth.shape[1]
+    end = len(flat) - classes
+    mix = flat[:mixes] if mixes else np.zeros(1)
+    return Line(mix, flat[mixes:end].reshape(-1, classes), flat[end:])

@@ -1,0 +1,186 @@
+"""A trained probe: vectors in, what they are out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedsvc.errors import InvalidArgument, TensorShape
+from embedsvc.probes.evidence import belonging, distances, gathered
+from embedsvc.probes.numbers import Numbers
+from embedsvc.probes.scores import probabilities
+from embedsvc.types import (
+    Classification,
+    Evidence,
+    Floats,
+    LabelScore,
+    ProbeInfo,
+    ProbeTask,
+    UnknownReason,
+)
+
+Doubles = NDArray[np.float64]
+
+_ROWS = 4096
+"""Vectors that are classified at a time, to bound memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Classifies vectors; never changes, and may be called from any thread."""
+
+    info: ProbeInfo
+    numbers: Numbers
+
+    def __call__(
+        self, vectors: Floats, speech_seconds: Sequence[float] | None = None
+    ) -> list[Classification]:
+        """What each of `vectors` (n, D) is; those of several spaces stand side by side.
+
+        `speech_seconds` is how much speech each was made from, None for enough. Raises TensorShape
+        for another width or numbers that are not finite, InvalidArgument for another count.
+        """
+        rows = self._checked(vectors)
+        if speech_seconds is not None and len(speech_seconds) != len(rows):
+            raise InvalidArgument(
+                f"`speech_seconds` must have one number for each of {len(rows)} vectors, "
+                f"but has {len(speech_seconds)}",
+                field="speech_seconds",
+            )
+        seconds = [np.inf] * len(rows) if speech_seconds is None else list(speech_seconds)
+        answers: list[Classification] = []
+        for start in range(0, len(rows), _ROWS):
+            part = slice(start, start + _ROWS)
+            answers.extend(self._answers(rows[part], seconds[part]))
+        return answers
+
+    def renamed(self, name: str, version: int) -> "Probe":
+        """The same probe under another name and version; its digest stays."""
+        return Probe(replace(self.info, name=name, version=version), self.numbers)
+
+    def moved(self, vectors: Floats) -> Floats:
+        """The vectors z (n, d) that are scored and compared, of vectors (n, D)."""
+        numbers = self.numbers
+        scaled = (vectors - numbers.mean) * numbers.scale
+        count = len(numbers.mix)
+        if count == 1:
+            return scaled
+        parts = scaled.reshape(len(vectors), count, -1)
+        mixed: Floats = np.einsum("nld,l->nd", parts, numbers.mix)
+        return mixed
+
+    def logits(self, vectors: Floats) -> Floats:
+        """Raw scores (n, C) of vectors (n, D); of a regression its value (n, 1)."""
+        scores: Floats = self.moved(vectors) @ self.numbers.weights + self.numbers.bias
+        return scores
+
+    def evidence(self, vectors: Floats) -> Doubles:
+        """Logit, energy and nearness (n, 3) of vectors (n, D)."""
+        moved = self.moved(vectors)
+        return self._evidence(moved, moved @ self.numbers.weights + self.numbers.bias)
+
+    def _evidence(self, moved: Floats, logits: Floats) -> Doubles:
+        scores = np.zeros_like(logits) if self._is_regression else logits
+        return gathered(scores, distances(moved, self._references))
+
+    @property
+    def _is_regression(self) -> bool:
+        return self.info.task is ProbeTask.REGRESSION
+
+    @cached_property
+    def _references(self) -> Floats:
+        return self.numbers.references.astype(np.float32)
+
+    def _checked(self, vectors: Floats) -> Floats:
+        rows = np.asarray(vectors, np.float32)
+        width = len(self.numbers.mean)
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise TensorShape(
+                f"`vectors` must be [n, {width}], the dimensions of probe `{self.info.name}`, "
+                f"but is {list(rows.shape)}",
+                field="vectors",
+            )
+        if not np.isfinite(rows).all():
+            raise TensorShape("`vectors` must be finite, but has NaN or infinity", field="vectors")
+        return rows
+
+    def _answers(self, vectors: Floats, seconds: Sequence[float]) -> list[Classification]:
+        moved = self.moved(vectors)
+        logits = moved @ self.numbers.weights + self.numbers.bias
+        evidence = self._evidence(moved, logits)
+        belongs = belonging(evidence, self.numbers)
+        says = [
+            Evidence(float(top), float(energy), 1 - float(near), float(share))
+            for (top, energy, near), share in zip(evidence, belongs, strict=True)
+        ]
+        unknown = [
+            self._unknown(row, share, length)
+            for row, share, length in zip(evidence, belongs, seconds, strict=True)
+        ]
+        if self._is_regression:
+            return self._values(logits[:, 0], says, unknown)
+        return self._labels(probabilities(logits, self.numbers, self.info.task), says, unknown)
+
+    def _unknown(self, evidence: Doubles, share: float, seconds: float) -> UnknownReason | None:
+        """Why there is no answer; digital silence has 0 s of speech, and never has one."""
+        if not (seconds > 0 and seconds >= self.info.min_speech_seconds):
+            return UnknownReason.TOO_SHORT
+        if share >= self.numbers.refused[0]:
+            return None
+        logit, energy, near = evidence - self.numbers.floors
+        if near < 0 or (logit >= 0 and energy >= 0):
+            return UnknownReason.FAR
+        return UnknownReason.LITTLE_EVIDENCE
+
+    def _values(
+        self,
+        values: Floats,
+        says: Sequence[Evidence],
+        unknown: Sequence[UnknownReason | None],
+    ) -> list[Classification]:
+        half = float(self.numbers.least[0])
+        return [
+            Classification((), (), (), *about, float(value), (float(value) - half, value + half))
+            for value, *about in zip(map(float, values), says, unknown, strict=True)
+        ]
+
+    def _labels(
+        self,
+        told: Doubles,
+        says: Sequence[Evidence],
+        unknown: Sequence[UnknownReason | None],
+    ) -> list[Classification]:
+        ranked = np.argsort(-told, axis=1, kind="stable")
+        in_set = told >= self.numbers.least
+        if self.info.task is ProbeTask.SINGLE_LABEL:
+            answer = np.zeros_like(in_set)
+            answer[np.arange(len(told)), ranked[:, 0]] = True
+            in_set |= answer
+        else:
+            answer = told >= self.numbers.answers
+        return [
+            self._one(*row)
+            for row in zip(
+                told.tolist(), ranked.tolist(), answer, in_set, says, unknown, strict=True
+            )
+        ]
+
+    def _one(
+        self,
+        told: list[float],
+        ranked: list[int],
+        answer: NDArray[np.bool_],
+        in_set: NDArray[np.bool_],
+        says: Evidence,
+        unknown: UnknownReason | None,
+    ) -> Classification:
+        names = self.info.labels
+        return Classification(
+            labels=() if unknown else tuple(names[at] for at in ranked if answer[at]),
+            scores=tuple(LabelScore(names[at], told[at]) for at in ranked),
+            prediction_set=tuple(names[at] for at in ranked if in_set[at]),
+            evidence=says,
+            unknown=unknown,
+        )
