@@ -3,7 +3,9 @@
 Three things do: the largest raw score, the logarithm of the sum of the exponentials of all (the
 free energy of Liu et al. 2020, "Energy-based out-of-distribution detection", with its sign
 turned), and nearness to stored training vectors (Sun et al. 2022, "Out-of-distribution detection
-with deep nearest neighbors").
+with deep nearest neighbors"). What counts is the least of the three, each measured by how much of
+the training speech has less: what is no speech is far but may score high, and speech of another
+kind is near but scores low.
 """
 
 import numpy as np
@@ -30,7 +32,7 @@ def unit(vectors: Floats) -> Floats:
 
 
 def distances(vectors: Floats, references: Floats) -> Doubles:
-    """Mean cosine distance (n,) of vectors (n, d) to the nearest of unit `references` (R, d)."""
+    """Mean cosine distance (n,) of vectors (n, D) to the nearest of unit `references` (R, D)."""
     count = min(NEIGHBORS, len(references))
     pointing = unit(vectors)
     found = np.empty(len(vectors))
@@ -47,13 +49,14 @@ def gathered(logits: Floats, far: Doubles) -> Doubles:
     return np.stack([wide.max(axis=1), logsumexp(wide, axis=1), 1 - far], axis=1)
 
 
-def summed(evidence: Doubles, weighing: Floats) -> Doubles:
-    """The one number (n,) that evidence (n, 3) comes to; `weighing` is `Numbers.evidence`."""
-    center, spread, weight = weighing.astype(np.float64)
-    total: Doubles = (evidence - center) / spread @ weight
-    return total
+def ranks(evidence: Doubles, quantiles: Floats) -> Doubles:
+    """Share (n, 3) of the training speech with less of each evidence (n, 3)."""
+    found = np.empty_like(evidence)
+    for column in range(evidence.shape[1]):
+        found[:, column] = np.interp(evidence[:, column], quantiles[column], RANKS)
+    return found
 
 
-def belonging(evidence: Doubles, numbers: Numbers) -> Doubles:
-    """Share (n,) of the training speech with less evidence."""
-    return np.interp(summed(evidence, numbers.evidence), numbers.quantiles, RANKS)
+def belonging(ranked: Doubles, numbers: Numbers) -> Doubles:
+    """Share (n,) of the training speech whose least rank is less than that of (n, 3)."""
+    return np.interp(ranked.min(axis=1), numbers.belonging, RANKS)

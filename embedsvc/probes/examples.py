@@ -48,16 +48,26 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What is to be learned: `truth` (n, C), of 0 and 1 in bytes, or (n, 1) of numbers."""
+    """What is to be learned: `truth` (n, C), of 0 and 1 in bytes.
+
+    Of a regression it is (n, 1), the numbers less `center` and divided by `spread`.
+    """
 
     task: ProbeTask
     labels: tuple[str, ...]
     truth: Truth
+    center: float = 0.0
+    spread: float = 1.0
 
     @property
     def classes(self) -> Places:
         """Place of the one label of each example (n,)."""
         return self.truth.argmax(axis=1)
+
+    @property
+    def values(self) -> Doubles:
+        """The number of each example (n,)."""
+        return self.truth[:, 0] * self.spread + self.center
 
 
 def target(examples: Examples, task: ProbeTask) -> Target:
@@ -68,7 +78,7 @@ def target(examples: Examples, task: ProbeTask) -> Target:
     _check_vectors(examples.vectors, examples.spaces)
     _check_counts(examples)
     if task is ProbeTask.REGRESSION:
-        return Target(task, (), _numbers(examples.labels)[:, None])
+        return _line_of(_numbers(examples.labels))
     split = task is ProbeTask.MULTI_LABEL
     told = [_several(text) if split else (text.strip(),) for text in examples.labels]
     names = tuple(sorted({name for row in told for name in row}))
@@ -84,6 +94,12 @@ def target(examples: Examples, task: ProbeTask) -> Target:
             field="labels",
         )
     return Target(task, names, truth)
+
+
+def _line_of(values: Doubles) -> Target:
+    center, spread = float(values.mean()), float(values.std())
+    truth = ((values - center) / spread)[:, None]
+    return Target(ProbeTask.REGRESSION, (), truth, center, spread)
 
 
 def _several(text: str) -> tuple[str, ...]:

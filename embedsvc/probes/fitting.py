@@ -1,15 +1,16 @@
-"""Fitting: on some rows, out of fold, and with what strength and layer."""
+"""Fitting: on some rows, and out of fold."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
+from embedsvc.probes.descent import descend
 from embedsvc.probes.evidence import distances, unit
 from embedsvc.probes.examples import Places, Target
 from embedsvc.probes.numbers import MOST_REFERENCE_NUMBERS, MOST_REFERENCES
-from embedsvc.probes.objective import Line, Problem, Scale, least, mixed
+from embedsvc.probes.objective import Line, Problem, Scale, from_flat, to_flat
 from embedsvc.probes.progress import Progress
 from embedsvc.types import Floats, ProbeTask
 
@@ -20,6 +21,12 @@ MOST_STEPS = 200
 
 CLOSE = 1e-4
 """Largest slope of the mean loss that a fit stops at, as in scikit-learn."""
+
+ROUGHLY = 1e-3
+"""The same while choosing among fits."""
+
+MANY = 20_000
+"""Examples from which choices are made on so many of them, and trust is learned in one fold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +58,8 @@ class Data:
         counts = truth[rows].sum(axis=0, dtype=np.float64)
         if self.target.task is ProbeTask.SINGLE_LABEL:
             each = len(rows) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-            return each[self.target.classes][:, None].astype(np.float32)
+            weights: Floats = each[self.target.classes][:, None].astype(np.float32)
+            return weights
         there = (len(rows) / (2 * np.maximum(counts, 1))).astype(np.float32)
         absent = (len(rows) / (2 * np.maximum(len(rows) - counts, 1))).astype(np.float32)
         return np.where(truth > 0, there, absent)
@@ -59,53 +67,58 @@ class Data:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A line, the problem that it solves, and the unit vectors it is near to."""
+    """A line, and the problem that it solves."""
 
     problem: Problem
     line: Line
-    references: Floats
 
-    def moved(self, vectors: Floats) -> Floats:
-        """z (n, d) of vectors (n, D)."""
-        rows = np.arange(len(vectors))
-        shares = _shares(self.line)
-        return mixed(replace(self.problem, vectors=vectors).parts(rows), shares)
+    def logits(self, rows: Places) -> Floats:
+        """Raw scores (n, C) of any rows of the same data."""
+        return self.problem.logits(self.line, rows)
 
-
-def _shares(line: Line) -> Floats:
-    raised = np.exp(line.mix - line.mix.max())
-    shares: Floats = (raised / raised.sum()).astype(np.float32)
-    return shares
+    @property
+    def mix(self) -> Floats:
+        """The weight of each space, (L,)."""
+        shares: Floats = softmax(self.line.mix).astype(np.float32)
+        return shares
 
 
-def fit(
-    data: Data,
-    rows: Places,
-    strength: float,
-    progress: Progress,
-    seed: int,
-    line: Line | None = None,
-) -> Fit:
-    """The best line for `rows`, begun from `line`."""
+@dataclass(frozen=True)
+class Effort:
+    """How a line is sought: how far (`strength`), how closely, and from where."""
+
+    strength: float
+    close: float = CLOSE
+    start: Line | None = None
+
+
+def fit(data: Data, rows: Places, effort: Effort, progress: Progress) -> Fit:
+    """The best line for `rows`."""
     problem = data.problem(rows)
-    start = line or problem.start()
-    best = least(problem, strength, start, most=MOST_STEPS, close=CLOSE, step=progress.step)
-    return Fit(problem, best, references(problem, best, data.target, seed))
+
+    def look(flat: Doubles) -> tuple[float, Doubles]:
+        progress.step()
+        value, slope = problem.value(from_flat(flat, problem), effort.strength)
+        return value, to_flat(slope, problem)
+
+    start = to_flat(effort.start or problem.start(), problem)
+    best = descend(look, start, most=MOST_STEPS, close=effort.close)
+    return Fit(problem, from_flat(best, problem))
 
 
-def references(problem: Problem, line: Line, target: Target, seed: int) -> Floats:
-    """Unit vectors (R, d) of training speech: about as many of each label."""
-    count = min(MOST_REFERENCES, max(1, MOST_REFERENCE_NUMBERS // problem.width))
-    chosen = _spread(problem.rows, target, count, np.random.default_rng(seed))
-    kept = unit(mixed(problem.parts(chosen), _shares(line)))
-    halves: Floats = kept.astype(np.float16).astype(np.float32)
-    return halves
+def references(data: Data, rows: Places, seed: int) -> NDArray[np.float16]:
+    """Unit vectors (R, D) of training speech: about as many of each label."""
+    count = min(MOST_REFERENCES, max(1, MOST_REFERENCE_NUMBERS // data.vectors.shape[1]))
+    chosen = spread(rows, data.target, count, seed)
+    return unit(data.vectors[chosen]).astype(np.float16)
 
 
-def _spread(rows: Places, target: Target, count: int, chance: np.random.Generator) -> Places:
-    """At most `count` of `rows`, taken from the labels in turn."""
-    shuffled = chance.permutation(rows)
-    if target.task is ProbeTask.REGRESSION or len(rows) <= count:
+def spread(rows: Places, target: Target, count: int, seed: int) -> Places:
+    """At most `count` of `rows`, taken from the labels in turn; the first labels of several."""
+    if len(rows) <= count:
+        return rows
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    if target.task is ProbeTask.REGRESSION:
         return np.sort(shuffled[:count])
     label = target.classes[shuffled]
     order = np.argsort(label, kind="stable")
@@ -113,6 +126,13 @@ def _spread(rows: Places, target: Target, count: int, chance: np.random.Generato
     turn = np.empty(len(rows), np.intp)
     turn[order] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return np.sort(shuffled[np.argsort(turn, kind="stable")[:count]])
+
+
+def some(rows: Places, count: int, seed: int) -> Places:
+    """At most `count` of `rows`, by chance."""
+    if len(rows) <= count:
+        return rows
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:count])
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,61 +145,19 @@ class OutOfFold:
 
 
 def out_of_fold(
-    data: Data, rows: Places, fold_of: Places, strength: float, progress: Progress, seed: int
+    data: Data, rows: Places, fold_of: Places, effort: Effort, progress: Progress, seed: int
 ) -> OutOfFold:
-    """Scores of `rows` by fits on the other folds; `fold_of` (n,) is of all."""
-    parts = []
-    for fold in np.unique(fold_of[rows][fold_of[rows] >= 0]):
+    """Scores of `rows` by fits on the other folds; `fold_of` is of the same rows."""
+    found: list[OutOfFold] = []
+    for fold in np.unique(fold_of[fold_of >= 0])[: 1 if len(rows) > MANY else None]:
         progress.begin("cross-validation", MOST_STEPS)
-        inside = fold_of[rows] == fold
-        asked = rows[inside]
-        fitted = fit(data, rows[~inside], strength, progress, seed)
-        logits = fitted.problem.logits(fitted.line, asked)
-        moved = fitted.moved(data.vectors[asked])
-        parts.append(
-            OutOfFold(asked, logits.astype(np.float64), distances(moved, fitted.references))
-        )
+        inside = fold_of == fold
+        known, asked = rows[~inside], rows[inside]
+        logits = fit(data, known, effort, progress).logits(asked).astype(np.float64)
+        near = references(data, known, seed).astype(np.float32)
+        found.append(OutOfFold(asked, logits, distances(data.vectors[asked], near)))
     return OutOfFold(
-        *(np.concatenate([getattr(p, n) for p in parts]) for n in ("rows", "logits", "far"))
+        np.concatenate([each.rows for each in found]),
+        np.concatenate([each.logits for each in found]),
+        np.concatenate([each.far for each in found]),
     )
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A choice of spaces and strength, and its loss in cross-validation."""
-
-    spaces: tuple[int, ...]
-    strength: float
-    loss: float
-
-
-def searched(
-    datas: Sequence[tuple[tuple[int, ...], Data]],
-    rows: Places,
-    fold_of: Places,
-    strengths: Sequence[float],
-    progress: Progress,
-) -> list[Tried]:
-    """The loss of every choice, each strength begun from the one before it."""
-    from embedsvc.probes.trust import cooled_loss  # noqa: PLC0415
-
-    tried = []
-    for spaces, data in datas:
-        lines: dict[int, Line] = {}
-        for strength in sorted(strengths):
-            logits, asked_all = [], []
-            for fold in np.unique(fold_of[rows][fold_of[rows] >= 0]):
-                progress.begin("choosing", MOST_STEPS)
-                inside = fold_of[rows] == fold
-                problem = data.problem(rows[~inside])
-                start = lines.get(int(fold), problem.start())
-                line = least(
-                    problem, strength, start, most=MOST_STEPS, close=CLOSE, step=progress.step
-                )
-                lines[int(fold)] = line
-                logits.append(problem.logits(line, rows[inside]))
-                asked_all.append(rows[inside])
-            asked = np.concatenate(asked_all)
-            loss = cooled_loss(np.concatenate(logits).astype(np.float64), data.target, asked)
-            tried.append(Tried(spaces, strength, loss))
-    return tried

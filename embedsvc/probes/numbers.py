@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +28,17 @@ MOST_REFERENCE_NUMBERS = 1 << 21
 class Numbers:
     """The numbers of a probe for C labels over L spaces of d dimensions each, D = L d.
 
-    A vector x (D,) becomes z (d,), the sum over the spaces of `mix` (L,) times (x - `mean`) *
-    `scale`, both (D,). Raw scores are z @ `weights` (d, C) + `bias` (C,). They become probabilities
+    A vector x (D,) becomes z (d,), the sum over the spaces, weighted by `mix` (L,), of the parts
+    of (x - `mean`) * `scale`, both (D,). Raw scores are z @ `weights` (d, C) + `bias` (C,). They become probabilities
     by `temperature` (1,), or by `curve` (C, K), one calibrated probability for each of `KNOTS`
     and label; (0, K) without one. Labels of at least `least` (C,) are in the prediction set; of a
     regression it is half the width of the interval. Labels of at least `answers` (C,) are the
     answer of a multi-label probe.
 
-    `references` (R, d) are unit vectors z of the training speech, in half precision. `evidence`
-    (3, 3) has center, spread and weight of logit, energy and nearness, whose sum in the training
-    speech has the `quantiles` (Q,) at `RANKS`. `floors` (3,) of the three alone tell which one
-    is amiss; speech of less than the share `refused` (1,) is unknown.
+    `references` (R, D) are unit vectors of the training speech, in half precision. `evidence`
+    (3, Q) has the quantiles of logit, energy and nearness of training speech at `RANKS`, and
+    `belonging` (Q,) those of the least of the three ranks. Speech that has less than the share
+    `refused` (1,) is unknown.
     """
 
     mean: Floats
@@ -51,11 +52,10 @@ class Numbers:
     answers: Floats
     references: NDArray[np.float16]
     evidence: Floats
-    quantiles: Floats
-    floors: Floats
+    belonging: Floats
     refused: Floats
 
-    def arrays(self) -> dict[str, NDArray[np.floating]]:
+    def arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
         """All by name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 

@@ -4,13 +4,13 @@ As in scikit-learn: strength * sum of weighted losses + |W|^2 / 2, biases free. 
 through in blocks of single precision, so that memory is that of one block beside the vectors.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logsumexp, softmax
+from scipy.special import expit, softmax
 
 from embedsvc.probes.examples import Places, Truth
 from embedsvc.types import Floats, ProbeTask
@@ -19,6 +19,9 @@ Doubles = NDArray[np.float64]
 
 _BLOCK_NUMBERS = 1 << 22
 """Of one block, 16 MiB in single precision."""
+
+_KEPT_NUMBERS = 1 << 25
+"""Of scaled vectors that are kept from look to look, 128 MiB; more are scaled anew."""
 
 LEAST_DEVIATION = 1e-6
 """A dimension that varies less, against the largest that does, says nothing."""
@@ -114,8 +117,7 @@ class Problem:
         bias = line.bias.astype(np.float32)
         loss = 0.0
         down, moved, turned = (np.zeros_like(each) for each in (weights, line.bias, line.mix))
-        for rows in blocks(self.rows, self.vectors.shape[1]):
-            parts = self.parts(rows)
+        for rows, parts in self._blocks():
             here = mixed(parts, shares.astype(np.float32))
             block, slope = self._slope(here @ weights + bias, rows)
             loss += block
@@ -130,6 +132,17 @@ class Problem:
         slope_mix = shares * (inner - shares @ inner)
         return loss, Line(slope_mix, slope_weights, moved / self.total)
 
+    def _blocks(self) -> Iterator[tuple[Places, Floats]]:
+        width = self.vectors.shape[1]
+        if len(self.rows) * width <= _KEPT_NUMBERS:
+            yield from self._kept
+        else:
+            yield from ((rows, self.parts(rows)) for rows in blocks(self.rows, width))
+
+    @cached_property
+    def _kept(self) -> list[tuple[Places, Floats]]:
+        return [(rows, self.parts(rows)) for rows in blocks(self.rows, self.vectors.shape[1])]
+
     def _slope(self, logits: Floats, rows: Places) -> tuple[float, Floats]:
         """The losses of a block, summed, and their slope (b, C)."""
         truth = self.truth[rows].astype(np.float32)
@@ -142,9 +155,11 @@ class Problem:
             return float((weights * losses).sum(dtype=np.float64)), weights * (
                 expit(logits) - truth
             )
-        whole = logsumexp(logits, axis=1, keepdims=True)
-        losses = whole - (truth * logits).sum(axis=1, keepdims=True)
-        slope: Floats = weights * (np.exp(logits - whole) - truth)
+        top = logits.max(axis=1, keepdims=True)
+        raised = np.exp(logits - top)
+        whole = raised.sum(axis=1, keepdims=True)
+        losses = np.log(whole) + top - np.einsum("nc,nc->n", truth, logits)[:, None]
+        slope: Floats = weights * (raised / whole - truth)
         return float((weights * losses).sum(dtype=np.float64)), slope
 
 
@@ -156,41 +171,14 @@ def mixed(parts: Floats, shares: Floats) -> Floats:
     return found
 
 
-def least(
-    problem: Problem,
-    strength: float,
-    line: Line,
-    *,
-    most: int,
-    close: float,
-    step: Callable[[], None],
-) -> Line:
-    """The best line from `line` on, by L-BFGS; `step` is called at every look and may raise.
-
-    `close` is the largest slope to stop at, `most` the number of iterations.
-    """
-
-    def look(flat: Doubles) -> tuple[float, Doubles]:
-        step()
-        value, slope = problem.value(_line(flat, problem), strength)
-        return value, _flat(slope, problem)
-
-    found = minimize(
-        look,
-        _flat(line, problem),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": most, "maxfun": 2 * most, "gtol": close, "ftol": 1e-9, "maxcor": 10},
-    )
-    return _line(found.x, problem)
-
-
-def _flat(line: Line, problem: Problem) -> Doubles:
+def to_flat(line: Line, problem: Problem) -> Doubles:
+    """All numbers of a line in a row; the mix is among them when there is a choice."""
     mix = line.mix if problem.spaces > 1 else line.mix[:0]
     return np.concatenate([mix, line.weights.ravel(), line.bias])
 
 
-def _line(flat: Doubles, problem: Problem) -> Line:
+def from_flat(flat: Doubles, problem: Problem) -> Line:
+    """The line of `to_flat`."""
     mixes = problem.spaces if problem.spaces > 1 else 0
     classes = problem.truth.shape[1]
     end = len(flat) - classes

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.probes.evidence import belonging, distances, gathered
+from embedsvc.probes.evidence import belonging, distances, gathered, ranks
 from embedsvc.probes.numbers import Numbers
 from embedsvc.probes.scores import probabilities
 from embedsvc.types import (
@@ -25,6 +25,21 @@ Doubles = NDArray[np.float64]
 
 _ROWS = 4096
 """Vectors that are classified at a time, to bound memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a probe says of n vectors: `logits` and `probabilities` are (n, C).
+
+    `evidence` is logit, energy and nearness (n, 3), `ranks` the share of training speech with less
+    of each, and `belonging` (n,) what they come to.
+    """
+
+    logits: Floats
+    probabilities: Doubles
+    evidence: Doubles
+    ranks: Doubles
+    belonging: Doubles
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +91,31 @@ class Probe:
         scores: Floats = self.moved(vectors) @ self.numbers.weights + self.numbers.bias
         return scores
 
-    def evidence(self, vectors: Floats) -> Doubles:
-        """Logit, energy and nearness (n, 3) of vectors (n, D)."""
-        moved = self.moved(vectors)
-        return self._evidence(moved, moved @ self.numbers.weights + self.numbers.bias)
-
-    def _evidence(self, moved: Floats, logits: Floats) -> Doubles:
+    def told(self, vectors: Floats) -> "Told":
+        """Everything that is said of vectors (n, D), as arrays."""
+        logits = self.logits(vectors)
         scores = np.zeros_like(logits) if self._is_regression else logits
-        return gathered(scores, distances(moved, self._references))
+        evidence = gathered(scores, distances(vectors, self._references))
+        ranked = ranks(evidence, self.numbers.evidence)
+        return Told(
+            logits=logits,
+            probabilities=probabilities(logits, self.numbers, self.info.task),
+            evidence=evidence,
+            ranks=ranked,
+            belonging=belonging(ranked, self.numbers),
+        )
+
+    def in_set(self, told: Doubles) -> NDArray[np.bool_]:
+        """Which labels of probabilities (n, C) are in the prediction set, (n, C)."""
+        inside: NDArray[np.bool_] = told >= self.numbers.least
+        if self.info.task is ProbeTask.SINGLE_LABEL:
+            inside[np.arange(len(told)), told.argmax(axis=1)] = True
+        return inside
+
+    def is_unknown(self, belonging: Doubles) -> NDArray[np.bool_]:
+        """Which of (n,) have too little evidence to be answered."""
+        unknown: NDArray[np.bool_] = belonging < self.numbers.refused[0]
+        return unknown
 
     @property
     def _is_regression(self) -> bool:
@@ -107,32 +139,27 @@ class Probe:
         return rows
 
     def _answers(self, vectors: Floats, seconds: Sequence[float]) -> list[Classification]:
-        moved = self.moved(vectors)
-        logits = moved @ self.numbers.weights + self.numbers.bias
-        evidence = self._evidence(moved, logits)
-        belongs = belonging(evidence, self.numbers)
+        told = self.told(vectors)
         says = [
-            Evidence(float(top), float(energy), 1 - float(near), float(share))
-            for (top, energy, near), share in zip(evidence, belongs, strict=True)
+            Evidence(top, energy, 1 - near, share)
+            for (top, energy, near), share in zip(
+                told.evidence.tolist(), told.belonging.tolist(), strict=True
+            )
         ]
-        unknown = [
-            self._unknown(row, share, length)
-            for row, share, length in zip(evidence, belongs, seconds, strict=True)
-        ]
+        refused = self.is_unknown(told.belonging).tolist()
+        is_far = (told.ranks[:, 2] <= told.ranks.min(axis=1)).tolist()
+        unknown = [self._unknown(*row) for row in zip(refused, is_far, seconds, strict=True)]
         if self._is_regression:
-            return self._values(logits[:, 0], says, unknown)
-        return self._labels(probabilities(logits, self.numbers, self.info.task), says, unknown)
+            return self._values(told.logits[:, 0], says, unknown)
+        return self._labels(told.probabilities, says, unknown)
 
-    def _unknown(self, evidence: Doubles, share: float, seconds: float) -> UnknownReason | None:
+    def _unknown(self, refused: bool, is_far: bool, seconds: float) -> UnknownReason | None:
         """Why there is no answer; digital silence has 0 s of speech, and never has one."""
         if not (seconds > 0 and seconds >= self.info.min_speech_seconds):
             return UnknownReason.TOO_SHORT
-        if share >= self.numbers.refused[0]:
+        if not refused:
             return None
-        logit, energy, near = evidence - self.numbers.floors
-        if near < 0 or (logit >= 0 and energy >= 0):
-            return UnknownReason.FAR
-        return UnknownReason.LITTLE_EVIDENCE
+        return UnknownReason.FAR if is_far else UnknownReason.LITTLE_EVIDENCE
 
     def _values(
         self,
@@ -153,11 +180,10 @@ class Probe:
         unknown: Sequence[UnknownReason | None],
     ) -> list[Classification]:
         ranked = np.argsort(-told, axis=1, kind="stable")
-        in_set = told >= self.numbers.least
+        in_set = self.in_set(told)
         if self.info.task is ProbeTask.SINGLE_LABEL:
             answer = np.zeros_like(in_set)
             answer[np.arange(len(told)), ranked[:, 0]] = True
-            in_set |= answer
         else:
             answer = told >= self.numbers.answers
         return [

@@ -258,17 +258,16 @@ def _check_shapes(numbers: Numbers, info: ProbeInfo) -> None:
         "curve": (curves if curves in {0, labels} else labels, len(KNOTS)),
         "least": (labels,),
         "answers": (labels,),
-        "references": (kept, mixed),
-        "evidence": (3, 3),
-        "quantiles": (len(RANKS),),
-        "floors": (3,),
+        "references": (kept, width),
+        "evidence": (3, len(RANKS)),
+        "belonging": (len(RANKS),),
         "refused": (1,),
     }
     for name, array in numbers.arrays().items():
         kind = np.float16 if name == "references" else np.float32
         if array.shape != shapes[name] or array.dtype != kind:
             raise _wrong("tensors", f"`{name}` is {kind.__name__} of {list(shapes[name])}")
-    if not 1 <= kept <= MOST_REFERENCES or kept * mixed > max(MOST_REFERENCE_NUMBERS, mixed):
+    if not 1 <= kept <= MOST_REFERENCES or kept * width > max(MOST_REFERENCE_NUMBERS, width):
         raise _wrong("tensors", f"`references` are 1 to {MOST_REFERENCES}")
     if mixed * len(info.spaces) != width:
         raise _wrong("card", "`spaces` that are mixed have equal dimensions")
@@ -278,7 +277,7 @@ def _check_values(numbers: Numbers) -> None:
     for name, array in numbers.arrays().items():
         if not np.isfinite(array).all():
             raise _wrong("tensors", f"`{name}` is finite")
-    if numbers.temperature[0] <= 0 or (numbers.evidence[1] <= 0).any():
-        raise _wrong("tensors", "temperature and spreads are above 0")
-    if (np.diff(numbers.quantiles) < 0).any():
-        raise _wrong("tensors", "`quantiles` do not fall")
+    if not 1e-6 <= numbers.temperature[0] <= 1e6:
+        raise _wrong("tensors", "`temperature` is from 1e-6 to 1e6")
+    if (np.diff(numbers.evidence) < 0).any() or (np.diff(numbers.belonging) < 0).any():
+        raise _wrong("tensors", "quantiles do not fall")

@@ -1,22 +1,37 @@
 """Training a probe: chosen, tested on groups it has not met, then fitted on everything."""
 
-import json
 import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.probes.examples import Examples, Places, target as target_of
-from embedsvc.probes.evidence import gathered, distances
-from embedsvc.probes.fitting import MOST_STEPS, Data, Tried, fit, out_of_fold, searched, _shares
+from embedsvc.probes.assembling import ISOTONIC, TEMPERATURE, Parts, assembled
+from embedsvc.probes.choosing import Choices, Tried, choose, fits_to_choose
+from embedsvc.probes.examples import Examples, Places, Target
+from embedsvc.probes.examples import target as target_of
+from embedsvc.probes.fitting import (
+    MANY,
+    MOST_STEPS,
+    Data,
+    Effort,
+    fit,
+    out_of_fold,
+    references,
+    some,
+)
 from embedsvc.probes.folds import folds, strata
-from embedsvc.probes.numbers import KNOTS, RANKS, Numbers, digest_of
+from embedsvc.probes.objective import Line
 from embedsvc.probes.probe import Probe
 from embedsvc.probes.progress import Progress, Tell
-from embedsvc.probes.scores import probabilities
-from embedsvc.probes.trust import least_probabilities, quantile_up, temperature, weighing
-from embedsvc.types import Floats, ProbeInfo, ProbeRecipe, ProbeTask, Space
-from dataclasses import replace
+from embedsvc.probes.report import Tests, written
+from embedsvc.probes.testing import tested
+from embedsvc.types import Floats, ProbeRecipe, ProbeTask
+
+FEWEST_LABELS_TO_LEAVE_OUT = 6
+"""Of single-label probes; with fewer, one without some of them is another probe."""
+
+_SHARE_LEFT_OUT = 0.2
 
 
 def train(  # noqa: PLR0913
@@ -30,114 +45,234 @@ def train(  # noqa: PLR0913
     about: str = "",
     tell: Tell,
 ) -> Probe:
-    """The probe that `recipe` makes of `examples`.
+    """The probe that `recipe` makes of `examples`; the same again gives the same digest.
 
-    `background` (m, D) are vectors of what is not speech, in an order that keeps what is alike
-    together. `tell` is told of progress at every look at the examples, and may raise.
+    `background` (m, D) are vectors of what is not speech. Nothing is fitted on them: they tell
+    how much of it the probe refuses. `tell(done, total, what)` is called at every look at the
+    examples, and may raise to end the training. Raises InvalidArgument for what cannot be learned
+    or tested, TensorShape for vectors that do not fit.
     """
+    _check(recipe, examples, background)
     target = target_of(examples, recipe.task)
-    groups = examples.group_places
-    if len(np.unique(groups)) < 2:
-        raise InvalidArgument("`groups` must be at least 2, but is 1", field="groups")
-    everyone = np.arange(len(examples))
-    testing = folds(groups, strata(target), max(2, round(1 / recipe.test_share)), recipe.seed)
-    learning = everyone[testing != 0]
-    fold_of = folds(groups, strata(target), recipe.folds, recipe.seed + 1)
-    choices = _choices(examples, target, recipe)
-    total = (len(choices) * len(recipe.strengths) + 2) * recipe.folds * MOST_STEPS + 2 * MOST_STEPS
-    progress = Progress(tell, total)
-    tried = searched(choices, learning, fold_of, recipe.strengths, progress)
-    best = min(tried, key=lambda each: each.loss)
-    data = dict(choices)[best.spaces]
-    back = None if background is None else _columns(background, examples.spaces, best.spaces)
-    spaces = tuple(examples.spaces[at] for at in best.spaces)
-    probes = []
-    for rows in (learning, everyone):
-        oof = out_of_fold(data, rows, fold_of, best.strength, progress, recipe.seed)
-        progress.begin("fitting", MOST_STEPS)
-        probes.append(_assembled(data, rows, best, oof, back, recipe, spaces, progress))
-    figures = _figures(probes[0], data, everyone[testing == 0])
+    session = _Session(examples, target, recipe, background, tell)
+    probe, figures, report = session.run()
     info = replace(
-        probes[1].info,
+        probe.info,
         name=name,
         version=version,
         created_at=time.time(),
         figures=figures,
-        report=json.dumps({"chosen": {"strength": best.strength}}, sort_keys=True),
+        report=report,
         license=license,
         about=about,
     )
-    progress.finish()
-    return Probe(info, probes[1].numbers)
+    return Probe(info, probe.numbers)
 
 
-def _choices(examples, target, recipe):
-    if recipe.mix_layers or len(examples.spaces) == 1:
-        spaces = tuple(range(len(examples.spaces)))
-        return [(spaces, Data(examples.vectors, target, recipe.balanced, len(spaces)))]
-    return [
-        ((at,), Data(_columns(examples.vectors, examples.spaces, (at,)), target, recipe.balanced))
-        for at in range(len(examples.spaces))
-    ]
-
-
-def _columns(vectors: Floats, spaces: tuple[Space, ...], chosen: tuple[int, ...]) -> Floats:
-    if len(chosen) == len(spaces):
-        return vectors
-    ends = np.cumsum([space.dim for space in spaces])
-    at = chosen[0]
-    return vectors[:, ends[at] - spaces[at].dim : ends[at]]
-
-
-def _assembled(data, rows, best, oof, background, recipe, spaces, progress) -> Probe:
-    target = data.target
-    fitted = fit(data, rows, best.strength, progress, recipe.seed)
-    regression = target.task is ProbeTask.REGRESSION
-    labels = 1 if regression else len(target.labels)
-    info = ProbeInfo(
-        "", 0, target.task, target.labels, spaces, 0.0, "", recipe.alpha, recipe.min_speech_seconds
+def _check(recipe: ProbeRecipe, examples: Examples, background: Floats | None) -> None:
+    rules = (
+        ("strengths", recipe.strengths, 1 <= len(recipe.strengths) <= 20, "1 to 20 numbers"),
+        (
+            "strengths",
+            recipe.strengths,
+            all(1e-9 <= s <= 1e9 for s in recipe.strengths),
+            "1e-9 to 1e9",
+        ),
+        ("folds", recipe.folds, 2 <= recipe.folds <= 20, "2 to 20"),
+        ("alpha", recipe.alpha, 0.001 <= recipe.alpha <= 0.5, "0.001 to 0.5"),
+        ("false_unknowns", recipe.false_unknowns, 0 <= recipe.false_unknowns <= 0.5, "0 to 0.5"),
+        (
+            "min_speech_seconds",
+            recipe.min_speech_seconds,
+            0 <= recipe.min_speech_seconds <= 3600,
+            "0 to 3600",
+        ),
+        ("test_share", recipe.test_share, 0.05 <= recipe.test_share <= 0.5, "0.05 to 0.5"),
+        ("seed", recipe.seed, 0 <= recipe.seed < 1 << 63, "0 or more"),
+        (
+            "calibration",
+            recipe.calibration,
+            recipe.calibration in {TEMPERATURE, ISOTONIC},
+            f"{TEMPERATURE} or {ISOTONIC}",
+        ),
     )
-    heat = 1.0 if regression else temperature(oof.logits, target, oof.rows)
-    numbers = Numbers(
-        mean=fitted.problem.scale.mean,
-        scale=fitted.problem.scale.factor,
-        mix=_shares(fitted.line),
-        weights=fitted.line.weights.astype(np.float32),
-        bias=fitted.line.bias.astype(np.float32),
-        temperature=np.array([heat], np.float32),
-        curve=np.zeros((0, len(KNOTS)), np.float32),
-        least=np.zeros(labels, np.float32),
-        answers=np.full(labels, 0.5, np.float32),
-        references=fitted.references.astype(np.float16),
-        evidence=np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]], np.float32),
-        quantiles=np.zeros(len(RANKS), np.float32),
-        floors=np.zeros(3, np.float32),
-        refused=np.array([recipe.false_unknowns], np.float32),
-    )
-    if regression:
-        off = np.abs(oof.logits - target.truth[oof.rows])[:, 0]
-        least = np.array([min(quantile_up(off, recipe.alpha), 1e30)], np.float32)
-    else:
-        told = probabilities(oof.logits, numbers, target.task)
-        least = least_probabilities(told, target, oof.rows, recipe.alpha)
-    scores = np.zeros_like(oof.logits) if regression else oof.logits
-    known = gathered(scores.astype(np.float32), oof.far)
-    strange = None if background is None else Probe(info, numbers).evidence(background)
-    weigh = weighing(known, strange, recipe.false_unknowns)
-    numbers = replace(
-        numbers,
-        least=least,
-        evidence=weigh.evidence,
-        quantiles=weigh.quantiles,
-        floors=weigh.floors,
-    )
-    return Probe(replace(info, digest=digest_of(numbers, info)), numbers)
+    for name, value, sound, rule in rules:
+        if not sound:
+            raise InvalidArgument(f"`{name}` must be {rule}, but is {value}", field=name)
+    widths = sorted({space.dim for space in examples.spaces})
+    if recipe.mix_layers and len(widths) > 1:
+        raise InvalidArgument(
+            f"`mix_layers` must be of spaces with equal dimensions, but they have {widths}",
+            field="mix_layers",
+        )
+    if background is None:
+        return
+    if background.ndim != 2 or background.shape[1] != examples.vectors.shape[-1]:
+        raise TensorShape(
+            f"`background` must be [m, {examples.vectors.shape[-1]}], "
+            f"but is {list(background.shape)}",
+            field="background",
+        )
+    if not np.isfinite(background).all():
+        raise TensorShape("`background` must be finite, but is not", field="background")
 
 
-def _figures(probe, data, rows):
-    if probe.info.task is ProbeTask.REGRESSION:
-        off = probe.logits(data.vectors[rows]) - data.target.truth[rows]
-        return {"mae": float(np.abs(off).mean())}
-    told = probe.logits(data.vectors[rows]).argmax(axis=1)
-    truth = data.target.classes[rows]
-    return {"accuracy": float(np.mean(told == truth)), "chance": 1 / len(data.target.labels)}
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """Places of examples to learn from, with the fold of each, and to test on."""
+
+    learn: Places
+    fold_of: Places
+    test: Places
+
+
+class _Session:
+    """One training, from examples to the report."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        target: Target,
+        recipe: ProbeRecipe,
+        background: Floats | None,
+        tell: Tell,
+    ) -> None:
+        self._examples = examples
+        self._target = target
+        self._recipe = recipe
+        self._background = background
+        self._split = self._halves()
+        self._choices = self._columns(examples.vectors)
+        self._progress = Progress(tell, self._fits() * MOST_STEPS)
+
+    def run(self) -> tuple[Probe, dict[str, float], str]:
+        """The probe to be served, the figures of its test, and the report."""
+        recipe, split = self._recipe, self._split
+        tried = choose(self._choices, split.learn, split.fold_of, recipe.strengths, self._progress)
+        best = tried[0]
+        data = self._choices[best.spaces]
+        trial, line = self._probe(data, best, split.learn, split.fold_of, None)
+        figures, tables = tested(trial, data.vectors, self._target, split.learn, split.test)
+        figures |= self._of_strangers(data, best, trial)
+        figures |= self._of_baseline()
+        everyone = np.arange(len(self._examples))
+        served, _ = self._probe(data, best, everyone, self._folds(everyone), line)
+        tests = Tests(figures, tables, tried, split.learn, split.test)
+        report = written(self._examples, self._target, recipe, served, tests)
+        self._progress.finish()
+        return served, figures, report
+
+    def _fits(self) -> int:
+        recipe = self._recipe
+        choosing = fits_to_choose(len(self._choices), len(recipe.strengths), recipe.folds)
+        more = 3 * (recipe.folds + 1)
+        if self._examples.baseline is not None:
+            more += fits_to_choose(1, len(recipe.strengths), recipe.folds) + 1
+        return choosing + more
+
+    def _folds(self, rows: Places) -> Places:
+        recipe = self._recipe
+        columns = strata(self._target)[rows]
+        return folds(self._examples.group_places[rows], columns, recipe.folds, recipe.seed)
+
+    def _halves(self) -> _Split:
+        recipe = self._recipe
+        parts = round(1 / recipe.test_share)
+        fold = folds(self._examples.group_places, strata(self._target), parts, recipe.seed)
+        learn, test = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
+        fold_of = self._folds(learn) if len(learn) else learn
+        if not len(test) or not (fold_of >= 0).any():
+            raise InvalidArgument(
+                "`groups` must be at least 3 for some label, one to learn from, one to choose by "
+                f"and one to test on, but are {len(np.unique(self._examples.group_places))} in all",
+                field="groups",
+            )
+        return _Split(learn, fold_of, test)
+
+    def _columns(self, vectors: Floats) -> Choices:
+        """What may be learned from: the mix of all spaces, or each of them."""
+        spaces, balanced = self._examples.spaces, self._recipe.balanced
+        if self._recipe.mix_layers or len(spaces) == 1:
+            every = tuple(range(len(spaces)))
+            return {every: Data(vectors, self._target, balanced, len(spaces))}
+        ends = np.cumsum([space.dim for space in spaces]).tolist()
+        return {
+            (at,): Data(vectors[:, end - space.dim : end], self._target, balanced)
+            for at, (space, end) in enumerate(zip(spaces, ends, strict=True))
+        }
+
+    def _probe(
+        self, data: Data, best: Tried, rows: Places, fold_of: Places, start: Line | None
+    ) -> tuple[Probe, Line]:
+        """The probe of `rows`, and where its fit ended."""
+        recipe, progress = self._recipe, self._progress
+        effort = Effort(best.strength, start=start)
+        unseen = out_of_fold(data, rows, fold_of, effort, progress, recipe.seed)
+        progress.begin("fitting", MOST_STEPS)
+        fitted = fit(data, rows, effort, progress)
+        spaces = tuple(self._examples.spaces[at] for at in best.spaces)
+        near = references(data, rows, recipe.seed)
+        return assembled(Parts(data, fitted, unseen, near, spaces), recipe), fitted.line
+
+    def _of_strangers(self, data: Data, best: Tried, trial: Probe) -> dict[str, float]:
+        """How much of what it should not know is unknown to a probe."""
+        found = {}
+        if self._background is not None and len(self._background):
+            strange = self._columns(self._background)[best.spaces].vectors
+            told = trial.told(strange.astype(np.float32, copy=False))
+            found["unknown_background"] = float(trial.is_unknown(told.belonging).mean())
+        left = self._left_out()
+        if len(left):
+            found["unknown_left_out"] = self._of_left_out(data, best, left)
+        return found
+
+    def _left_out(self) -> Places:
+        """Places of the labels that a probe is trained without, to be asked about."""
+        target, recipe = self._target, self._recipe
+        if target.task is not ProbeTask.SINGLE_LABEL:
+            return np.zeros(0, np.intp)
+        there = np.unique(target.classes[self._split.test])
+        if len(target.labels) < FEWEST_LABELS_TO_LEAVE_OUT or len(there) < 2:
+            return np.zeros(0, np.intp)
+        count = max(1, round(len(there) * _SHARE_LEFT_OUT))
+        return np.sort(np.random.default_rng(recipe.seed).permutation(there)[:count])
+
+    def _of_left_out(self, data: Data, best: Tried, left: Places) -> float:
+        target, split = self._target, self._split
+        kept = np.setdiff1d(np.arange(len(target.labels)), left)
+        labels = tuple(target.labels[at] for at in kept)
+        fewer = replace(target, labels=labels, truth=target.truth[:, kept])
+        inside = np.flatnonzero(~np.isin(target.classes[split.learn], left))
+        inside = some(inside, MANY, self._recipe.seed)
+        rows, fold_of = split.learn[inside], split.fold_of[inside]
+        probe, _ = self._probe(replace(data, target=fewer), best, rows, fold_of, None)
+        asked = split.test[np.isin(target.classes[split.test], left)]
+        return float(probe.is_unknown(probe.told(data.vectors[asked]).belonging).mean())
+
+    def _of_baseline(self) -> dict[str, float]:
+        """Figures of the same recipe on the other features."""
+        baseline = self._examples.baseline
+        if baseline is None:
+            return {}
+        recipe, split, target = self._recipe, self._split, self._target
+        data = Data(baseline.astype(np.float32, copy=False), target, recipe.balanced)
+        tried = choose({(0,): data}, split.learn, split.fold_of, recipe.strengths, self._progress)
+        best = replace(tried[0], spaces=(0,))
+        self._progress.begin("baseline", MOST_STEPS)
+        probe, _ = self._probe(data, best, split.learn, split.fold_of, None)
+        figures, _ = tested(probe, data.vectors, target, split.learn, split.test)
+        return {f"baseline_{name}": figures[name] for name in COMPARED if name in figures}
+
+
+COMPARED = (
+    "accuracy",
+    "unweighted_accuracy",
+    "macro_f1",
+    "micro_f1",
+    "mean_average_precision",
+    "mae",
+    "rmse",
+    "r2",
+    "concordance",
+)
+"""Figures that are told of the baseline too."""

@@ -1,22 +1,26 @@
-"""What out-of-fold scores teach: temperature, prediction sets, and what is unknown."""
-
-from dataclasses import dataclass
+"""What out-of-fold scores teach: temperature, curves, prediction sets, what is unknown."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar, nnls, minimize
+from scipy.optimize import isotonic_regression, minimize_scalar
 
+from embedsvc.probes.evidence import ranks
 from embedsvc.probes.examples import Places, Target
-from embedsvc.probes.evidence import gathered, summed
 from embedsvc.probes.numbers import KNOTS, RANKS
-from embedsvc.probes.scores import log_odds, losses, cooled
+from embedsvc.probes.scores import losses
 from embedsvc.types import Floats, ProbeTask
 
 Doubles = NDArray[np.float64]
 
+FEWEST_FOR_A_CURVE = 20
+"""Examples with a label, and without, from which it gets a curve of its own."""
+
+FEWEST_MISSES = 5
+"""Misses that are expected of a label's own examples, for a threshold of its own."""
+
 
 def temperature(logits: Doubles, target: Target, rows: Places) -> float:
-    """The one number to divide raw scores by that makes them likeliest (Guo et al. 2017)."""
+    """What to divide raw scores (n, C) by to make the truth likeliest (Guo et al. 2017)."""
     truth = target.truth[rows].astype(np.float64)
 
     def loss(log_temperature: float) -> float:
@@ -27,74 +31,74 @@ def temperature(logits: Doubles, target: Target, rows: Places) -> float:
 
 
 def cooled_loss(logits: Doubles, target: Target, rows: Places) -> float:
-    """Mean loss after the best temperature; of a regression, mean squared error."""
+    """Mean loss after the best temperature; of a regression, the mean squared error."""
+    truth = target.truth[rows].astype(np.float64)
     if target.task is ProbeTask.REGRESSION:
-        return float(np.square(logits - target.truth[rows]).mean())
+        return float(np.square(logits - truth).mean())
     best = temperature(logits, target, rows)
-    return float(losses(logits / best, target.truth[rows].astype(np.float64), target.task).mean())
+    return float(losses(logits / best, truth, target.task).mean())
 
 
-def quantile_up(scores: Doubles, alpha: float) -> float:
-    """The conformal quantile: the smallest score that a share 1 - alpha of n + 1 stays within."""
+def curves(odds: Doubles, truth: Doubles, heat: float) -> Floats:
+    """For each label, the calibrated probability at each of `KNOTS`, (C, K).
+
+    Isotonic regression of the truth (n, C) on log-odds (n, C) (Zadrozny and Elkan 2002); labels
+    with few examples are cooled by the temperature `heat` instead.
+    """
+    plain = 1 / (1 + np.exp(-KNOTS / heat))
+    found = np.tile(plain, (odds.shape[1], 1))
+    least = 1 / (len(odds) + 2)
+    for label in range(odds.shape[1]):
+        count = truth[:, label].sum()
+        if min(count, len(odds) - count) < FEWEST_FOR_A_CURVE:
+            continue
+        order = np.argsort(odds[:, label], kind="stable")
+        rising = isotonic_regression(truth[order, label]).x
+        at, first = np.unique(odds[order, label], return_index=True)
+        found[label] = np.clip(np.interp(KNOTS, at, rising[first]), least, 1 - least)
+    return found.astype(np.float32)
+
+
+def conformal_quantile(scores: Doubles, alpha: float) -> float:
+    """The score that a share 1 - `alpha` of new ones stays within (Vovk et al. 2005).
+
+    Infinite when there are too few to tell.
+    """
     rank = int(np.ceil((len(scores) + 1) * (1 - alpha)))
-    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else np.inf
+    return float(np.sort(scores)[rank - 1]) if 0 < rank <= len(scores) else np.inf
 
 
-def least_probabilities(told: Doubles, target: Target, rows: Places, alpha: float) -> Floats:
-    """Probability (C,) from which a label is in the prediction set."""
-    truth = target.truth[rows] > 0
-    enough = int(np.ceil(5 / alpha))
-    everyone = 1 - quantile_up(1 - told[truth], alpha)
-    least = np.full(told.shape[1], everyone)
+def least_probabilities(told: Doubles, truth: NDArray[np.bool_], alpha: float) -> Floats:
+    """Probability (C,) from which a label is in the prediction set (Sadinle et al. 2019).
+
+    Of `told` (n, C) for examples with `truth` (n, C). A label with enough examples has a
+    threshold of its own, so that a rare one is covered as often as a frequent one.
+    """
+    least = np.full(told.shape[1], 1 - conformal_quantile(1 - told[truth], alpha))
     for label in range(told.shape[1]):
         mine = told[truth[:, label], label]
-        if len(mine) >= enough:
-            least[label] = 1 - quantile_up(1 - mine, alpha)
+        if len(mine) * alpha >= FEWEST_MISSES:
+            least[label] = 1 - conformal_quantile(1 - mine, alpha)
     return np.maximum(least, 0).astype(np.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class Weighing:
-    """`Numbers.evidence`, `quantiles` and `floors`."""
-
-    evidence: Floats
-    quantiles: Floats
-    floors: Floats
-
-
-def weighing(known: Doubles, strange: Doubles | None, refused: float) -> Weighing:
-    """How evidence (n, 3) of speech and (m, 3) of what is none is to be weighed."""
-    center, spread = known.mean(axis=0), known.std(axis=0)
-    spread = np.where(spread > 1e-6, spread, 1.0)
-    weight = np.where(known.std(axis=0) > 1e-6, 1.0, 0.0)
-    if strange is not None:
-        weight = _weight((known - center) / spread, (strange - center) / spread)
-    rows = np.stack([center, spread, weight]).astype(np.float32)
-    quantiles = np.quantile(summed(known, rows), RANKS).astype(np.float32)
-    floors = np.quantile(known, refused, axis=0).astype(np.float32)
-    return Weighing(rows, quantiles, floors)
+def best_answers(told: Doubles, truth: NDArray[np.bool_]) -> Floats:
+    """Probability (C,) from which a label is answered: that with the best F1 (n, C)."""
+    best = np.full(told.shape[1], 0.5)
+    for label in range(told.shape[1]):
+        order = np.argsort(-told[:, label], kind="stable")
+        hits = np.cumsum(truth[order, label])
+        if not hits[-1]:
+            continue
+        f1 = 2 * hits / (np.arange(1, len(hits) + 1) + hits[-1])
+        at = int(f1.argmax())
+        after = told[order[min(at + 1, len(order) - 1)], label]
+        best[label] = (told[order[at], label] + after) / 2
+    return best.astype(np.float32)
 
 
-def _weight(known: Doubles, strange: Doubles) -> Doubles:
-    """Logistic regression of speech against what is none; none of three counts against."""
-    x = np.concatenate([known, strange])
-    sign = np.concatenate([np.ones(len(known)), -np.ones(len(strange))])
-    much = np.concatenate(
-        [np.full(len(known), 0.5 / len(known)), np.full(len(strange), 0.5 / len(strange))]
-    )
-
-    def loss(flat: Doubles) -> tuple[float, Doubles]:
-        margin = sign * (x @ flat[:3] + flat[3])
-        slope = -much * sign / (1 + np.exp(np.clip(margin, -50, 50)))
-        value = float(much @ np.logaddexp(0, -margin)) + 0.005 * float(flat[:3] @ flat[:3])
-        return value, np.append(slope @ x + 0.01 * flat[:3], slope.sum())
-
-    found = minimize(
-        loss,
-        np.array([1.0, 1.0, 1.0, 0.0]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0, None)] * 3 + [(None, None)],
-    )
-    weight: Doubles = found.x[:3]
-    return weight if weight.any() else np.ones(3)
+def quantiles(known: Doubles) -> tuple[Floats, Floats]:
+    """`Numbers.evidence` and `Numbers.belonging` of evidence (n, 3) of speech."""
+    each = np.quantile(known, RANKS, axis=0).T.astype(np.float32)
+    together = np.quantile(ranks(known, each).min(axis=1), RANKS).astype(np.float32)
+    return each, together
