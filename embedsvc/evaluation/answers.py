@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.evaluation.probes import accuracy, macro_f1, unweighted_accuracy
+from embedsvc.probes.figures import calibration_error
 from embedsvc.types import Classification, Floats
-
-BINS = 15
-"""Bins of equal width of the calibration error, as Guo et al. (2017) have them."""
 
 LENGTHS = ((0.0, 1.5), (1.5, 3.0), (3.0, 6.0), (6.0, float("inf")))
 """Seconds from and below which clips are reported apart."""
@@ -97,20 +95,6 @@ class Answers:
         )
 
 
-def calibration_error(sureness: Doubles, right: Truths) -> float:
-    """Expected calibration error of the likeliest label: mean distance of sureness and accuracy.
-
-    Guo et al. (2017), "On calibration of modern neural networks", equation 3; 0 without clips.
-    """
-    place = np.clip((sureness * BINS).astype(np.intp), 0, BINS - 1)
-    total = 0.0
-    for each in range(BINS):
-        mine = place == each
-        if mine.any():
-            total += mine.sum() * abs(float(right[mine].mean()) - float(sureness[mine].mean()))
-    return total / max(1, len(sureness))
-
-
 def figures(answers: Answers) -> dict[str, float]:
     """Figures of clips whose truth has a label; {} when there is none."""
     known = answers.known
@@ -130,7 +114,8 @@ def figures(answers: Answers) -> dict[str, float]:
         "chance_among_present": 1 / len(present),
         "accuracy_among_present": accuracy(truth, known.among(present)),
         "unweighted_accuracy_among_present": unweighted_accuracy(truth, known.among(present)),
-        "ece": calibration_error(known.sureness, right),
+        "ece": calibration_error(known.sureness, right, equal_mass=True),
+        "ece_equal_width": calibration_error(known.sureness, right, equal_mass=False),
         "coverage": float(np.mean([t in e.prediction_set for t, e in _pairs(known)])),
         "coverage_target": 1 - known.alpha,
         "mean_set": float(np.mean([len(each.prediction_set) for each in known.told])),
@@ -141,7 +126,9 @@ def figures(answers: Answers) -> dict[str, float]:
         found["accuracy_answered"] = float(right[answered].mean())
     if known.raw is not None:
         told = np.array(known.labels, np.str_)[known.raw.argmax(axis=1)]
-        found["ece_before"] = calibration_error(known.raw.max(axis=1), told == truth)
+        found["ece_before"] = calibration_error(
+            known.raw.max(axis=1), told == truth, equal_mass=True
+        )
     if known.cepstra is not None:
         found["mfcc_accuracy"] = accuracy(truth, known.cepstra)
         found["mfcc_unweighted_accuracy"] = unweighted_accuracy(truth, known.cepstra)

@@ -17,7 +17,8 @@ from embedsvc.evaluation.baseline import mfcc_delta_vector
 from embedsvc.evaluation.emotion import common_emotion
 from embedsvc.evaluation.listening import Heard, Sound, heard_sounds, sounds_of, vectors_of
 from embedsvc.evaluation.speech import SYNTHETIC, Row
-from embedsvc.probes import Examples, Probe, sounds, to_files, train
+from embedsvc.probes import Examples, Probe, to_files, train
+from embedsvc.probes.background import sounds
 from embedsvc.training.augmentation import Chances, augment, normalize
 from embedsvc.types import Floats, Frames, OutputSpec, Pooling, ProbeRecipe, Windowing
 
