@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embedsvc.client import (
         AddedRecording,
+        Classified,
         Client,
         Collection,
         Embedding,
+        Examples,
         SearchResult,
         ServerInfo,
     )
@@ -24,18 +26,24 @@ if TYPE_CHECKING:
         OutputSpec,
         PcmFormat,
         Pooling,
+        ProbeInfo,
+        ProbeRecipe,
+        ProbeTask,
         SampleFormat,
         Segmentation,
         Span,
+        Timeline,
         Windowing,
     )
 
 _HOMES = {
     "embedsvc.client": (
         "AddedRecording",
+        "Classified",
         "Client",
         "Collection",
         "Embedding",
+        "Examples",
         "SearchResult",
         "ServerInfo",
     ),
@@ -46,29 +54,39 @@ _HOMES = {
         "OutputSpec",
         "PcmFormat",
         "Pooling",
+        "ProbeInfo",
+        "ProbeRecipe",
+        "ProbeTask",
         "SampleFormat",
         "Segmentation",
         "Span",
+        "Timeline",
         "Windowing",
     ),
 }
 
 __all__ = [
     "AddedRecording",
+    "Classified",
     "Client",
     "Collection",
     "Embedding",
+    "Examples",
     "Lane",
     "MomentMethod",
     "MomentSearch",
     "OutputSpec",
     "PcmFormat",
     "Pooling",
+    "ProbeInfo",
+    "ProbeRecipe",
+    "ProbeTask",
     "SampleFormat",
     "SearchResult",
     "Segmentation",
     "ServerInfo",
     "Span",
+    "Timeline",
     "Windowing",
 ]
 

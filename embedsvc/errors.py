@@ -19,6 +19,7 @@ EmbedsvcError
 │   ├── CollectionNotFound
 │   ├── RecordingNotFound
 │   ├── ModelNotFound
+│   ├── ProbeNotFound
 │   └── OperationNotFound
 ├── AlreadyExists              a collection of that name, or a recording of that id
 ├── FailedPrecondition         right in form, wrong for the state things are in
@@ -184,6 +185,12 @@ class ModelNotFound(NotFound):
     """No such model here."""
 
     reason = "MODEL_NOT_FOUND"
+
+
+class ProbeNotFound(NotFound):
+    """No probe has that name, or that version of it is not kept."""
+
+    reason = "PROBE_NOT_FOUND"
 
 
 class OperationNotFound(NotFound):

@@ -5,8 +5,6 @@ import argparse
 from embedsvc.errors import Unimplemented
 
 COMMANDS = {
-    "classify": "label speech with a probe",
-    "probe": "train and manage probes",
     "transcribe": "write down speech",
 }
 

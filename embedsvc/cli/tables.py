@@ -26,6 +26,11 @@ def read(path: Path) -> Rows:
     In .tsv and .csv a column is of numbers when every value in it is one; empty cells are left
     out. In .jsonl values have their own types; null is left out.
     """
+    return dict(listed(path))
+
+
+def listed(path: Path) -> list[tuple[str, dict[str, MetadataValue]]]:
+    """As `read`, where a path or id may have several rows."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -96,15 +101,15 @@ def _maker(values: Iterable[str]) -> type[int] | type[float] | type[str]:
     return str
 
 
-def _keyed(path: Path, rows: list[dict[str, Any]]) -> Rows:
+def _keyed(path: Path, rows: list[dict[str, Any]]) -> list[tuple[str, dict[str, MetadataValue]]]:
     key = next((key for key in KEYS if any(key in row for row in rows)), None)
     if rows and key is None:
         raise InvalidArgument(f"`--metadata` must have a column {', '.join(KEYS)}: {path.name}")
-    return {
-        str(row[key]): {name: value for name, value in row.items() if name != key}
+    return [
+        (str(row[key]), {name: value for name, value in row.items() if name != key})
         for row in rows
         if key in row
-    }
+    ]
 
 
 def matching(rows: Rows, name: str) -> Mapping[str, MetadataValue] | None:

@@ -3,9 +3,12 @@
 from embedsvc.client.audible import Audible
 from embedsvc.client.client import Client
 from embedsvc.client.collection import Collection
+from embedsvc.client.probes import Examples, Probes
 from embedsvc.client.results import (
     AddedRecording,
+    Classified,
     Embedding,
+    HeardWindow,
     SearchResult,
     ServerInfo,
     Window,
@@ -14,9 +17,13 @@ from embedsvc.client.results import (
 __all__ = [
     "AddedRecording",
     "Audible",
+    "Classified",
     "Client",
     "Collection",
     "Embedding",
+    "Examples",
+    "HeardWindow",
+    "Probes",
     "SearchResult",
     "ServerInfo",
     "Window",

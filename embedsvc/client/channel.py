@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 from embedsvc.errors import EmbedsvcError, FailedPrecondition, MessageTooLarge, Unavailable
 from embedsvc.v1.collection_pb2_grpc import CollectionServiceStub
 from embedsvc.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from embedsvc.v1.probe_pb2_grpc import ProbeServiceStub
 from embedsvc.v1.search_pb2_grpc import SearchServiceStub
 from embedsvc.v1.server_pb2_grpc import ServerServiceStub
 from embedsvc.wire.errors import error_of
@@ -34,6 +35,7 @@ _RETRIES = {
                     "EmbeddingService",
                     "CollectionService",
                     "SearchService",
+                    "ProbeService",
                     "ServerService",
                 )
             ],
@@ -70,6 +72,7 @@ class Stubs:
     embedding: EmbeddingServiceStub
     collections: CollectionServiceStub
     search: SearchServiceStub
+    probes: ProbeServiceStub
     server: ServerServiceStub
     operations: OperationsStub
     health: HealthStub
@@ -81,6 +84,7 @@ class Stubs:
             EmbeddingServiceStub(channel),
             CollectionServiceStub(channel),
             SearchServiceStub(channel),
+            ProbeServiceStub(channel),
             ServerServiceStub(channel),
             OperationsStub(channel),
             HealthStub(channel),

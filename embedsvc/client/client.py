@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -14,22 +14,27 @@ from embedsvc.client.audible import Audible
 from embedsvc.client.channel import Caller, Stubs, connect
 from embedsvc.client.collection import Collection
 from embedsvc.client.local import LOCAL, LocalServer
-from embedsvc.client.results import Embedding, ServerInfo, Window
+from embedsvc.client.probes import Probes
+from embedsvc.client.results import Classified, Embedding, HeardWindow, ServerInfo, Window
 from embedsvc.errors import AlreadyExists, AudioTooLong, EmbedsvcError, Unavailable
 from embedsvc.types import (
     ChannelPolicy,
     CollectionInfo,
+    Floats,
     Lane,
     OutputSpec,
     PcmFormat,
     Pooling,
+    ProbeAnswer,
     Segmentation,
     Space,
+    Timeline,
     Windowing,
 )
-from embedsvc.v1 import collection_pb2, embedding_pb2, server_pb2
+from embedsvc.v1 import collection_pb2, embedding_pb2, probe_pb2, server_pb2
 from embedsvc.wire import audio as wire_audio
-from embedsvc.wire import spaces
+from embedsvc.wire import probes as wire_probes
+from embedsvc.wire import spaces, tensors
 from embedsvc.wire.errors import error_of
 
 DEADLINE = 300.0
@@ -107,7 +112,7 @@ class Client:
             raise Unavailable(f"{self.target} is not serving after {timeout:g} s") from error
         raise Unavailable(f"{self.target} stopped, {until - time.monotonic():.0f} s before the end")
 
-    def embed(
+    def embed(  # noqa: PLR0913  # each is a choice of its own
         self,
         source: Audible,
         *,
@@ -118,8 +123,11 @@ class Client:
         windowing: Windowing | None = None,
         channels: ChannelPolicy | str = ChannelPolicy.MIX,
         lane: Lane | str | None = None,
+        probes: Sequence[str] = (),
     ) -> Embedding:
         """Embed one utterance of any length; `outputs` asks for several from the same pass.
+
+        What `probes` say of it comes from that pass too.
 
         `profile` is the name of a choice of layer, pooling and projection; `info` lists them.
         Audio too large for one message is uploaded in chunks. `lane` says how urgent it is: None
@@ -127,7 +135,7 @@ class Client:
         """
         chosen = None if pooling is None else audible.choice(Pooling, pooling, "pooling")
         specs = outputs or [OutputSpec("", layer, chosen, profile=profile)]
-        options = self._options(specs, windowing, lane)
+        options = self._options(specs, windowing, lane, probes)
         policy = audible.choice(ChannelPolicy, channels, "channels")
         sound = audible.read(source, policy)
         if sound.is_small(self.info()):
@@ -150,10 +158,12 @@ class Client:
         outputs: Sequence[OutputSpec] = (OutputSpec(),),
         windowing: Windowing | None = None,
         lane: Lane | str | None = None,
+        probes: Sequence[str] = (),
     ) -> list[Embedding | EmbedsvcError]:
         """Embed many short utterances; each place holds its embedding or its error."""
         self.info()
-        request = embedding_pb2.BatchEmbedRequest(options=self._options(outputs, windowing, lane))
+        options = self._options(outputs, windowing, lane, probes)
+        request = embedding_pb2.BatchEmbedRequest(options=options)
         unreadable: dict[int, EmbedsvcError] = {}
         for place, source in enumerate(sources):
             try:
@@ -179,10 +189,12 @@ class Client:
         outputs: Sequence[OutputSpec] = (OutputSpec(),),
         windowing: Windowing | None = None,
         lane: Lane | str | None = None,
+        probes: Sequence[str] = (),
     ) -> Iterator[Window]:
         """Embed live PCM window by window; None among the chunks asks for an answer now."""
         config = embedding_pb2.StreamEmbedRequest.Config(
-            pcm=wire_audio.pcm_message(pcm), options=self._options(outputs, windowing, lane)
+            pcm=wire_audio.pcm_message(pcm),
+            options=self._options(outputs, windowing, lane, probes),
         )
 
         def requests() -> Iterator[embedding_pb2.StreamEmbedRequest]:
@@ -196,6 +208,88 @@ class Client:
 
         for reply in self._caller.stream(self._stubs.embedding.StreamEmbed, requests()):
             yield results.window(reply)
+
+    @property
+    def probes(self) -> Probes:
+        """The probes of the server."""
+        return Probes(self._stubs, self._caller, self.info)
+
+    def classify(
+        self,
+        source: Audible,
+        probes: Sequence[str],
+        *,
+        timeline: Timeline | None = None,
+        top_n: int = 0,
+        channels: ChannelPolicy | str = ChannelPolicy.MIX,
+        lane: Lane | str | None = None,
+    ) -> Classified:
+        """Ask probes about one utterance of any length, all of them from one pass.
+
+        `probes` are names, or NAME@VERSION; with a `timeline` each also answers over time.
+        `top_n` labels come with their probabilities, 0 for 5. Audio too large for one message is
+        uploaded in chunks.
+        """
+        policy = audible.choice(ChannelPolicy, channels, "channels")
+        sound = audible.read(source, policy)
+        fields: dict[str, Any] = {
+            "probes": probes,
+            "top_n": top_n,
+            "lane": audible.lane_number(lane),
+            "timeline": None if timeline is None else wire_probes.timeline_message(timeline),
+        }
+        if sound.is_small(self.info()):
+            request = probe_pb2.ClassifyAudioRequest(audio=sound.message(), **fields)
+            try:
+                reply = self._caller.unary(self._stubs.probes.ClassifyAudio, request)
+                return results.classified(reply)
+            except AudioTooLong:
+                pass  # a small file of much audio
+        config = probe_pb2.ClassifyUploadRequest.Config(**fields, **sound.upload_fields())
+        kind = probe_pb2.ClassifyUploadRequest
+        requests = audible.upload(kind, config, sound, self.info().chunk_bytes)
+        uploaded = self._caller.upload(self._stubs.probes.ClassifyUpload, requests, None)
+        return results.classified(uploaded)
+
+    def classify_vectors(
+        self, vectors: Floats, probe: str, fingerprints: Sequence[str], *, top_n: int = 0
+    ) -> list[ProbeAnswer]:
+        """Ask a probe about vectors (n, D) of the spaces of `fingerprints`, side by side."""
+        request = probe_pb2.ClassifyVectorsRequest(
+            probe=probe,
+            vectors=tensors.tensor_message(vectors),
+            space_fingerprints=fingerprints,
+            top_n=top_n,
+        )
+        reply = self._caller.unary(self._stubs.probes.ClassifyVectors, request)
+        return list(map(wire_probes.answer, reply.classifications))
+
+    def classify_stream(
+        self,
+        chunks: Iterable[bytes],
+        pcm: PcmFormat,
+        probes: Sequence[str],
+        *,
+        timeline: Timeline | None = None,
+        top_n: int = 0,
+        lane: Lane | str | None = None,
+    ) -> Iterator[HeardWindow]:
+        """Ask probes about live PCM; an answer for each window as soon as it is over."""
+        config = probe_pb2.StreamClassifyRequest.Config(
+            pcm=wire_audio.pcm_message(pcm),
+            probes=probes,
+            timeline=wire_probes.timeline_message(timeline or Timeline()),
+            top_n=top_n,
+            lane=audible.lane_number(lane),
+        )
+
+        def requests() -> Iterator[probe_pb2.StreamClassifyRequest]:
+            yield probe_pb2.StreamClassifyRequest(config=config)
+            for chunk in chunks:
+                yield probe_pb2.StreamClassifyRequest(audio=chunk)
+
+        for reply in self._caller.stream(self._stubs.probes.StreamClassify, requests()):
+            yield results.heard_window(reply)
 
     def collection(self, name: str) -> Collection:
         """A handle on a collection, which need not exist yet."""
@@ -257,11 +351,13 @@ class Client:
         specs: Sequence[OutputSpec],
         windowing: Windowing | None,
         lane: Lane | str | None,
+        probes: Sequence[str],
     ) -> embedding_pb2.EmbedOptions:
         options = embedding_pb2.EmbedOptions(
             model=self._model,
             outputs=map(spaces.spec_message, specs),
             lane=audible.lane_number(lane),
+            probes=probes,
         )
         if windowing is not None:
             options.windowing.CopyFrom(spaces.windowing_message(windowing))

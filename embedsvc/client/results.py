@@ -1,10 +1,11 @@
 """What the client gives back: plain values with numpy arrays."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from embedsvc.errors import EmbedsvcError
 from embedsvc.types import (
+    AnsweredSpan,
     AudioWarning,
     CollectionInfo,
     Explanation,
@@ -15,20 +16,31 @@ from embedsvc.types import (
     Output,
     Pair,
     Place,
+    ProbeAnswer,
     Segment,
     Space,
     Span,
     StoredRecording,
     Timing,
 )
-from embedsvc.v1 import collection_pb2, embedding_pb2, search_pb2, server_pb2, types_pb2
-from embedsvc.wire import audio, metadata, spaces, tensors, times
+from embedsvc.v1 import (
+    collection_pb2,
+    embedding_pb2,
+    probe_pb2,
+    search_pb2,
+    server_pb2,
+    types_pb2,
+)
+from embedsvc.wire import audio, metadata, probes, spaces, tensors, times
 from embedsvc.wire.errors import error_of
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """What one utterance got out of its pass; `outputs` are in the order asked."""
+    """What one utterance got out of its pass; `outputs` are in the order asked.
+
+    `answers` are of the probes that were asked about it.
+    """
 
     outputs: tuple[Output, ...]
     warnings: tuple[AudioWarning, ...]
@@ -36,6 +48,7 @@ class Embedding:
     frame_count: int
     digest: str
     timing: Timing
+    answers: tuple[ProbeAnswer, ...] = ()
 
     @property
     def vector(self) -> Floats:
@@ -46,6 +59,37 @@ class Embedding:
     def space(self) -> Space:
         """The space of the first output."""
         return self.outputs[0].space
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What probes say of one utterance, in the order they were asked.
+
+    `answers` are of all of it; `timelines` has, by the name asked, what each says over time.
+    """
+
+    answers: tuple[ProbeAnswer, ...]
+    timelines: Mapping[str, tuple[AnsweredSpan, ...]]
+    warnings: tuple[AudioWarning, ...]
+    seconds: float
+    timing: Timing
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the first probe answers; empty when it does not know."""
+        return self.answers[0].classification.labels
+
+
+@dataclass(frozen=True)
+class HeardWindow:
+    """What probes say of one window of live audio.
+
+    `held` is, for each, what it holds to be going on: an answer that enough windows agreed on.
+    """
+
+    span: Span
+    answers: tuple[ProbeAnswer, ...]
+    held: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -239,6 +283,29 @@ def embedding(message: embedding_pb2.Embedding, timing: types_pb2.Timing | None)
         frame_count=message.usage.frames,
         digest=message.digest,
         timing=times.timing(timing) if timing is not None else Timing(),
+        answers=tuple(map(probes.answer, message.classifications)),
+    )
+
+
+def classified(
+    message: probe_pb2.ClassifyAudioResponse | probe_pb2.ClassifyUploadResponse,
+) -> Classified:
+    """What probes say of one utterance, from its message."""
+    return Classified(
+        answers=tuple(map(probes.answer, message.classifications)),
+        timelines={each.probe: probes.answered_spans(each) for each in message.timelines},
+        warnings=audio.warnings(message.warnings),
+        seconds=message.usage.audio_seconds,
+        timing=times.timing(message.timing),
+    )
+
+
+def heard_window(message: probe_pb2.StreamClassifyResponse) -> HeardWindow:
+    """What probes say of one window of live audio, from its message."""
+    return HeardWindow(
+        span=times.span(message.span, "span"),
+        answers=tuple(map(probes.answer, message.classifications)),
+        held=tuple(message.labels),
     )
 
 

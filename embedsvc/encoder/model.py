@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ from embedsvc.encoder.projections import (
 )
 from embedsvc.encoder.spaces import Identity, Recipe, space_of
 from embedsvc.encoder.tensors import read_tensors
-from embedsvc.errors import FailedPrecondition, InvalidArgument
+from embedsvc.errors import FailedPrecondition, InvalidArgument, SpaceMismatch
 from embedsvc.types import (
     Ask,
     Encoded,
@@ -69,7 +70,8 @@ class Encoder:
     `parameters` counts the values that hidden states depend on: neither heads nor training masks.
     `precision` says in which numbers it multiplies, and `why` these were chosen; `how` says how
     utterances of one call run together.
-    `exported` are the layers that an exported model has; None means all.
+    `exported` are the layers that an exported model has; None means all. `directory` is where it
+    was read from.
     What a frame becomes depends on its own utterance alone: to the last bits of rounding, at most
     2e-5 in any dimension on a processor.
     """
@@ -89,6 +91,7 @@ class Encoder:
     runtime: Runtime = Runtime.TORCH
     exported: tuple[int, ...] | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    directory: Path | None = None
 
     @property
     def available(self) -> Sequence[int]:
@@ -126,6 +129,7 @@ class Encoder:
             network=states,
             how=how,
             profiles=read_profiles(checkpoint.directory, config, projections),
+            directory=checkpoint.directory,
         )
 
     def with_projections(self, more: Projections) -> Self:
@@ -186,6 +190,26 @@ class Encoder:
         identity = Identity(self.name, self.weights, self.dim)
         space = space_of(identity, Recipe(layer, pooling, tag, unit, dim), windowing)
         return Plan(layer, pooling, projection, unit, space)
+
+    def plan_of(self, space: Space, field: str = "space") -> Plan:
+        """How vectors of `space` are made; raises `SpaceMismatch` where this model makes none."""
+        name, _, _ = space.projection.partition(":")
+        spec = OutputSpec("", space.layer, space.pooling, name, space.normalized)
+        made = "none"
+        try:
+            plan = self.plan(spec, space.windowing)
+            if plan.space.fingerprint == space.fingerprint:
+                return plan
+            made = plan.space.fingerprint
+        except (InvalidArgument, FailedPrecondition):
+            pass  # no such layer or projection
+        raise SpaceMismatch(
+            f"`{field}` must be a space of the model {self.name}, but {space.fingerprint} is not: "
+            f"of that layer, pooling and projection it makes {made}",
+            field=field,
+            wanted_fingerprint=space.fingerprint,
+            made_fingerprint=made,
+        )
 
     def finish(self, plan: Plan, moments: Moments) -> Floats:
         """Vector of a run of frames: pooled, projected, normalized; (D,) as in the plan's space."""

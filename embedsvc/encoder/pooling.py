@@ -15,6 +15,8 @@ def merge(runs: Sequence[Moments]) -> Moments:
     """
     if not runs:
         raise ValueError("`runs` must hold at least one run of frames")
+    if len(runs) == 1:
+        return runs[0]
     counts = np.array([run.count for run in runs], np.float64)[:, None]
     means = np.stack([run.mean for run in runs]).astype(np.float64)
     mean = (counts * means).sum(0) / counts.sum()

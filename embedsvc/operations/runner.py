@@ -33,6 +33,9 @@ MOST_KEPT = 1_000
 Fault = Callable[[str, BaseException], None]
 """Told of a bug in the work of an operation."""
 
+Over = Callable[[Operation], None]
+"""Told of each operation that is over, in a thread, before anybody who waits for it."""
+
 MAX_STARTS = 3
 """Begun so often without an end, an operation is what ends the process, and is given up."""
 
@@ -43,10 +46,17 @@ class Operations:
     `start` brings back those of before and goes on with what was not over.
     """
 
-    def __init__(self, directory: Path, kinds: Mapping[str, Kind], fault: Fault) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        kinds: Mapping[str, Kind],
+        fault: Fault,
+        over: Over = lambda _: None,
+    ) -> None:
         self._keeper = Keeper(directory)
         self._kinds = kinds
         self._fault = fault
+        self._told_over = over
         self._known: dict[str, Operation] = {}
         self._cancelled: set[str] = set()
         self._over: dict[str, asyncio.Event] = {}
@@ -73,12 +83,7 @@ class Operations:
 
     async def submit(self, kind: str, target: str, request: Mapping[str, Any]) -> Operation:
         """Have work done; raises OperationRunning while the same target is worked on."""
-        for other in self._known.values():
-            if other.target == target and not other.done:
-                raise OperationRunning(
-                    f"`{target}` must not be worked on, but operations/{other.id} is not over",
-                    operation=f"operations/{other.id}",
-                )
+        self.check_free(target)
         now = time.time()
         operation = Operation(secrets.token_hex(16), kind, target, request, now, now)
         self._known[operation.id] = operation
@@ -89,6 +94,15 @@ class Operations:
             raise
         self._enqueue(operation.id)
         return operation
+
+    def check_free(self, target: str) -> None:
+        """Raise OperationRunning while `target` is worked on."""
+        for other in self._known.values():
+            if other.target == target and not other.done:
+                raise OperationRunning(
+                    f"`{target}` must not be worked on, but operations/{other.id} is not over",
+                    operation=f"operations/{other.id}",
+                )
 
     def get(self, id: str) -> Operation:  # the field's name
         """An operation as it is now; raises OperationNotFound."""
@@ -195,6 +209,7 @@ class Operations:
         self._cancelled.discard(operation.id)
         try:
             await asyncio.to_thread(self._keeper.keep, done)
+            await asyncio.to_thread(self._told_over, done)
             await self._forget_oldest()
         except (EmbedsvcError, OSError) as error:
             self._fault(f"operations/{operation.id}", error)

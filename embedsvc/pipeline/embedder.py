@@ -11,12 +11,14 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from embedsvc.audio import DecodePool, Door, Windower, features
-from embedsvc.batching import Batcher, Ran, Terms, Ticket
+from embedsvc.audio import DecodePool, Door, Windower, active, features
+from embedsvc.batching import Batcher, Terms, Ticket
 from embedsvc.encoder import Encoder, Plan
 from embedsvc.errors import EmbedsvcError
+from embedsvc.pipeline.listening import Active, Asked, Listener
 from embedsvc.pipeline.live import Live
 from embedsvc.pipeline.reading import Reader, Upload, Utterance, expected_frames
+from embedsvc.pipeline.takers import AnyTaker, Both, Passed, Taker
 from embedsvc.pipeline.tally import Tally
 from embedsvc.settings import AudioSettings
 from embedsvc.timing import frame_count, to_samples
@@ -29,6 +31,7 @@ from embedsvc.types import (
     OutputSpec,
     PcmFormat,
     Pooling,
+    ProbeAnswer,
     Source,
     Span,
     Timing,
@@ -59,12 +62,16 @@ class Windowed(Protocol):
 
 @dataclass(frozen=True)
 class Wish:
-    """What a request wants of each utterance; `names` are those of the plans."""
+    """What a request wants of each utterance; `names` are those of the plans.
+
+    The probes that are `asked` hear the same pass.
+    """
 
     names: tuple[str, ...]
     plans: tuple[Plan, ...]
     windowing: Windowing
     frame_limit: int | None = None
+    asked: tuple[Asked, ...] = ()
 
     @property
     def layers(self) -> list[int]:
@@ -150,8 +157,8 @@ class Embedder:
         clock = Clock()
         async with self.admitted(terms, clock, source) as ticket:
             utterance = await self.read(source, wish.windowing, clock, ticket)
-            tally = await self.run(utterance, self._tally(wish), clock, ticket)
-            return self._embedding(wish, tally, utterance, clock)
+            both = await self.run(utterance, self._both(wish), clock, ticket)
+            return await self._embedding(wish, both, utterance, clock)
 
     async def embed_file(
         self, file: BinaryIO, source: Source, wish: Wish, terms: Terms = ON_CALL
@@ -162,8 +169,8 @@ class Embedder:
             self.admitted(terms, clock) as ticket,
             self.opened(file, source, wish.windowing) as upload,
         ):
-            tally = await self.run(upload, self._tally(wish), clock, ticket)
-            return self._embedding(wish, tally, upload, clock)
+            both = await self.run(upload, self._both(wish), clock, ticket)
+            return await self._embedding(wish, both, upload, clock)
 
     @asynccontextmanager
     async def admitted(
@@ -197,29 +204,35 @@ class Embedder:
         async with self._uploads:
             yield Upload(file, source.pcm, door, windowing, self._pool)
 
-    async def run(self, speech: Windowed, tally: Tally, clock: Clock, ticket: Ticket) -> Tally:
-        """Send every window of `speech` through the encoder and into `tally`, in order."""
+    async def run(
+        self, speech: Windowed, taker: AnyTaker, clock: Clock, ticket: Ticket
+    ) -> AnyTaker:
+        """Send every window of `speech` through the encoder and into `taker`, in order."""
         let_in = clock.queue
-        ahead: deque[tuple[Window, asyncio.Task[Ran]]] = deque()
+        ahead: deque[tuple[Window, asyncio.Task[Passed]]] = deque()
         try:
             async with aclosing(clock.timing(speech.windows())) as windows:
                 async for window in windows:
-                    task = asyncio.create_task(self._pass(window, tally, clock, ticket))
+                    task = asyncio.create_task(self.one_pass(window, taker, clock, ticket))
                     ahead.append((replace(window, samples=NO_SAMPLES), task))
                     del window
                     if len(ahead) >= WINDOWS_AHEAD:
-                        await _settle(ahead, tally, clock, let_in)
+                        await _settle(ahead, taker, clock, let_in)
             while ahead:
-                await _settle(ahead, tally, clock, let_in)
+                await _settle(ahead, taker, clock, let_in)
         finally:
             for _, task in ahead:
                 task.cancel()
             await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
-        return tally
+        return taker
 
     def live(self, pcm: PcmFormat, policy: ChannelPolicy, wish: Wish) -> Live:
         """A live stream of raw PCM, to be given to `stream`."""
-        return Live(pcm, Door(policy, self._max_upload_seconds), wish.windowing)
+        return Live(pcm, self.live_door(policy), wish.windowing)
+
+    def live_door(self, policy: ChannelPolicy) -> Door:
+        """What is accepted of a live stream."""
+        return Door(policy, self._max_upload_seconds)
 
     async def stream(
         self, chunks: AsyncIterator[bytes | None], live: Live, wish: Wish, terms: Terms = ON_CALL
@@ -238,37 +251,43 @@ class Embedder:
 
     async def _one_window(self, window: Window, wish: Wish, ticket: Ticket) -> Embedding:
         clock = Clock()
-        tally = self._tally(wish)
-        ran = await self._pass(window, tally, clock, ticket)
-        tally.add(window, ran.encoded)
-        clock.queue, clock.compute = ran.queue, ran.compute
+        both = self._both(wish)
+        passed = await self.one_pass(window, both, clock, ticket)
+        await _add(both, window, passed)
+        clock.queue, clock.compute = passed.ran.queue, passed.ran.compute
         return Embedding(
-            outputs=self._outputs(wish, tally, window.core),
+            outputs=self._outputs(wish, both.tally, window.core),
             span=window.core,
-            frames=tally.frame_count,
+            frames=both.tally.frame_count,
             timing=clock.stop(),
+            answers=await _answers(both),
         )
 
-    async def _pass(self, window: Window, tally: Tally, clock: Clock, ticket: Ticket) -> Ran:
+    async def one_pass(self, window: Window, taker: Taker, clock: Clock, ticket: Ticket) -> Passed:
+        """What the encoder makes of a window."""
         started = time.perf_counter()
-        ask = tally.ask(window)
-        frames, name = await asyncio.to_thread(_heard, window)
+        ask = taker.ask(window)
+        frames, name, sounding = await asyncio.to_thread(_heard, window, hears=taker.hears)
         del window  # its samples are three times what waits for the encoder
         clock.decode += time.perf_counter() - started
-        return await ticket.submit(frames, ask, name)
+        return Passed(await ticket.submit(frames, ask, name), sounding)
 
-    def _tally(self, wish: Wish) -> Tally:
-        return Tally(wish.layers, frame_layers=wish.frame_layers, frame_limit=wish.frame_limit)
+    def _both(self, wish: Wish) -> Both:
+        layers = wish.frame_layers
+        tally = Tally(wish.layers, frame_layers=layers, frame_limit=wish.frame_limit)
+        return Both(tally, Listener(wish.asked, self.encoder) if wish.asked else None)
 
-    def _embedding(self, wish: Wish, tally: Tally, speech: Windowed, clock: Clock) -> Embedding:
-        span = Span(0, tally.samples)
+    async def _embedding(self, wish: Wish, both: Both, speech: Windowed, clock: Clock) -> Embedding:
+        span = Span(0, both.tally.samples)
+        answers = await _answers(both)
         return Embedding(
-            outputs=self._outputs(wish, tally, span),
+            outputs=self._outputs(wish, both.tally, span),
             span=span,
-            frames=tally.frame_count,
+            frames=both.tally.frame_count,
             warnings=speech.warnings,
             digest=speech.digest,
             timing=clock.stop(),
+            answers=answers,
         )
 
     def _outputs(self, wish: Wish, tally: Tally, span: Span) -> tuple[Output, ...]:
@@ -293,19 +312,42 @@ def _under(field: str) -> Iterator[None]:
         raise error.at(field) from error
 
 
-def _heard(window: Window) -> tuple[Frames, bytes]:
-    """The features of a window, and the digest by which equal ones are known."""
+def _heard(window: Window, *, hears: bool) -> tuple[Frames, bytes, Active | None]:
+    """The features of a window, the digest by which equal ones are known, and what is sound.
+
+    The last only where somebody `hears`: whether each frame of the core is above silence.
+    """
     frames = features(window.samples)
-    return frames, hashlib.sha256(np.ascontiguousarray(frames.features).data).digest()
+    name = hashlib.sha256(np.ascontiguousarray(frames.features).data).digest()
+    if not hears:
+        return frames, name, None
+    start = window.core.start - window.span.start
+    return frames, name, active(window.samples[start : start + len(window.core)])
 
 
 async def _settle(
-    ahead: "deque[tuple[Window, asyncio.Task[Ran]]]", tally: Tally, clock: Clock, let_in: float
+    ahead: "deque[tuple[Window, asyncio.Task[Passed]]]",
+    taker: Taker,
+    clock: Clock,
+    let_in: float,
 ) -> None:
     """Wait for the oldest window and add it; `let_in` is what was waited before all of them."""
     window, task = ahead[0]
-    ran = await task
+    passed = await task
     ahead.popleft()
-    tally.add(window, ran.encoded)
-    clock.queue = max(clock.queue, let_in + ran.queue)
-    clock.compute += ran.compute
+    await _add(taker, window, passed)
+    clock.queue = max(clock.queue, let_in + passed.ran.queue)
+    clock.compute += passed.ran.compute
+
+
+async def _add(taker: Taker, window: Window, passed: Passed) -> None:
+    if taker.hears:
+        await asyncio.to_thread(taker.add, window, passed.ran.encoded, passed.active)
+    else:
+        taker.add(window, passed.ran.encoded)
+
+
+async def _answers(both: Both) -> tuple[ProbeAnswer, ...]:
+    if both.listener is None:
+        return ()
+    return await asyncio.to_thread(both.listener.answers)

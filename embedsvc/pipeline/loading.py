@@ -1,5 +1,6 @@
 """Loads an encoder, in a precision that was tried on speech."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from embedsvc import samples
@@ -53,7 +54,8 @@ def _exported(model: str, threads: int | None, device: str, wanted: Precision) -
         raise InvalidArgument(
             f"`device` must be cpu with `runtime` onnxruntime, but is {device!r}", field="device"
         )
-    encoder = load_exported(Path(model).expanduser(), probe()[0], threads)
+    directory = Path(model).expanduser()
+    encoder = replace(load_exported(directory, probe()[0], threads), directory=directory)
     # The default of the settings is fp32, and does not mean that anybody asked for it.
     if wanted not in {Precision.FP32, Precision.AUTO, encoder.precision}:
         raise FailedPrecondition(

@@ -26,6 +26,8 @@ class Tally:
     are kept, at most `frame_limit`. With a `recipe`, codes of frames are made.
     """
 
+    hears = False
+
     def __init__(
         self,
         layers: Sequence[int],
@@ -52,7 +54,7 @@ class Tally:
         kept = bool(self._frames) or self._recipe is not None
         return Ask(self._layers, keep=core if kept else None, runs=runs)
 
-    def add(self, window: Window, encoded: Encoded) -> None:
+    def add(self, window: Window, encoded: Encoded, _active: object = None, /) -> None:
         """Take the answer for `window`; windows come in order."""
         start, end = core_frames(window)
         self.frame_count += end - start

@@ -14,8 +14,11 @@ from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
 from embedsvc.operations import Operations
 from embedsvc.pipeline import fitting, loading
+from embedsvc.pipeline.classifier import Classifier
 from embedsvc.pipeline.embedder import Embedder
 from embedsvc.pipeline.library import Library
+from embedsvc.pipeline.probe_training import Trainings
+from embedsvc.probes import Shelf
 from embedsvc.settings import BatcherSettings, ModelSettings, Settings
 from embedsvc.types import Ask, Lane
 
@@ -43,6 +46,9 @@ class Backend:
         self._watching: asyncio.Task[None] | None = None
         self._library: Library | None = None
         self._operations: Operations | None = None
+        self._trainings: Trainings | None = None
+        self._shelf: Shelf | None = None
+        self._classifier: Classifier | None = None
         self._embedder: Embedder | None = None
 
     @property
@@ -63,16 +69,55 @@ class Backend:
 
     @property
     def operations(self) -> Operations:
-        """Long-running operations on the collections."""
+        """Long-running operations on the collections and probes."""
         if self._operations is None:
             catalog = self.library.catalog
+            trainings = self.trainings
             self._operations = Operations(
                 self.settings.data / "operations",
-                {fitting.KIND: partial(fitting.work, catalog)},
+                {fitting.KIND: partial(fitting.work, catalog), **trainings.kinds},
                 lambda name, error: telemetry.bug(name, "", error),
+                trainings.over,
             )
             self._operations.start()
+            # Nobody else has the data directory, and nothing is being written.
+            trainings.recover(self._operations)
         return self._operations
+
+    @property
+    def shelf(self) -> Shelf:
+        """The probes, to be read; whoever writes asks for `own_shelf`."""
+        if self._shelf is None:
+            directory = self.embedder.encoder.directory
+            self._shelf = Shelf(
+                self.settings.data / "probes",
+                None if directory is None else directory / "probes",
+                lambda name, error: telemetry.event("damaged", what=name, error=str(error)),
+            )
+        return self._shelf
+
+    @property
+    def own_shelf(self) -> Shelf:
+        """The probes, of which nobody else changes any."""
+        assert self.operations is not None, "they claim the data directory"
+        return self.shelf
+
+    @property
+    def trainings(self) -> Trainings:
+        """What trains probes."""
+        if self._trainings is None:
+            self._trainings = Trainings(
+                self.embedder, self.library.catalog, self.shelf, self.settings.data / "probes"
+            )
+            self.shelf.recover()
+        return self._trainings
+
+    @property
+    def classifier(self) -> Classifier:
+        """The way from speech to what probes say of it."""
+        if self._classifier is None:
+            self._classifier = Classifier(self.embedder, self.shelf)
+        return self._classifier
 
     @property
     def batcher(self) -> Batcher:

@@ -28,7 +28,7 @@ from embedsvc.types import (
     StoredRecording,
 )
 from embedsvc.v1 import collection_pb2, embedding_pb2, search_pb2, types_pb2
-from embedsvc.wire import audio, metadata, spaces, tensors, times
+from embedsvc.wire import audio, metadata, probes, spaces, tensors, times
 
 Fitting = TypeVar("Fitting", bound=Message)
 Reply = TypeVar("Reply")
@@ -120,6 +120,7 @@ def embedding_message(
         usage=audio.usage_message(len(embedding.span), embedding.frames),
         warnings=audio.warning_messages(embedding.warnings),
         digest=embedding.digest,
+        classifications=map(probes.answer_message, embedding.answers),
     )
 
 

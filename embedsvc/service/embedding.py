@@ -19,7 +19,7 @@ from embedsvc.service.status import Context, item_status, stream, unary
 from embedsvc.service.terms import chosen_lane, terms
 from embedsvc.types import Embedding, Lane, Source
 from embedsvc.v1 import embedding_pb2, embedding_pb2_grpc
-from embedsvc.wire import audio, spaces, times
+from embedsvc.wire import audio, probes, spaces, times
 
 
 class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
@@ -33,7 +33,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request: embedding_pb2.EmbedRequest, context: Context
     ) -> embedding_pb2.EmbedResponse:
         """One utterance in, its outputs out."""
-        wish, styles = self._wish(request.options)
+        wish, styles = await self._wish(request.options)
         came = terms(context, _lane(request.options, Lane.INTERACTIVE), patient=False)
         source = audio.source(request.audio, "audio")
         embedding = await self._backend.embedder.embed(source, wish, came)
@@ -50,7 +50,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         """Many utterances, each with its own answer or error."""
         clock = Clock()
         check_batch(len(request.audios), "audios", self._backend.settings.batcher.max_batch_items)
-        wish, styles = self._wish(request.options)
+        wish, styles = await self._wish(request.options)
         came = terms(context, _lane(request.options, Lane.NORMAL), patient=True)
 
         async def one(place: int) -> Embedding:
@@ -75,7 +75,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> embedding_pb2.EmbedUploadResponse:
         """One long file."""
         config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
-        wish, styles = self._wish(config.options, "config.options")
+        wish, styles = await self._wish(config.options, "config.options")
         came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
         form = Source(
             b"",
@@ -96,7 +96,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
         """Live audio in, an embedding for each finished window out."""
         config: embedding_pb2.StreamEmbedRequest.Config = await uploads.config_of(request_iterator)
-        wish, styles = self._wish(config.options, "config.options")
+        wish, styles = await self._wish(config.options, "config.options")
         if not config.HasField("pcm"):
             raise InvalidArgument("`config.pcm` must be set", field="config.pcm")
         form = audio.pcm_format(config.pcm, "config.pcm")
@@ -112,7 +112,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
                 span=times.span_message(window.span),
             )
 
-    def _wish(
+    async def _wish(
         self, options: embedding_pb2.EmbedOptions, field: str = "options"
     ) -> tuple[Wish, list[Style]]:
         embedder = self._backend.embedder
@@ -128,7 +128,9 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         wish = embedder.wish(specs, windowing, f"{field}.outputs[{{}}]")
         styles = convert.styles(options, wish, field)
         limit = convert.frame_limit(wish, styles, self._backend.settings.server.max_response_bytes)
-        return replace(wish, frame_limit=limit), styles
+        names = probes.names(options.probes, f"{field}.probes", least=0)
+        asked = await self._backend.classifier.fitting(names, windowing, f"{field}.probes")
+        return replace(wish, frame_limit=limit, asked=asked), styles
 
 
 def _lane(options: embedding_pb2.EmbedOptions, default: Lane, field: str = "options") -> Lane:

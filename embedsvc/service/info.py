@@ -31,7 +31,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             version=version(),
             limits=self._limits(),
             model=self._model(),
-            features=["embed", "upload", "stream", "collections", "search", "moments"],
+            features=["embed", "upload", "stream", "collections", "search", "moments", "probes"],
             queue=_queue(self._backend.batcher.stats()),
         )
 

@@ -5,18 +5,7 @@ They answer UNIMPLEMENTED with a reason, and their health says NOT_SERVING.
 
 from embedsvc.errors import Unimplemented
 from embedsvc.service.status import Context, unary
-from embedsvc.v1 import probe_pb2, probe_pb2_grpc, transcription_pb2, transcription_pb2_grpc
-
-
-class ProbeServicer(probe_pb2_grpc.ProbeServiceServicer):
-    """No probes yet; all other methods answer UNIMPLEMENTED without a reason."""
-
-    @unary
-    async def ClassifyAudio(
-        self, request: probe_pb2.ClassifyAudioRequest, context: Context
-    ) -> probe_pb2.ClassifyAudioResponse:
-        """UNIMPLEMENTED."""
-        raise Unimplemented("this version has no probes")
+from embedsvc.v1 import transcription_pb2, transcription_pb2_grpc
 
 
 class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer):

@@ -1,18 +1,20 @@
 """The Operations service of google.longrunning: work that takes longer than a call."""
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2
 
-from embedsvc.errors import CollectionNotFound, InvalidArgument
+from embedsvc.errors import CollectionNotFound, DataLoss, InvalidArgument, ProbeNotFound
 from embedsvc.operations import Operation
 from embedsvc.pipeline import fitting
 from embedsvc.service import convert, paging
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, unary
-from embedsvc.v1 import collection_pb2, operation_pb2
-from embedsvc.wire import times
+from embedsvc.v1 import collection_pb2, operation_pb2, probe_pb2
+from embedsvc.wire import probes, times
 from embedsvc.wire.errors import status_of
 
 COLLECTION = "operations"
@@ -105,14 +107,22 @@ async def message(backend: Backend, operation: Operation) -> operations_pb2.Oper
 
 
 async def _response(backend: Backend, operation: Operation) -> Any:
-    assert operation.kind == fitting.KIND, "there is no other"
     assert operation.result is not None
+    if operation.kind == fitting.KIND:
+        return await _fitted(backend, operation.result["collection"])
+    address = f"{operation.result['probe']}@{operation.result['version']}"
+    response = probe_pb2.TrainProbeResponse()
+    with suppress(ProbeNotFound, DataLoss):  # gone since
+        probe = await asyncio.to_thread(backend.shelf.get, address)
+        response.probe.CopyFrom(probes.info_message(probe.info))
+    return response
+
+
+async def _fitted(backend: Backend, name: str) -> collection_pb2.FitTransformResponse:
     response = collection_pb2.FitTransformResponse()
-    try:
-        info = await backend.library.info(operation.result["collection"])
-    except CollectionNotFound:  # deleted since
-        return response
-    response.collection.CopyFrom(convert.collection_message(info))
+    with suppress(CollectionNotFound):  # deleted since
+        info = await backend.library.info(name)
+        response.collection.CopyFrom(convert.collection_message(info))
     return response
 
 

@@ -24,8 +24,9 @@ from embedsvc.service.collections import CollectionServicer
 from embedsvc.service.embedding import EmbeddingServicer
 from embedsvc.service.health import NOT_SERVING, SERVING, Health
 from embedsvc.service.info import ServerServicer
-from embedsvc.service.later import ProbeServicer, TranscriptionServicer
+from embedsvc.service.later import TranscriptionServicer
 from embedsvc.service.operations import OperationsServicer
+from embedsvc.service.probes import ProbeServicer
 from embedsvc.service.search import SearchServicer
 from embedsvc.settings import ServerSettings, Settings
 from embedsvc.v1 import (
@@ -49,6 +50,7 @@ _OFFERED = tuple(
         embedding_pb2.DESCRIPTOR,
         collection_pb2.DESCRIPTOR,
         search_pb2.DESCRIPTOR,
+        probe_pb2.DESCRIPTOR,
         server_pb2.DESCRIPTOR,
         OPERATIONS,
     )
@@ -56,7 +58,7 @@ _OFFERED = tuple(
 )
 _LATER = tuple(
     service.full_name
-    for file in (probe_pb2.DESCRIPTOR, transcription_pb2.DESCRIPTOR)
+    for file in (transcription_pb2.DESCRIPTOR,)
     for service in file.services_by_name.values()
 )
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -128,7 +130,7 @@ class Server:
         _add(collection_pb2_grpc, CollectionServicer(self._backend), server)
         _add(search_pb2_grpc, SearchServicer(self._backend), server)
         _add(server_pb2_grpc, ServerServicer(self._backend), server)
-        _add(probe_pb2_grpc, ProbeServicer(), server)  # type: ignore[abstract]
+        _add(probe_pb2_grpc, ProbeServicer(self._backend), server)
         _add(transcription_pb2_grpc, TranscriptionServicer(), server)
         operations = OperationsServicer(self._backend)
         operations_pb2_grpc.add_OperationsServicer_to_server(operations, server)

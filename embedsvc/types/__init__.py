@@ -46,12 +46,15 @@ from embedsvc.types.encoding import (
     Timing,
 )
 from embedsvc.types.probing import (
+    AnsweredSpan,
     Classification,
     Evidence,
     LabelScore,
+    ProbeAnswer,
     ProbeInfo,
     ProbeRecipe,
     ProbeTask,
+    Timeline,
     UnknownReason,
 )
 from embedsvc.types.searching import (
@@ -67,6 +70,7 @@ from embedsvc.types.searching import (
 )
 
 __all__ = [
+    "AnsweredSpan",
     "Ask",
     "Audio",
     "AudioWarning",
@@ -102,6 +106,7 @@ __all__ = [
     "Place",
     "Pooling",
     "Precision",
+    "ProbeAnswer",
     "ProbeInfo",
     "ProbeRecipe",
     "ProbeTask",
@@ -114,6 +119,7 @@ __all__ = [
     "Space",
     "Span",
     "StoredRecording",
+    "Timeline",
     "Timing",
     "TransformRecipe",
     "UnknownReason",

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from embedsvc.types.arrays import Floats
 from embedsvc.types.audio import AudioWarning, Span, Windowing
+
+if TYPE_CHECKING:
+    from embedsvc.types.probing import ProbeAnswer
 
 
 class Pooling(StrEnum):
@@ -162,3 +166,4 @@ class Embedding:
     warnings: tuple[AudioWarning, ...] = ()
     digest: str = ""
     timing: Timing = field(default_factory=Timing)
+    answers: "tuple[ProbeAnswer, ...]" = ()

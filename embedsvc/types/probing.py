@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from embedsvc.timing import SAMPLE_RATE
+from embedsvc.types.audio import Span
 from embedsvc.types.encoding import Space
 
 
@@ -117,3 +119,33 @@ class ProbeInfo:
     report: str = "{}"
     license: str = ""
     about: str = ""
+
+
+@dataclass(frozen=True)
+class ProbeAnswer:
+    """What version `version` of a probe says of some audio, and how much sound there was in it."""
+
+    probe: str
+    version: int
+    classification: Classification
+    speech_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """How audio is answered piece by piece; `window` and `hop` in samples at 16 kHz.
+
+    Another answer counts when `agree` windows in a row give it.
+    """
+
+    window: int = 3 * SAMPLE_RATE
+    hop: int = 3 * SAMPLE_RATE // 2
+    agree: int = 2
+
+
+@dataclass(frozen=True)
+class AnsweredSpan:
+    """A stretch of time with one answer of a probe."""
+
+    span: Span
+    answer: ProbeAnswer

@@ -119,7 +119,9 @@ class EmbedOptions(google.protobuf.message.Message):
     def windowing(self) -> embedsvc.v1.types_pb2.Windowing: ...
     @property
     def probes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Probes to ask about each audio, from the same pass: names, or NAME@VERSION. At most 16."""
+        """Probes to ask about each audio, from the same pass: names, or NAME@VERSION. At most 16.
+        FAILED_PRECONDITION for one whose space has another windowing than this request.
+        """
 
     def __init__(
         self,

@@ -151,14 +151,21 @@ class Timeline(google.protobuf.message.Message):
     HOP_FIELD_NUMBER: builtins.int
     AGREE_FIELD_NUMBER: builtins.int
     agree: builtins.int
-    """Windows that must agree on another answer before it changes; 2 when absent, 1 for none."""
+    """Windows that must agree on another answer before it changes; 2 when absent, 1 for none, at most
+    100. A frame-level probe answers every 20 ms whatever the window, and changes after this many
+    tenths of a second.
+    """
     @property
     def window(self) -> google.protobuf.duration_pb2.Duration:
-        """Length of a window, 0.5 s to 60 s; 3 s when absent."""
+        """Length of a window, 0.5 s to 60 s, in whole `hop`s; 3 s when absent. Of live audio at most the
+        windowing of the probe's space, since each window is heard on its own.
+        """
 
     @property
     def hop(self) -> google.protobuf.duration_pb2.Duration:
-        """From one window's start to the next; half of `window` when absent."""
+        """From one window's start to the next, at least 0.1 s, in whole 20 ms; half of `window` when
+        absent.
+        """
 
     def __init__(
         self,
@@ -174,6 +181,8 @@ global___Timeline = Timeline
 
 @typing.final
 class ClassifyAudioRequest(google.protobuf.message.Message):
+    """Audio to be classified."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     AUDIO_FIELD_NUMBER: builtins.int
@@ -190,7 +199,7 @@ class ClassifyAudioRequest(google.protobuf.message.Message):
     @property
     def probes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Names, such as "language", or "language@3" for a version that is still kept; at most 16. All
-        are answered from one pass of the encoder.
+        are answered from one pass of the encoder, so their spaces must have one windowing.
         """
 
     @property
@@ -249,11 +258,15 @@ class ClassifyAudioResponse(google.protobuf.message.Message):
     def timing(self) -> embedsvc.v1.types_pb2.Timing: ...
     @property
     def classifications(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.classification_pb2.Classification]:
-        """classifications[i] is of probes[i], for the whole of the audio."""
+        """classifications[i] is of probes[i], for the whole of the audio; of a frame-level probe, the mean
+        over the frames that hold sound.
+        """
 
     @property
     def timelines(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ProbeTimeline]:
-        """timelines[i] is of probes[i], when asked for."""
+        """timelines[i] is of probes[i], when asked for. The classification of a span is the mean over the
+        windows in it that gave its answer.
+        """
 
     def __init__(
         self,
@@ -270,6 +283,102 @@ class ClassifyAudioResponse(google.protobuf.message.Message):
 global___ClassifyAudioResponse = ClassifyAudioResponse
 
 @typing.final
+class ClassifyUploadRequest(google.protobuf.message.Message):
+    """An upload to be classified: the config first, then bytes in any chunks, then half-close."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Config(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        PCM_FIELD_NUMBER: builtins.int
+        PROBES_FIELD_NUMBER: builtins.int
+        TIMELINE_FIELD_NUMBER: builtins.int
+        TOP_N_FIELD_NUMBER: builtins.int
+        CHANNEL_POLICY_FIELD_NUMBER: builtins.int
+        LANE_FIELD_NUMBER: builtins.int
+        STRICT_FIELD_NUMBER: builtins.int
+        top_n: builtins.int
+        channel_policy: embedsvc.v1.types_pb2.ChannelPolicy.ValueType
+        lane: embedsvc.v1.types_pb2.Lane.ValueType
+        """BULK when absent."""
+        strict: builtins.bool
+        @property
+        def pcm(self) -> embedsvc.v1.types_pb2.PcmFormat:
+            """Set for raw PCM; absent for an encoded file."""
+
+        @property
+        def probes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+        @property
+        def timeline(self) -> global___Timeline: ...
+        def __init__(
+            self,
+            *,
+            pcm: embedsvc.v1.types_pb2.PcmFormat | None = ...,
+            probes: collections.abc.Iterable[builtins.str] | None = ...,
+            timeline: global___Timeline | None = ...,
+            top_n: builtins.int = ...,
+            channel_policy: embedsvc.v1.types_pb2.ChannelPolicy.ValueType = ...,
+            lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
+            strict: builtins.bool = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["pcm", b"pcm", "timeline", b"timeline"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["channel_policy", b"channel_policy", "lane", b"lane", "pcm", b"pcm", "probes", b"probes", "strict", b"strict", "timeline", b"timeline", "top_n", b"top_n"]) -> None: ...
+
+    CONFIG_FIELD_NUMBER: builtins.int
+    AUDIO_FIELD_NUMBER: builtins.int
+    audio: builtins.bytes
+    @property
+    def config(self) -> global___ClassifyUploadRequest.Config: ...
+    def __init__(
+        self,
+        *,
+        config: global___ClassifyUploadRequest.Config | None = ...,
+        audio: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["audio", b"audio", "config", b"config", "message", b"message"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audio", b"audio", "config", b"config", "message", b"message"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["config", "audio"] | None: ...
+
+global___ClassifyUploadRequest = ClassifyUploadRequest
+
+@typing.final
+class ClassifyUploadResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WARNINGS_FIELD_NUMBER: builtins.int
+    USAGE_FIELD_NUMBER: builtins.int
+    TIMING_FIELD_NUMBER: builtins.int
+    CLASSIFICATIONS_FIELD_NUMBER: builtins.int
+    TIMELINES_FIELD_NUMBER: builtins.int
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.types_pb2.Warning]:
+        """As the fields of that name of ClassifyAudioResponse."""
+
+    @property
+    def usage(self) -> embedsvc.v1.types_pb2.Usage: ...
+    @property
+    def timing(self) -> embedsvc.v1.types_pb2.Timing: ...
+    @property
+    def classifications(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.classification_pb2.Classification]: ...
+    @property
+    def timelines(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ProbeTimeline]: ...
+    def __init__(
+        self,
+        *,
+        warnings: collections.abc.Iterable[embedsvc.v1.types_pb2.Warning] | None = ...,
+        usage: embedsvc.v1.types_pb2.Usage | None = ...,
+        timing: embedsvc.v1.types_pb2.Timing | None = ...,
+        classifications: collections.abc.Iterable[embedsvc.v1.classification_pb2.Classification] | None = ...,
+        timelines: collections.abc.Iterable[global___ProbeTimeline] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["timing", b"timing", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["classifications", b"classifications", "timelines", b"timelines", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
+
+global___ClassifyUploadResponse = ClassifyUploadResponse
+
+@typing.final
 class ClassifyVectorsRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -281,7 +390,7 @@ class ClassifyVectorsRequest(google.protobuf.message.Message):
     top_n: builtins.int
     @property
     def vectors(self) -> embedsvc.v1.types_pb2.Tensor:
-        """[n, dim], of the probe's spaces side by side."""
+        """[n, dim], of the probe's spaces side by side; n at most 10000."""
 
     @property
     def space_fingerprints(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -525,7 +634,7 @@ global___TrainProbeRequest = TrainProbeRequest
 
 @typing.final
 class ProbeExamples(google.protobuf.message.Message):
-    """Examples: vectors with what they are to be answered as."""
+    """Examples: vectors with what they are to be answered as. At most 500000 in one training."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -41,6 +41,11 @@ class ProbeServiceStub(object):
                 request_serializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioRequest.SerializeToString,
                 response_deserializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioResponse.FromString,
                 _registered_method=True)
+        self.ClassifyUpload = channel.stream_unary(
+                '/embedsvc.v1.ProbeService/ClassifyUpload',
+                request_serializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyUploadRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyUploadResponse.FromString,
+                _registered_method=True)
         self.ClassifyVectors = channel.unary_unary(
                 '/embedsvc.v1.ProbeService/ClassifyVectors',
                 request_serializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyVectorsRequest.SerializeToString,
@@ -94,6 +99,13 @@ class ProbeServiceServicer(object):
 
     def ClassifyAudio(self, request, context):
         """FAILED_PRECONDITION when a probe reads another space than this server's model makes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClassifyUpload(self, request_iterator, context):
+        """One long file, hours if need be, in bounded memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,6 +178,11 @@ def add_ProbeServiceServicer_to_server(servicer, server):
                     servicer.ClassifyAudio,
                     request_deserializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioRequest.FromString,
                     response_serializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioResponse.SerializeToString,
+            ),
+            'ClassifyUpload': grpc.stream_unary_rpc_method_handler(
+                    servicer.ClassifyUpload,
+                    request_deserializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyUploadRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_probe__pb2.ClassifyUploadResponse.SerializeToString,
             ),
             'ClassifyVectors': grpc.unary_unary_rpc_method_handler(
                     servicer.ClassifyVectors,
@@ -241,6 +258,33 @@ class ProbeService(object):
             '/embedsvc.v1.ProbeService/ClassifyAudio',
             embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioRequest.SerializeToString,
             embedsvc_dot_v1_dot_probe__pb2.ClassifyAudioResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyUpload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/embedsvc.v1.ProbeService/ClassifyUpload',
+            embedsvc_dot_v1_dot_probe__pb2.ClassifyUploadRequest.SerializeToString,
+            embedsvc_dot_v1_dot_probe__pb2.ClassifyUploadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,6 +28,12 @@ class ProbeServiceStub:
     ]
     """FAILED_PRECONDITION when a probe reads another space than this server's model makes."""
 
+    ClassifyUpload: grpc.StreamUnaryMultiCallable[
+        embedsvc.v1.probe_pb2.ClassifyUploadRequest,
+        embedsvc.v1.probe_pb2.ClassifyUploadResponse,
+    ]
+    """One long file, hours if need be, in bounded memory."""
+
     ClassifyVectors: grpc.UnaryUnaryMultiCallable[
         embedsvc.v1.probe_pb2.ClassifyVectorsRequest,
         embedsvc.v1.probe_pb2.ClassifyVectorsResponse,
@@ -88,6 +94,12 @@ class ProbeServiceAsyncStub:
         embedsvc.v1.probe_pb2.ClassifyAudioResponse,
     ]
     """FAILED_PRECONDITION when a probe reads another space than this server's model makes."""
+
+    ClassifyUpload: grpc.aio.StreamUnaryMultiCallable[
+        embedsvc.v1.probe_pb2.ClassifyUploadRequest,
+        embedsvc.v1.probe_pb2.ClassifyUploadResponse,
+    ]
+    """One long file, hours if need be, in bounded memory."""
 
     ClassifyVectors: grpc.aio.UnaryUnaryMultiCallable[
         embedsvc.v1.probe_pb2.ClassifyVectorsRequest,
@@ -151,6 +163,14 @@ class ProbeServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[embedsvc.v1.probe_pb2.ClassifyAudioResponse, collections.abc.Awaitable[embedsvc.v1.probe_pb2.ClassifyAudioResponse]]:
         """FAILED_PRECONDITION when a probe reads another space than this server's model makes."""
+
+    @abc.abstractmethod
+    def ClassifyUpload(
+        self,
+        request_iterator: _MaybeAsyncIterator[embedsvc.v1.probe_pb2.ClassifyUploadRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[embedsvc.v1.probe_pb2.ClassifyUploadResponse, collections.abc.Awaitable[embedsvc.v1.probe_pb2.ClassifyUploadResponse]]:
+        """One long file, hours if need be, in bounded memory."""
 
     @abc.abstractmethod
     def ClassifyVectors(

@@ -10,10 +10,12 @@ from embedsvc.types import (
     Lane,
     MomentMethod,
     Pooling,
+    ProbeTask,
     SampleFormat,
+    UnknownReason,
     WarningCode,
 )
-from embedsvc.v1 import search_pb2, types_pb2
+from embedsvc.v1 import classification_pb2, probe_pb2, search_pb2, types_pb2
 
 Ours = TypeVar("Ours", bound=StrEnum)
 
@@ -41,6 +43,16 @@ MOMENT_METHOD: Mapping[MomentMethod, search_pb2.MomentMethod.ValueType] = {
     MomentMethod.ALIGNMENT: search_pb2.MOMENT_METHOD_ALIGNMENT,
     MomentMethod.LOCAL: search_pb2.MOMENT_METHOD_LOCAL,
     MomentMethod.MAX_SIM: search_pb2.MOMENT_METHOD_MAX_SIM,
+}
+PROBE_TASK: Mapping[ProbeTask, probe_pb2.ProbeTask.ValueType] = {
+    ProbeTask.SINGLE_LABEL: probe_pb2.PROBE_TASK_SINGLE_LABEL,
+    ProbeTask.MULTI_LABEL: probe_pb2.PROBE_TASK_MULTI_LABEL,
+    ProbeTask.REGRESSION: probe_pb2.PROBE_TASK_REGRESSION,
+}
+UNKNOWN: Mapping[UnknownReason, classification_pb2.UnknownReason.ValueType] = {
+    UnknownReason.TOO_SHORT: classification_pb2.UNKNOWN_REASON_TOO_SHORT,
+    UnknownReason.LITTLE_EVIDENCE: classification_pb2.UNKNOWN_REASON_LITTLE_EVIDENCE,
+    UnknownReason.FAR: classification_pb2.UNKNOWN_REASON_FAR,
 }
 WARNING = {
     WarningCode.RESAMPLED: types_pb2.WARNING_CODE_RESAMPLED,

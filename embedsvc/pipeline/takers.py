@@ -1,0 +1,61 @@
+"""Who takes what the encoder makes of the windows of one recording."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from embedsvc.batching import Ran
+from embedsvc.pipeline.listening import Active, Listener
+from embedsvc.pipeline.tally import Tally
+from embedsvc.types import Ask, Encoded, Window
+
+AnyTaker = TypeVar("AnyTaker", bound="Taker")
+
+
+class Taker(Protocol):
+    """What takes the answers of the encoder for the windows of one recording.
+
+    With `hears` it is also told which frames of a window hold sound, and called in a thread.
+    """
+
+    hears: bool
+
+    def ask(self, window: Window) -> Ask:
+        """What to ask the encoder about `window`."""
+        ...
+
+    def add(self, window: Window, encoded: Encoded, active: Active | None = None, /) -> None:
+        """Take the answer for `window`; windows come in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What the encoder made of a window, and which frames of its core hold sound."""
+
+    ran: Ran
+    active: Active | None
+
+
+class Both:
+    """What is embedded and what probes hear, from one pass."""
+
+    def __init__(self, tally: Tally, listener: Listener | None) -> None:
+        self.tally = tally
+        self.listener = listener
+        self.hears = listener is not None
+
+    def ask(self, window: Window) -> Ask:
+        """What both want of `window`."""
+        ask = self.tally.ask(window)
+        if self.listener is None:
+            return ask
+        more = self.listener.ask(window)
+        assert more.runs == ask.runs, "both want the whole core"
+        layers = tuple(sorted({*ask.layers, *more.layers}))
+        return Ask(layers, keep=ask.keep or more.keep, runs=ask.runs)
+
+    def add(self, window: Window, encoded: Encoded, active: Active | None = None, /) -> None:
+        """Take the answer for `window`."""
+        self.tally.add(window, encoded)
+        if self.listener is not None:
+            self.listener.add(window, encoded, active)
