@@ -52,7 +52,8 @@ def _at_level(wave: Doubles, kind: str, chance: Chance) -> Floats:
     if kind == "near silence":
         return wave.astype(np.float32)
     peak = np.exp(chance.uniform(np.log(QUIETEST), np.log(LOUDEST)))
-    return (wave * (peak / max(np.abs(wave).max(), 1e-9))).astype(np.float32)
+    scaled: Floats = (wave * (peak / max(np.abs(wave).max(), 1e-9))).astype(np.float32)
+    return scaled
 
 
 def _times(count: int) -> Doubles:
@@ -125,7 +126,9 @@ def _faded(chance: Chance, wave: Doubles) -> Doubles:
 def _chord(chance: Chance, count: int) -> Doubles:
     heights, root = _heights(chance), _pitch(chance, 80, 500)
     thirds = (0, chance.integers(3, 5), 7, chance.integers(9, 13))
-    return np.sum([_harmonics(root * _SEMITONE**s, count, heights) for s in thirds], axis=0)
+    notes = [_harmonics(root * _SEMITONE**s, count, heights) for s in thirds]
+    chord: Doubles = np.sum(notes, axis=0)
+    return chord
 
 
 def _melody(chance: Chance, count: int) -> Doubles:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedsvc.probes.examples import Places
-from embedsvc.probes.fitting import MANY, MOST_STEPS, ROUGHLY, Data, Effort, fit, some
-from embedsvc.probes.objective import Line
+from embedsvc.probes.fitting import MANY, MOST_STEPS, ROUGHLY, Data, Effort, Fit, fit, some
 from embedsvc.probes.progress import Progress
 from embedsvc.probes.trust import cooled_loss
 
@@ -70,16 +69,16 @@ def _path(
     progress: Progress,
 ) -> list[Tried]:
     """The loss with each strength; each fit begins where that of the one before ended."""
-    lines: dict[int, Line] = {}
+    before: dict[int, Fit] = {}
     tried = []
     for strength in strengths:
         logits, asked = [], []
         for fold in np.unique(fold_of[fold_of >= 0]).tolist():
             progress.begin("choosing", MOST_STEPS)
             inside = fold_of == fold
-            effort = Effort(strength, ROUGHLY, lines.get(fold))
-            fitted = fit(data, rows[~inside], effort, progress)
-            lines[fold] = fitted.line
+            start = before[fold].line if fold in before else None
+            fitted = fit(data, rows[~inside], Effort(strength, ROUGHLY, start), progress)
+            before[fold] = fitted
             logits.append(fitted.logits(rows[inside]).astype(np.float64))
             asked.append(rows[inside])
         loss = cooled_loss(np.concatenate(logits), data.target, np.concatenate(asked))

@@ -31,12 +31,12 @@ def doubt(code: str, message: str, **facts: float | list[str]) -> Doubt:
     return {"code": code, "message": message, **facts}
 
 
-def doubts(examples: Examples, target: Target, learned: Places, asked: Places) -> list[Doubt]:
-    """All that is amiss with examples; `learned` was trained on, `asked` was tested on."""
+def doubts(examples: Examples, target: Target, asked: Places) -> list[Doubt]:
+    """All that is amiss with examples, of which `asked` were tested on."""
     found = _of_groups(examples, asked)
     if target.task is not ProbeTask.REGRESSION:
         found += _of_labels(examples, target, asked)
-    return found + _of_copies(examples, learned)
+    return found + _of_copies(examples)
 
 
 def _of_groups(examples: Examples, asked: Places) -> list[Doubt]:
@@ -115,7 +115,7 @@ def _of_fixed_labels(examples: Examples, target: Target, groups: NDArray[np.intp
     return [doubt("LABEL_FIXED_IN_GROUP", message, groups_of_a_label=typical)]
 
 
-def _of_copies(examples: Examples, learned: Places) -> list[Doubt]:
+def _of_copies(examples: Examples) -> list[Doubt]:
     """Whether vectors of one group are, nearly, in another too."""
     pool = some(np.arange(len(examples)), MOST_COMPARED_WITH, 0)
     asked = some(pool, MOST_COMPARED, 1)

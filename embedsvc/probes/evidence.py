@@ -27,8 +27,9 @@ _ROWS = 1024
 def unit(vectors: Floats) -> Floats:
     """Rows of length 1, or 0."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Floats = vectors / np.where(lengths < LEAST_LENGTH, np.inf, lengths)
-    return scaled.astype(np.float32, copy=False)
+    lengths[lengths < LEAST_LENGTH] = np.inf
+    scaled: Floats = (vectors / lengths).astype(np.float32, copy=False)
+    return scaled
 
 
 def distances(vectors: Floats, references: Floats) -> Doubles:
@@ -43,7 +44,7 @@ def distances(vectors: Floats, references: Floats) -> Doubles:
     return np.clip(found, 0, 2)
 
 
-def gathered(logits: Floats, far: Doubles) -> Doubles:
+def gathered(logits: Floats | Doubles, far: Doubles) -> Doubles:
     """Evidence (n, 3) of raw scores (n, C) and distances (n,); more is more like training."""
     wide = logits.astype(np.float64)
     return np.stack([wide.max(axis=1), logsumexp(wide, axis=1), 1 - far], axis=1)
@@ -59,4 +60,5 @@ def ranks(evidence: Doubles, quantiles: Floats) -> Doubles:
 
 def belonging(ranked: Doubles, numbers: Numbers) -> Doubles:
     """Share (n,) of the training speech whose least rank is less than that of (n, 3)."""
-    return np.interp(ranked.min(axis=1), numbers.belonging, RANKS)
+    share: Doubles = np.interp(ranked.min(axis=1), numbers.belonging, RANKS)
+    return share

@@ -62,12 +62,14 @@ class Target:
     @property
     def classes(self) -> Places:
         """Place of the one label of each example (n,)."""
-        return self.truth.argmax(axis=1)
+        places: Places = self.truth.argmax(axis=1)
+        return places
 
     @property
     def values(self) -> Doubles:
         """The number of each example (n,)."""
-        return self.truth[:, 0] * self.spread + self.center
+        values: Doubles = self.truth[:, 0].astype(np.float64) * self.spread + self.center
+        return values
 
 
 def target(examples: Examples, task: ProbeTask) -> Target:

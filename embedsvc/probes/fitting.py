@@ -62,7 +62,8 @@ class Data:
             return weights
         there = (len(rows) / (2 * np.maximum(counts, 1))).astype(np.float32)
         absent = (len(rows) / (2 * np.maximum(len(rows) - counts, 1))).astype(np.float32)
-        return np.where(truth > 0, there, absent)
+        counted: Floats = np.where(truth > 0, there, absent)
+        return counted
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,11 +29,11 @@ class Numbers:
     """The numbers of a probe for C labels over L spaces of d dimensions each, D = L d.
 
     A vector x (D,) becomes z (d,), the sum over the spaces, weighted by `mix` (L,), of the parts
-    of (x - `mean`) * `scale`, both (D,). Raw scores are z @ `weights` (d, C) + `bias` (C,). They become probabilities
-    by `temperature` (1,), or by `curve` (C, K), one calibrated probability for each of `KNOTS`
-    and label; (0, K) without one. Labels of at least `least` (C,) are in the prediction set; of a
-    regression it is half the width of the interval. Labels of at least `answers` (C,) are the
-    answer of a multi-label probe.
+    of (x - `mean`) * `scale`, both (D,). Raw scores are z @ `weights` (d, C) + `bias` (C,). They
+    become probabilities by `temperature` (1,), or by `curve` (C, K), one calibrated probability for
+    each of `KNOTS` and label; (0, K) without one. Labels of at least `least` (C,) are in the
+    prediction set; of a regression it is half the width of the interval. Labels of at least
+    `answers` (C,) are the answer of a multi-label probe.
 
     `references` (R, D) are unit vectors of the training speech, in half precision. `evidence`
     (3, Q) has the quantiles of logit, energy and nearness of training speech at `RANKS`, and

@@ -76,7 +76,7 @@ class Problem:
     vectors: Floats
     rows: Places
     truth: Truth
-    weights: Doubles
+    weights: Floats
     scale: Scale
     spaces: int = 1
     total: float = field(init=False)
@@ -87,7 +87,7 @@ class Problem:
     @property
     def width(self) -> int:
         """Dimensions d of z."""
-        return self.vectors.shape[1] // self.spaces
+        return int(self.vectors.shape[1]) // self.spaces
 
     def start(self) -> Line:
         """Nothing known: equal mix, no weights."""
@@ -116,7 +116,8 @@ class Problem:
         weights = line.weights.astype(np.float32)
         bias = line.bias.astype(np.float32)
         loss = 0.0
-        down, moved, turned = (np.zeros_like(each) for each in (weights, line.bias, line.mix))
+        down = np.zeros_like(weights)
+        moved, turned = np.zeros_like(line.bias), np.zeros_like(line.mix)
         for rows, parts in self._blocks():
             here = mixed(parts, shares.astype(np.float32))
             block, slope = self._slope(here @ weights + bias, rows)
@@ -164,7 +165,7 @@ class Problem:
 
 
 def mixed(parts: Floats, shares: Floats) -> Floats:
-    """z (n, d) of the parts (n, L, d)."""
+    """The sum (n, d) of the parts (n, L, d), each times its share (L,)."""
     if len(shares) == 1:
         return parts[:, 0]
     found: Floats = np.einsum("nld,l->nd", parts, shares)

@@ -169,8 +169,8 @@ class Probe:
     ) -> list[Classification]:
         half = float(self.numbers.least[0])
         return [
-            Classification((), (), (), *about, float(value), (float(value) - half, value + half))
-            for value, *about in zip(map(float, values), says, unknown, strict=True)
+            Classification((), (), (), evidence, why, value, (value - half, value + half))
+            for value, evidence, why in zip(values.tolist(), says, unknown, strict=True)
         ]
 
     def _labels(

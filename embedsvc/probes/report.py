@@ -44,7 +44,7 @@ def written(
     examples: Examples, target: Target, recipe: ProbeRecipe, served: Probe, tests: Tests
 ) -> str:
     """The report as JSON."""
-    warnings = doubts(examples, target, tests.learned, tests.asked) + _more(examples, tests)
+    warnings = doubts(examples, target, tests.asked) + _more(examples, tests)
     report = {
         "format": FORMAT,
         "recipe": asdict(recipe),

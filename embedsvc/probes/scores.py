@@ -38,8 +38,8 @@ def curved(odds: Doubles, curve: Floats, task: ProbeTask) -> Doubles:
     part = place - below
     label = np.arange(odds.shape[1])
     at = curve.astype(np.float64)
-    told = at[label, below] * (1 - part) + at[label, below + 1] * part
-    told = np.clip(told, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    between = at[label, below] * (1 - part) + at[label, below + 1] * part
+    told: Doubles = np.clip(between, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     if task is ProbeTask.SINGLE_LABEL:
         told /= told.sum(axis=1, keepdims=True)
     return told
@@ -56,5 +56,8 @@ def losses(logits: Floats | Doubles, truth: Doubles, task: ProbeTask) -> Doubles
     """Negative log-likelihood (n,) of `truth` (n, C), of 0 and 1, under raw scores (n, C)."""
     wide = np.asarray(logits, np.float64)
     if task is ProbeTask.SINGLE_LABEL:
-        return -np.sum(truth * log_softmax(wide, axis=1), axis=1)
-    return -np.sum(truth * log_expit(wide) + (1 - truth) * log_expit(-wide), axis=1)
+        likely = truth * log_softmax(wide, axis=1)
+    else:
+        likely = truth * log_expit(wide) + (1 - truth) * log_expit(-wide)
+    loss: Doubles = -np.sum(likely, axis=1)
+    return loss

@@ -127,7 +127,7 @@ class _Card:
         return value
 
     def number(self, name: str, most: float) -> float:
-        value = self._found.get(name)
+        value: Any = self._found.get(name)
         if type(value) not in {int, float} or not 0 <= value <= most:
             raise _wrong("card", f"`{name}` is a number from 0 to {most:g}")
         return float(value)

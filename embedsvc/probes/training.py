@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from embedsvc.errors import InvalidArgument, TensorShape
 from embedsvc.probes.assembling import ISOTONIC, TEMPERATURE, Parts, assembled
@@ -33,8 +34,10 @@ FEWEST_LABELS_TO_LEAVE_OUT = 6
 
 _SHARE_LEFT_OUT = 0.2
 
+MOST_STRENGTHS = 20
 
-def train(  # noqa: PLR0913
+
+def train(
     name: str,
     version: int,
     examples: Examples,
@@ -52,10 +55,13 @@ def train(  # noqa: PLR0913
     examples, and may raise to end the training. Raises InvalidArgument for what cannot be learned
     or tested, TensorShape for vectors that do not fit.
     """
-    _check(recipe, examples, background)
+    _check_recipe(recipe)
     target = target_of(examples, recipe.task)
-    session = _Session(examples, target, recipe, background, tell)
-    probe, figures, report = session.run()
+    _check_spaces(recipe, examples, background)
+    # One thread: training is never urgent, serving is, and sums come out the same everywhere.
+    with threadpool_limits(1, user_api="blas"):
+        session = _Session(examples, target, recipe, background, tell)
+        probe, figures, report = session.run()
     info = replace(
         probe.info,
         name=name,
@@ -69,36 +75,35 @@ def train(  # noqa: PLR0913
     return Probe(info, probe.numbers)
 
 
-def _check(recipe: ProbeRecipe, examples: Examples, background: Floats | None) -> None:
-    rules = (
-        ("strengths", recipe.strengths, 1 <= len(recipe.strengths) <= 20, "1 to 20 numbers"),
-        (
-            "strengths",
-            recipe.strengths,
-            all(1e-9 <= s <= 1e9 for s in recipe.strengths),
-            "1e-9 to 1e9",
-        ),
-        ("folds", recipe.folds, 2 <= recipe.folds <= 20, "2 to 20"),
-        ("alpha", recipe.alpha, 0.001 <= recipe.alpha <= 0.5, "0.001 to 0.5"),
-        ("false_unknowns", recipe.false_unknowns, 0 <= recipe.false_unknowns <= 0.5, "0 to 0.5"),
-        (
-            "min_speech_seconds",
-            recipe.min_speech_seconds,
-            0 <= recipe.min_speech_seconds <= 3600,
-            "0 to 3600",
-        ),
-        ("test_share", recipe.test_share, 0.05 <= recipe.test_share <= 0.5, "0.05 to 0.5"),
-        ("seed", recipe.seed, 0 <= recipe.seed < 1 << 63, "0 or more"),
-        (
-            "calibration",
-            recipe.calibration,
-            recipe.calibration in {TEMPERATURE, ISOTONIC},
-            f"{TEMPERATURE} or {ISOTONIC}",
-        ),
-    )
-    for name, value, sound, rule in rules:
-        if not sound:
-            raise InvalidArgument(f"`{name}` must be {rule}, but is {value}", field=name)
+def _check_recipe(recipe: ProbeRecipe) -> None:
+    methods = (TEMPERATURE, ISOTONIC)
+    ranges = {
+        "folds": (2, 20),
+        "alpha": (0.001, 0.5),
+        "false_unknowns": (0, 0.5),
+        "min_speech_seconds": (0, 3600),
+        "test_share": (0.05, 0.5),
+        "seed": (0, 1 << 62),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(recipe, name)
+        if not low <= value <= high:
+            raise InvalidArgument(f"`{name}` must be {low} to {high}, but is {value}", field=name)
+    sound = all(1e-9 <= each <= 1e9 for each in recipe.strengths)
+    if not sound or not 1 <= len(recipe.strengths) <= MOST_STRENGTHS:
+        raise InvalidArgument(
+            f"`strengths` must be 1 to {MOST_STRENGTHS} numbers from 1e-9 to 1e9, "
+            f"but are {recipe.strengths}",
+            field="strengths",
+        )
+    if recipe.calibration not in methods:
+        raise InvalidArgument(
+            f"`calibration` must be {' or '.join(methods)}, but is {recipe.calibration!r}",
+            field="calibration",
+        )
+
+
+def _check_spaces(recipe: ProbeRecipe, examples: Examples, background: Floats | None) -> None:
     widths = sorted({space.dim for space in examples.spaces})
     if recipe.mix_layers and len(widths) > 1:
         raise InvalidArgument(
@@ -107,10 +112,10 @@ def _check(recipe: ProbeRecipe, examples: Examples, background: Floats | None) -
         )
     if background is None:
         return
-    if background.ndim != 2 or background.shape[1] != examples.vectors.shape[-1]:
+    width = examples.vectors.shape[-1]
+    if background.ndim != 2 or background.shape[1] != width:
         raise TensorShape(
-            f"`background` must be [m, {examples.vectors.shape[-1]}], "
-            f"but is {list(background.shape)}",
+            f"`background` must be [m, {width}], but is {list(background.shape)}",
             field="background",
         )
     if not np.isfinite(background).all():

@@ -79,7 +79,8 @@ def least_probabilities(told: Doubles, truth: NDArray[np.bool_], alpha: float) -
         mine = told[truth[:, label], label]
         if len(mine) * alpha >= FEWEST_MISSES:
             least[label] = 1 - conformal_quantile(1 - mine, alpha)
-    return np.maximum(least, 0).astype(np.float32)
+    bounded: Floats = np.maximum(least, 0).astype(np.float32)
+    return bounded
 
 
 def best_answers(told: Doubles, truth: NDArray[np.bool_]) -> Floats:
