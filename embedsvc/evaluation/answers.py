@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from embedsvc.evaluation.probes import accuracy, macro_f1, unweighted_accuracy
 from embedsvc.probes.figures import calibration_error
-from embedsvc.types import Classification, Floats
+from embedsvc.types import Classification, Floats, UnknownReason
 
 LENGTHS = ((0.0, 1.5), (1.5, 3.0), (3.0, 6.0), (6.0, float("inf")))
 """Seconds from and below which clips are reported apart."""
@@ -120,6 +120,7 @@ def figures(answers: Answers) -> dict[str, float]:
         "coverage_target": 1 - known.alpha,
         "mean_set": float(np.mean([len(each.prediction_set) for each in known.told])),
         "false_unknowns": float(np.mean(~answered)),
+        "false_unknowns_of_enough_speech": _refused(known.told),
         "answered_right": float(np.mean(answered & right)),
     }
     if answered.any():
@@ -198,6 +199,12 @@ def unknown_rates(
 def reasons(told: Sequence[Classification]) -> dict[str, int]:
     """How many were unknown, by why."""
     return dict(Counter(each.unknown.value for each in told if each.unknown is not None))
+
+
+def _refused(told: Sequence[Classification]) -> float:
+    """Share answered as unknown of what had enough speech; 0 where nothing had."""
+    enough = [each for each in told if each.unknown is not UnknownReason.TOO_SHORT]
+    return sum(each.unknown is not None for each in enough) / max(1, len(enough))
 
 
 def _pairs(answers: Answers) -> Iterator[tuple[str, Classification]]:

@@ -39,7 +39,8 @@ Tell = Callable[[str, int, int], None]
 class Kind:
     """A probe that ships: what it is called, may be used for, learns from, and how.
 
-    `layers` are those it reads; `wanted` chooses its rows, and `label` says what each is.
+    `layers` are those it may read; `wanted` chooses its rows, and `label` says what each is. At
+    most `kept` vectors stay with it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Kind:
     license: str
     layers: tuple[int, ...]
     recipe: ProbeRecipe
+    kept: int
     wanted: Callable[[Sequence[Row]], list[Row]]
     label: Callable[[Row], str]
 
@@ -72,6 +74,7 @@ LANGUAGE = Kind(
     license="CC-BY-SA-4.0",
     layers=(5,),
     recipe=ProbeRecipe(strengths=(0.003, 0.01, 0.03, 0.1), folds=4, seed=SEED),
+    kept=1000,
     wanted=_language_rows,
     label=lambda row: row.language,
 )
@@ -80,7 +83,8 @@ EMOTION = Kind(
     about="Which of seven emotions is acted, in English, German and Polish; see the card.",
     license="non-commercial: RAVDESS is CC-BY-NC-SA-4.0, nEMO CC-BY-NC-SA-4.0, EmoDB unclear",
     layers=(2, 3, 4),
-    recipe=ProbeRecipe(mix_layers=True, folds=4, seed=SEED),
+    recipe=ProbeRecipe(strengths=(0.003, 0.01, 0.03, 0.1), folds=8, seed=SEED),
+    kept=700,
     wanted=_emotion_rows,
     label=lambda row: common_emotion(row.label),
 )
@@ -100,6 +104,7 @@ def make(encoder: Encoder, kind: Kind, rows: Sequence[Row], tell: Tell) -> Probe
         tuple(f"{row.corpus}/{row.speaker}" for row in heard.rows),
         tuple(plan.space for plan in plans),
         heard.cepstra,
+        kind.kept,
     )
     return train(
         kind.name,
