@@ -8,7 +8,6 @@ on.
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from embedsvc.cli.search import condition
 from embedsvc.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from rich.progress import TaskID
 
     from embedsvc.encoder import Encoder
@@ -106,10 +107,10 @@ def _probe(chosen: argparse.Namespace) -> "Probe":
     from embedsvc.encoder import resolve
 
     if chosen.target is not None:
-        with tempfile.TemporaryDirectory(prefix="embedsvc-probe-") as folder:
+        with tempfile.TemporaryDirectory(prefix="embedsvc-probe-") as name:
             with Client(chosen.target) as client:
-                client.probes.export(chosen.probe, Path(folder))
-            return _read(Path(folder))
+                client.probes.export(chosen.probe, Path(name))
+            return _read(Path(name))
     folder = Path(chosen.probe)
     if not folder.is_dir():
         folder = resolve(chosen.model).directory / "probes" / chosen.probe
@@ -130,7 +131,7 @@ def _read(folder: Path) -> "Probe":
 def _outcome(
     probe: "Probe",
     encoder: "Encoder",
-    sets: "dict[str, Sequence[Row]]",
+    sets: "Mapping[str, Sequence[Row]]",
     chosen: argparse.Namespace,
     tell: "Tell",
 ) -> "Outcome":
@@ -156,7 +157,7 @@ def _outcome(
 def _labeled(
     probe: "Probe",
     encoder: "Encoder",
-    sets: "dict[str, Sequence[Row]]",
+    sets: "Mapping[str, Sequence[Row]]",
     column: str,
     tell: "Tell",
 ) -> "tuple[Heard, Any]":

@@ -1,6 +1,6 @@
 """A probe, asked about clips that it was never trained on, and about what is not speech."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ def label_of(row: Row, column: str, labels: frozenset[str]) -> str:
 
 
 def ask(
-    probe: Probe, encoder: Encoder, sets: dict[str, Sequence[Row]], column: str, tell: Tell
+    probe: Probe, encoder: Encoder, sets: Mapping[str, Sequence[Row]], column: str, tell: Tell
 ) -> tuple[dict[str, tuple[Heard, Answers]], tuple[str, ...]]:
     """Answers about every set, with what was heard of it; and a line for each unreadable clip."""
     if probe.info.task is not ProbeTask.SINGLE_LABEL:
