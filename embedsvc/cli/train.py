@@ -56,6 +56,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     probes.add_argument("--speech", type=Path, metavar="DIR", help="sets of recordings")
     probes.add_argument("--only", type=listed(str), metavar="NAMES", help="as in language,emotion")
     probes.add_argument("--out", type=Path, required=True, metavar="DIR")
+    probes.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
     probes.set_defaults(run=_probes)
 
 
@@ -129,7 +130,7 @@ def _probes(chosen: argparse.Namespace) -> int:
         raise InvalidArgument(f"`--only` must be of {', '.join(KINDS)}, but has {sorted(unknown)}")
     made = read_set(chosen.synthetic, SYNTHETIC) if chosen.synthetic else ()
     people = read_speech(chosen.speech) if chosen.speech else ()
-    encoder = loading.load(chosen.model)
+    encoder = loading.load(chosen.model, chosen.threads)
     for name in names:
         with _stages() as tell:
             probe = make(encoder, KINDS[name], (*made, *people), tell)

@@ -141,8 +141,16 @@ def by_length(answers: Answers) -> Iterator[tuple[str, dict[str, float]]]:
     for least, most in LENGTHS:
         part = answers.where((answers.seconds >= least) & (answers.seconds < most))
         if found := figures(part):
-            name = f"{least:g}-{most:g} s" if np.isfinite(most) else f"over {least:g} s"
-            yield name, found
+            yield length_name(least, most), found
+
+
+def length_name(least: float, most: float) -> str:
+    """What clips from `least` and below `most` seconds are called.
+
+    >>> length_name(0.0, 1.5), length_name(6.0, float("inf"))
+    ('0-1.5 s', 'over 6 s')
+    """
+    return f"{least:g}-{most:g} s" if np.isfinite(most) else f"over {least:g} s"
 
 
 def by_label(answers: Answers) -> Iterator[dict[str, float | str]]:
