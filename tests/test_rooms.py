@@ -206,6 +206,12 @@ def test_a_client_needs_no_encoder_and_no_index() -> None:
     assert "embedsvc.service" not in loaded
 
 
+def test_a_probe_is_served_and_trained_without_scikit_learn() -> None:
+    loaded = python("import embedsvc.probes, sys; print(*sys.modules)")
+    assert "embedsvc.probes.training" in loaded
+    assert not {"sklearn", "torch", "faiss", "google"} & {name.split(".")[0] for name in loaded}
+
+
 def test_the_decoder_needs_no_grpc() -> None:
     loaded = python("import embedsvc.audio.sandbox_worker, sys; print(*sys.modules)")
     assert "soundfile" in loaded

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
 from embedsvc.types import Floats
 
@@ -65,11 +66,12 @@ def _noise(
     chance: Chance, count: int, slope: float, low: float = 20, high: float = 8000
 ) -> Doubles:
     """Noise between two frequencies whose power falls with frequency to the power of `slope`."""
-    bins = np.fft.rfftfreq(count, 1 / RATE)
+    length = next_fast_len(count, real=True)
+    bins = np.fft.rfftfreq(length, 1 / RATE)
     inside = (bins >= low) & (bins <= high)
     height = np.where(inside, np.maximum(bins, low) ** (-slope / 2), 0)
     phases = chance.normal(size=len(bins)) + 1j * chance.normal(size=len(bins))
-    return np.fft.irfft(height * phases, count)
+    return np.fft.irfft(height * phases, length)[:count]
 
 
 def _band(chance: Chance, count: int) -> Doubles:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.probes.numbers import MOST_REFERENCES
+from embedsvc.probes.numbers import LARGEST, MOST_REFERENCES
 from embedsvc.probes.storing import MOST_LABEL_CHARS, MOST_LABELS, MOST_SPACES
 from embedsvc.types import Floats, ProbeTask, Space
 
 Doubles = NDArray[np.float64]
 Places = NDArray[np.intp]
+MOST_VALUE = 1e12
 Truth = NDArray[np.uint8] | NDArray[np.float64]
 
 
@@ -124,9 +125,11 @@ def _check_vectors(vectors: Floats, spaces: Sequence[Space]) -> None:
             field="vectors",
         )
     for start in range(0, len(vectors), 4096):
-        if not np.isfinite(vectors[start : start + 4096]).all():
+        rows = vectors[start : start + 4096]
+        if not (np.abs(rows) <= LARGEST).all():  # NaN is not
+            row = start + int((~(np.abs(rows) <= LARGEST)).any(axis=1).argmax())
             raise TensorShape(
-                f"`vectors` must be finite, but has NaN or infinity in or after row {start}",
+                f"`vectors` must be finite, of at most {LARGEST:g}, but row {row} is not",
                 field="vectors",
             )
 
@@ -152,8 +155,10 @@ def _numbers(labels: Sequence[str]) -> Doubles:
         raise InvalidArgument(
             f"`labels` of a regression must be numbers, but: {error}", field="labels"
         ) from error
-    if not np.isfinite(values).all() or np.abs(values).max(initial=0) > 1e30:
-        raise InvalidArgument("`labels` of a regression must be finite", field="labels")
+    if not (np.abs(values) <= MOST_VALUE).all():
+        raise InvalidArgument(
+            f"`labels` of a regression must be finite, of at most {MOST_VALUE:g}", field="labels"
+        )
     if len(np.unique(values)) < 2:
         raise InvalidArgument("`labels` must be of at least 2 values, but are of 1", field="labels")
     return values

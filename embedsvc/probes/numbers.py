@@ -24,6 +24,13 @@ MOST_REFERENCE_NUMBERS = 1 << 21
 """Of all stored vectors together: 4 MiB in half precision, looked through in less than 1 ms."""
 
 
+LARGEST = 1e15
+"""What vectors are cut off at: their squares still add up in single precision."""
+
+MOST_DEVIATIONS = 1e6
+"""What a scaled vector is cut off at; no measurement is so far from the mean of others."""
+
+
 @dataclass(frozen=True, eq=False)
 class Numbers:
     """The numbers of a probe for C labels over L spaces of d dimensions each, D = L d.

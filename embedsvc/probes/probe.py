@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from embedsvc.errors import InvalidArgument, TensorShape
 from embedsvc.probes.evidence import belonging, distances, gathered, ranks
-from embedsvc.probes.numbers import Numbers
+from embedsvc.probes.numbers import LARGEST, MOST_DEVIATIONS, Numbers
 from embedsvc.probes.scores import probabilities
 from embedsvc.types import (
     Classification,
@@ -78,7 +78,9 @@ class Probe:
     def moved(self, vectors: Floats) -> Floats:
         """The vectors z (n, d) that are scored and compared, of vectors (n, D)."""
         numbers = self.numbers
-        scaled = (vectors - numbers.mean) * numbers.scale
+        with np.errstate(over="ignore"):
+            scaled: Floats = (vectors - numbers.mean) * numbers.scale
+        np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
         count = len(numbers.mix)
         if count == 1:
             return scaled
@@ -136,7 +138,7 @@ class Probe:
             )
         if not np.isfinite(rows).all():
             raise TensorShape("`vectors` must be finite, but has NaN or infinity", field="vectors")
-        return rows
+        return np.clip(rows, -LARGEST, LARGEST)
 
     def _answers(self, vectors: Floats, seconds: Sequence[float]) -> list[Classification]:
         told = self.told(vectors)

@@ -25,19 +25,24 @@ NOTES = {
     "unknown_background": "share of the background that is refused; nothing was fitted on it",
     "unknown_left_out": "share refused of labels that a probe like this was trained without",
     "chance": "unweighted accuracy, or mean average precision, of guessing",
-    "majority": "accuracy of always answering the most frequent label of the training",
+    "splits": "with few groups each is tested on in turn, by a probe chosen and trained without",
+    "majority": "accuracy of always answering the most frequent label",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Tests:
-    """What was measured, and on what."""
+    """What was measured, and on what.
+
+    `asked` are the examples of all splits; `learned` are those that the first was trained on.
+    """
 
     figures: Mapping[str, float]
     tables: Mapping[str, Any]
     tried: Sequence[Tried]
     learned: Places
     asked: Places
+    splits: int
 
 
 def written(
@@ -57,7 +62,7 @@ def written(
             for each in tests.tried
         ],
         "figures": dict(tests.figures),
-        "notes": {name: note for name, note in NOTES.items() if name in tests.figures},
+        "notes": dict(NOTES),
         "test": dict(tests.tables),
         "warnings": warnings,
     }
@@ -80,6 +85,7 @@ def _counts(examples: Examples, target: Target) -> dict[str, Any]:
 def _split(examples: Examples, tests: Tests) -> dict[str, int]:
     places = examples.group_places
     return {
+        "splits": tests.splits,
         "learned": len(tests.learned),
         "learned_groups": len(np.unique(places[tests.learned])),
         "tested": len(tests.asked),

@@ -17,6 +17,7 @@ from safetensors.numpy import load, save
 from embedsvc.errors import InvalidArgument
 from embedsvc.probes.numbers import (
     KNOTS,
+    LARGEST,
     MOST_REFERENCE_NUMBERS,
     MOST_REFERENCES,
     RANKS,
@@ -38,6 +39,9 @@ MOST_WIDTH = 1 << 20
 MOST_TEXT = 10_000
 MOST_FIGURES = 1_000
 MOST_DIGITS = 19
+
+_MOST = {"weights": LARGEST, "bias": LARGEST, "mix": 1.0, "references": 1.01}
+_MOST_ANY = 1e30
 
 
 @dataclass(frozen=True)
@@ -275,8 +279,9 @@ def _check_shapes(numbers: Numbers, info: ProbeInfo) -> None:
 
 def _check_values(numbers: Numbers) -> None:
     for name, array in numbers.arrays().items():
-        if not np.isfinite(array).all():
-            raise _wrong("tensors", f"`{name}` is finite")
+        most = _MOST.get(name, _MOST_ANY)
+        if not (np.abs(array) <= most).all():  # NaN is not
+            raise _wrong("tensors", f"`{name}` is finite, of at most {most:g}")
     if not 1e-6 <= numbers.temperature[0] <= 1e6:
         raise _wrong("tensors", "`temperature` is from 1e-6 to 1e6")
     if (np.diff(numbers.evidence) < 0).any() or (np.diff(numbers.belonging) < 0).any():

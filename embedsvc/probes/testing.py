@@ -1,5 +1,7 @@
 """What a probe is worth, measured on examples of groups that it was not trained on."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -15,43 +17,70 @@ from embedsvc.probes.figures import (
     per_label,
     rank_correlation,
 )
-from embedsvc.probes.probe import Probe, Told
+from embedsvc.probes.probe import Probe
 from embedsvc.probes.scores import cooled, losses
 from embedsvc.types import Floats, ProbeTask
 
 Doubles = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Figures = dict[str, float]
 
 MOST_CELLS = 2000
 """Of a confusion matrix in a report; the largest are kept."""
 
 
-def tested(
-    probe: Probe, vectors: Floats, target: Target, learned: Places, asked: Places
-) -> tuple[Figures, dict[str, Any]]:
-    """Figures by name, and tables, of the examples `asked`; `learned` it was trained on."""
-    told = probe.told(vectors[asked])
-    unknown = float(probe.is_unknown(told.belonging).mean())
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What probes said of `rows` (n,): raw scores and probabilities (n, C) and what follows.
+
+    Labels `answers` and `inside` the prediction set are (n, C), `unknown` and `half` the width of
+    the interval (n,).
+    """
+
+    rows: Places
+    logits: Floats
+    probabilities: Doubles
+    answers: Flags
+    inside: Flags
+    unknown: Flags
+    half: Doubles
+
+
+def heard(probe: Probe, vectors: Floats, rows: Places) -> Heard:
+    """What `probe` says of `rows` of `vectors`."""
+    told = probe.told(vectors[rows])
+    return Heard(
+        rows=rows,
+        logits=told.logits,
+        probabilities=told.probabilities,
+        answers=told.probabilities >= probe.numbers.answers,
+        inside=probe.in_set(told.probabilities),
+        unknown=probe.is_unknown(told.belonging),
+        half=np.full(len(rows), float(probe.numbers.least[0])),
+    )
+
+
+def joined(parts: Sequence[Heard]) -> Heard:
+    """What several probes said, each of its own rows."""
+    names = [each.name for each in fields(Heard)]
+    return Heard(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def tested(said: Heard, target: Target) -> tuple[Figures, dict[str, Any]]:
+    """Figures by name, and tables, of what was said of speech that was not trained on."""
+    unknown = {"unknown_known": float(said.unknown.mean())}
     if target.task is ProbeTask.REGRESSION:
-        figures = _of_values(
-            probe, told, target.values[asked], float(target.values[learned].mean())
-        )
-        return figures | {"unknown_known": unknown}, {}
-    truth = target.truth[asked] > 0
-    if target.task is ProbeTask.MULTI_LABEL:
-        figures, tables = _of_sets(probe, told, truth)
-    else:
-        majority = int(target.truth[learned].sum(axis=0, dtype=np.int64).argmax())
-        figures, tables = _of_labels(told, target.classes[asked], majority, target.labels)
-    inside = probe.in_set(told.probabilities)
-    figures |= {
-        "nll": float(_surprise(told.probabilities, truth, target.task).mean()),
-        "nll_before": float(losses(told.logits, truth.astype(np.float64), target.task).mean()),
-        "coverage": float(inside[truth].mean()) if truth.any() else 1.0,
-        "set_size": float(inside.sum(axis=1).mean()),
-        "unknown_known": unknown,
+        return _of_values(said, target) | unknown, {}
+    truth = target.truth[said.rows] > 0
+    of = _of_sets if target.task is ProbeTask.MULTI_LABEL else _of_labels
+    figures, tables = of(said, target, truth)
+    more = {
+        "nll": float(_surprise(said.probabilities, truth, target.task).mean()),
+        "nll_before": float(losses(said.logits, truth.astype(np.float64), target.task).mean()),
+        "coverage": float(said.inside[truth].mean()) if truth.any() else 1.0,
+        "set_size": float(said.inside.sum(axis=1).mean()),
     }
-    return figures, tables
+    return figures | more | unknown, tables
 
 
 def _surprise(told: Doubles, truth: NDArray[np.bool_], task: ProbeTask) -> Doubles:
@@ -63,15 +92,15 @@ def _surprise(told: Doubles, truth: NDArray[np.bool_], task: ProbeTask) -> Doubl
     return result
 
 
-def _of_labels(
-    told: Told, truth: Places, majority: int, labels: tuple[str, ...]
-) -> tuple[Figures, dict[str, Any]]:
-    answers = told.probabilities.argmax(axis=1)
-    right = answers == truth
-    sure = told.probabilities.max(axis=1)
-    raw = cooled(told.logits, 1.0, ProbeTask.SINGLE_LABEL).max(axis=1)
-    raw_right = told.logits.argmax(axis=1) == truth
-    counts = confusion(truth, answers, len(labels))
+def _of_labels(said: Heard, target: Target, truth: Flags) -> tuple[Figures, dict[str, Any]]:
+    labels, true = target.labels, target.classes[said.rows]
+    answers = said.probabilities.argmax(axis=1)
+    right = answers == true
+    sure = said.probabilities.max(axis=1)
+    raw = cooled(said.logits, 1.0, ProbeTask.SINGLE_LABEL).max(axis=1)
+    raw_right = said.logits.argmax(axis=1) == true
+    counts = confusion(true, answers, len(labels))
+    frequent = int(target.truth.sum(axis=0, dtype=np.int64).argmax())
     each = per_label(counts)
     met = counts.sum(axis=1) > 0
     figures = {
@@ -79,7 +108,7 @@ def _of_labels(
         "unweighted_accuracy": float(each["recall"][met].mean()),
         "macro_f1": float(each["f1"][met | (counts.sum(axis=0) > 0)].mean()),
         "chance": 1 / len(labels),
-        "majority": float((truth == majority).mean()),
+        "majority": float(truth[:, frequent].mean()),
         "ece": calibration_error(sure, right, equal_mass=True),
         "ece_before": calibration_error(raw, raw_right, equal_mass=True),
         "ece_equal_width": calibration_error(sure, right, equal_mass=False),
@@ -108,15 +137,12 @@ def _cells(counts: NDArray[np.intp]) -> list[list[int]]:
     return [[int(true[at]), int(told[at]), int(counts[true[at], told[at]])] for at in order]
 
 
-def _of_sets(probe: Probe, told: Told, truth: NDArray[np.bool_]) -> tuple[Figures, dict[str, Any]]:
-    labels = probe.info.labels
-    answers = told.probabilities >= probe.numbers.answers
+def _of_sets(said: Heard, target: Target, truth: Flags) -> tuple[Figures, dict[str, Any]]:
+    labels, told, answers = target.labels, said.probabilities, said.answers
     met = truth.any(axis=0)
     each = f1(answers, truth)
-    precise = np.array(
-        [average_precision(told.probabilities[:, at], truth[:, at]) for at in range(len(labels))]
-    )
-    raw = cooled(told.logits, 1.0, ProbeTask.MULTI_LABEL)
+    precise = np.array([average_precision(told[:, at], truth[:, at]) for at in range(len(labels))])
+    raw = cooled(said.logits, 1.0, ProbeTask.MULTI_LABEL)
     flat = truth.ravel()
     figures = {
         "macro_f1": float(each[met].mean()),
@@ -124,9 +150,9 @@ def _of_sets(probe: Probe, told: Told, truth: NDArray[np.bool_]) -> tuple[Figure
         "mean_average_precision": float(precise[met].mean()),
         "chance": float(truth[:, met].mean()),
         "exact": float((answers == truth).all(axis=1).mean()),
-        "ece": calibration_error(told.probabilities.ravel(), flat, equal_mass=True),
+        "ece": calibration_error(told.ravel(), flat, equal_mass=True),
         "ece_before": calibration_error(raw.ravel(), flat, equal_mass=True),
-        "ece_equal_width": calibration_error(told.probabilities.ravel(), flat, equal_mass=False),
+        "ece_equal_width": calibration_error(told.ravel(), flat, equal_mass=False),
         "ece_equal_width_before": calibration_error(raw.ravel(), flat, equal_mass=False),
     }
     right = (answers & truth).sum(axis=0)
@@ -139,9 +165,9 @@ def _of_sets(probe: Probe, told: Told, truth: NDArray[np.bool_]) -> tuple[Figure
     return figures, {"labels": _table(columns, truth.sum(axis=0), labels)}
 
 
-def _of_values(probe: Probe, told: Told, truth: Doubles, mean: float) -> Figures:
-    values = told.logits[:, 0].astype(np.float64)
-    off = values - truth
+def _of_values(said: Heard, target: Target) -> Figures:
+    values, truth = said.logits[:, 0].astype(np.float64), target.values[said.rows]
+    off, far = values - truth, truth - target.center
     spread = float(np.square(truth - truth.mean()).sum())
     return {
         "mae": float(np.abs(off).mean()),
@@ -149,8 +175,8 @@ def _of_values(probe: Probe, told: Told, truth: Doubles, mean: float) -> Figures
         "r2": 1 - float(np.square(off).sum()) / max(spread, 1e-30),
         "spearman": rank_correlation(values, truth),
         "concordance": concordance(values, truth),
-        "mae_of_the_mean": float(np.abs(truth - mean).mean()),
-        "rmse_of_the_mean": float(np.sqrt(np.square(truth - mean).mean())),
-        "coverage": float((np.abs(off) <= probe.numbers.least[0]).mean()),
-        "interval_width": 2 * float(probe.numbers.least[0]),
+        "mae_of_the_mean": float(np.abs(far).mean()),
+        "rmse_of_the_mean": float(np.sqrt(np.square(far).mean())),
+        "coverage": float((np.abs(off) <= said.half).mean()),
+        "interval_width": 2 * float(said.half.mean()),
     }

@@ -15,8 +15,12 @@ Doubles = NDArray[np.float64]
 FEWEST_FOR_A_CURVE = 20
 """Examples with a label, and without, from which it gets a curve of its own."""
 
-FEWEST_MISSES = 5
-"""Misses that are expected of a label's own examples, for a threshold of its own."""
+FEWEST_MISSES = 20
+"""Misses that are expected of a label's own examples, for a threshold of its own.
+
+With 5, prediction sets of 94 languages held the truth less often than without (87 % against 92 %):
+the examples of a label are from few speakers.
+"""
 
 
 def temperature(logits: Doubles, target: Target, rows: Places) -> float:
