@@ -8,7 +8,7 @@ import numpy as np
 
 from embedsvc.evaluation.answers import Texts
 from embedsvc.evaluation.listening import Heard
-from embedsvc.evaluation.probes import Recipe, fit, macro_f1, unweighted_accuracy
+from embedsvc.evaluation.probes import Bench, Recipe, macro_f1, unweighted_accuracy
 
 RECIPE = Recipe(0.003, balanced=True)
 RECIPE_MFCC = Recipe(0.3, balanced=True)
@@ -71,8 +71,11 @@ def _crossing(
     if len(shared) < 2:
         return
     mine, theirs = np.isin(labels, shared), np.isin(truth, shared)
+    bench = Bench()
     told = {
-        kind: fit(features[kind][mine], labels[mine], recipe)(getattr(heard, kind)[theirs])
+        kind: bench.fit({kind: features[kind][mine]}, labels[mine], recipe)[kind](
+            getattr(heard, kind)[theirs]
+        )
         for kind, recipe in (("vectors", RECIPE), ("cepstra", RECIPE_MFCC))
     }
     yield Crossing(

@@ -10,10 +10,11 @@ from embedsvc.encoder import Encoder
 from embedsvc.errors import InvalidArgument
 from embedsvc.evaluation import answers
 from embedsvc.evaluation.answers import Answers, Texts
+from embedsvc.evaluation.clips import MFCC
 from embedsvc.evaluation.emotion import common_emotion
 from embedsvc.evaluation.listening import Heard, heard_sounds, listen, plans_of
+from embedsvc.evaluation.probes import Bench, Recipe
 from embedsvc.evaluation.probes import Probe as LinearProbe
-from embedsvc.evaluation.probes import Recipe, fit
 from embedsvc.evaluation.speech import Row
 from embedsvc.languages import normalize
 from embedsvc.probes import Probe
@@ -131,7 +132,9 @@ def with_cepstra(given: Answers, heard: Heard, baseline: LinearProbe | None) -> 
 
 def cepstral(heard: Heard, labels: Texts) -> LinearProbe | None:
     """A probe on mean cepstra; None unless there are two labels."""
-    return fit(heard.cepstra, labels, RECIPE_MFCC) if len(np.unique(labels)) > 1 else None
+    if len(np.unique(labels)) < 2:
+        return None
+    return Bench().fit({MFCC: heard.cepstra}, labels, RECIPE_MFCC)[MFCC]
 
 
 def strangers(probe: Probe, encoder: Encoder) -> dict[str, tuple[float, int]]:
