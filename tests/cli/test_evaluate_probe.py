@@ -40,22 +40,36 @@ def test_a_bundled_probe_is_measured(
     ended = main(
         "evaluate", "probe", "language", *sets, "--by", "language", "--json", out,
         "--figure", picture, "--baseline", 'split = "train"', "--cross", "--threads", 1,
+        "--no-sounds",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    for title in ("how often it is right", "Does it know?", "What is not speech", "corpus"):
+    for title in ("how often it is right", "Does it know?", "The surest clips", "corpus"):
         assert title in ended.stdout
     found = json.loads(out.read_text(encoding="utf-8"))
     assert set(found["sets"]) == {"first", "second"}
     figures = found["figures"]
     assert figures["accuracy"] > 10 * figures["chance"]
     assert {"mfcc_accuracy", "ece_before", "ece", "coverage", "false_unknowns"} <= figures.keys()
-    assert found["not_speech"]["digital silence"] == {"unknown": 1.0, "clips": 1}
+    assert found["not_speech"] == {}
     assert {each["label"] for each in found["classes"]} == set(FEW)
     assert {(each["learned"], each["asked"]) for each in found["crossed"]} == {
         ("first", "second"),
         ("second", "first"),
     }
     assert picture.read_text(encoding="utf-8").startswith("<svg")
+
+
+@pytest.mark.slow
+def test_what_is_not_speech_is_asked_about(
+    main: Program, sets: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.json"
+    ended = main("evaluate", "probe", "emotion", sets[0], "--threads", 1, "--json", out)
+    assert ended.returncode == 0, ended.stderr
+    assert "What is not speech" in ended.stdout
+    strange = json.loads(out.read_text(encoding="utf-8"))["not_speech"]
+    assert strange["digital silence"] == {"unknown": 1.0, "clips": 1}
+    assert sum(each["clips"] for each in strange.values()) > 300
 
 
 def test_labels_that_a_probe_does_not_have_are_shown_apart(
