@@ -21,7 +21,7 @@ FILES = sorted(
 
 FLOORS = (
     ("errors", "timing", "version", "v1"),
-    ("types", "files", "filters", "samples", "models"),
+    ("types", "files", "filters", "samples", "models", "languages"),
     ("transforms",),
     ("audio", "encoder", "feature_files", "index", "moments", "operations", "probes"),
     ("settings", "telemetry", "wire", "evaluation"),

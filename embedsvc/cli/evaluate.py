@@ -24,6 +24,7 @@ from embedsvc.cli import (
     evaluate_duplicates,
     evaluate_encoder,
     evaluate_moments,
+    evaluate_probe,
     evaluate_stages,
 )
 from embedsvc.cli.index import Item, results, select
@@ -75,6 +76,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     evaluate_encoder.add(what)
     evaluate_moments.add(what)
     evaluate_duplicates.add(what)
+    evaluate_probe.add(what)
 
 
 @dataclass(frozen=True)

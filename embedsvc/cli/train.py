@@ -2,7 +2,7 @@
 
 `mini` does it all: speech is synthesized and turned to features, an encoder is trained on them, and
 a model directory comes out that every other command takes by `--model`. It goes on where it was
-stopped, also by kill -9.
+stopped, also by kill -9. `probes` makes the classifiers that ship with a model.
 """
 
 import argparse
@@ -50,6 +50,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parallel.add_argument("--lines", type=count, help="sentences of each language (default: 120)")
     parallel.add_argument("--names", type=int, help="names of each language (default: 80)")
     parallel.set_defaults(run=_parallel)
+    probes = what.add_parser("probes", help="the probes that ship with a model")
+    probes.add_argument("--model", default="mini", help="bundled name or directory")
+    probes.add_argument("--synthetic", type=Path, metavar="DIR", help="made by `train held-out`")
+    probes.add_argument("--speech", type=Path, metavar="DIR", help="sets of recordings")
+    probes.add_argument("--only", type=listed(str), metavar="NAMES", help="as in language,emotion")
+    probes.add_argument("--out", type=Path, required=True, metavar="DIR")
+    probes.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
+    probes.set_defaults(run=_probes)
 
 
 def _mini(chosen: argparse.Namespace) -> int:
@@ -112,6 +120,25 @@ def _parallel(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _probes(chosen: argparse.Namespace) -> int:
+    from embedsvc.evaluation.speech import SYNTHETIC, read_set, read_speech
+    from embedsvc.pipeline import loading
+    from embedsvc.training.probing import KINDS, make, write_probe
+
+    names = chosen.only or list(KINDS)
+    if unknown := set(names) - KINDS.keys():
+        raise InvalidArgument(f"`--only` must be of {', '.join(KINDS)}, but has {sorted(unknown)}")
+    made = read_set(chosen.synthetic, SYNTHETIC) if chosen.synthetic else ()
+    people = read_speech(chosen.speech) if chosen.speech else ()
+    encoder = loading.load(chosen.model, chosen.threads)
+    for name in names:
+        with _stages() as tell:
+            probe = make(encoder, KINDS[name], (*made, *people), tell)
+        size = write_probe(probe, chosen.out / name)
+        emit({"probe": name, "bytes": size, "figures": dict(probe.info.figures)})
+    return 0
+
+
 @contextmanager
 def _shards() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar over the parts of what is made; lines where there is no terminal."""
@@ -124,6 +151,18 @@ def _shards() -> Iterator[Callable[[str, int, int], None]]:
                 say(f"{done}/{total} {name}")
 
         yield report
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for what is done at the moment."""
+    with progress() as bar:
+        task = bar.add_task("probe", total=None)
+
+        def tell(what: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield tell
 
 
 def _changes(settings: list[str]) -> dict[str, str]:

@@ -80,12 +80,12 @@ class Pass:
 def embed(subject: Subject, rows: Sequence[Row], tell: Tell, change: Change | None = None) -> Pass:
     """Pass all `rows`, in their order, through the encoder."""
     order = sorted(range(len(rows)), key=lambda place: rows[place].seconds)
-    batches = list(_batches([rows[place] for place in order]))
+    together = list(batches([rows[place] for place in order]))
     kept: list[_Kept] = []
     failed: list[str] = []
     done = 0
     with ThreadPoolExecutor(subject.threads) as threads:
-        for batch in ahead(threads, batches, lambda batch: [_read(row, change) for row in batch]):
+        for batch in ahead(threads, together, lambda batch: [_read(row, change) for row in batch]):
             good = [read for read in batch if read.frames is not None]
             kept.extend(_encode(subject, good))
             failed.extend(f"{read.row.path}: {read.error}" for read in batch if read.error)
@@ -123,7 +123,8 @@ class _Kept:
     phones: tuple[int, ...]
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Clips in the order given, cut into passes of at most `BATCH_FRAMES`."""
     batch: list[Row] = []
     frames = 0.0
     for row in rows:

@@ -26,8 +26,37 @@ RECIPE_MFCC = Recipe(0.3, balanced=True)
 
 FOLDS = 5
 
+COMMON = {
+    "angry": "angry",
+    "anger": "angry",
+    "disgust": "disgust",
+    "fear": "fearful",
+    "fearful": "fearful",
+    "happiness": "happy",
+    "happy": "happy",
+    "calm": "neutral",
+    "neutral": "neutral",
+    "sad": "sad",
+    "sadness": "sad",
+    "surprised": "surprised",
+}
+"""What each set calls an emotion, and what they are called together.
+
+Calm is in RAVDESS alone, where it stands beside a neutral with half as many clips; boredom is in
+EmoDB alone and has no place here.
+"""
+
 Texts = NDArray[np.str_]
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def common_emotion(label: str) -> str:
+    """The name that all sets have in common, or "".
+
+    >>> common_emotion("anger"), common_emotion("bored")
+    ('angry', '')
+    """
+    return COMMON.get(label, "")
 
 
 def measure(clips: Clips, bench: Bench) -> Iterator[Measure]:

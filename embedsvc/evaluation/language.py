@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from embedsvc.evaluation.answers import LENGTHS, length_name
 from embedsvc.evaluation.clips import DEFAULT, MFCC, Clips
 from embedsvc.evaluation.measures import Measure
 from embedsvc.evaluation.probes import (
@@ -36,9 +37,6 @@ CORPORA = (
     "emo_ravdess",
 )
 """What is tested on: no clip of it, and for all but the first none of its corpus, is learned."""
-
-LENGTHS = ((0.0, 1.5), (1.5, 3.0), (3.0, 6.0), (6.0, float("inf")))
-"""Seconds from and below which clips are reported apart."""
 
 _MOST = 150
 """Real clips of one language that a probe learns on."""
@@ -190,8 +188,8 @@ def _restricted(
         for least, most in LENGTHS:
             part = told.within(least, most)
             if len(part.truth):
-                name = f"{least:g}-{most:g} s" if np.isfinite(most) else f"over {least:g} s"
-                yield from part.measures(TASK_REAL, f"{title}, {name}", chosen)
+                name = f"{title}, {length_name(least, most)}"
+                yield from part.measures(TASK_REAL, name, chosen)
 
 
 def _told(probes: Mapping[str, Probe], test: Clips, classes: int, *, anew: bool = False) -> Told:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.probes.numbers import LARGEST
+from embedsvc.probes.numbers import LARGEST, MOST_REFERENCES
 from embedsvc.probes.storing import (
     MOST_LABEL_BYTES,
     MOST_LABEL_CHARS,
@@ -41,7 +41,8 @@ class Examples:
 
     `labels` are one for each: a label, labels separated by commas, or a number as text. Examples
     of one of `groups`, such as a speaker, are never on both sides of a split; an empty text is a
-    group of its own. `baseline` (n, any) are other features to compare with.
+    group of its own. `baseline` (n, any) are other features to compare with. At most `kept`
+    of them stay with the probe, as what is near to speech it knows.
     """
 
     vectors: Floats
@@ -49,6 +50,7 @@ class Examples:
     groups: tuple[str, ...]
     spaces: tuple[Space, ...]
     baseline: Floats | None = None
+    kept: int = MOST_REFERENCES
 
     def __len__(self) -> int:
         return len(self.vectors)

@@ -31,12 +31,16 @@ MANY = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """What is learned from: vectors (n, D) of `spaces` to be mixed, and their target."""
+    """What is learned from: vectors (n, D) of `spaces` to be mixed, and their target.
+
+    At most `kept` of the vectors are references.
+    """
 
     vectors: Floats
     target: Target
     balanced: bool
     spaces: int = 1
+    kept: int = MOST_REFERENCES
 
     def problem(self, rows: Places) -> Problem:
         """That of `rows`."""
@@ -109,7 +113,7 @@ def fit(data: Data, rows: Places, effort: Effort, progress: Progress) -> Fit:
 
 def references(data: Data, rows: Places, seed: int) -> NDArray[np.float16]:
     """Unit vectors (R, D) of training speech: about as many of each label."""
-    count = min(MOST_REFERENCES, max(1, MOST_REFERENCE_NUMBERS // data.vectors.shape[1]))
+    count = min(data.kept, max(1, MOST_REFERENCE_NUMBERS // data.vectors.shape[1]))
     chosen = spread(rows, data.target, count, seed)
     return unit(data.vectors[chosen]).astype(np.float16)
 

@@ -157,12 +157,13 @@ class Session:
     def _columns(self, vectors: Floats) -> Choices:
         """What may be learned from: the mix of all spaces, or each of them."""
         spaces, balanced = self._examples.spaces, self._recipe.balanced
+        kept = self._examples.kept
         if self._recipe.mix_layers or len(spaces) == 1:
             every = tuple(range(len(spaces)))
-            return {every: Data(vectors, self._target, balanced, len(spaces))}
+            return {every: Data(vectors, self._target, balanced, len(spaces), kept=kept)}
         ends = np.cumsum([space.dim for space in spaces]).tolist()
         return {
-            (at,): Data(vectors[:, end - space.dim : end], self._target, balanced)
+            (at,): Data(vectors[:, end - space.dim : end], self._target, balanced, kept=kept)
             for at, (space, end) in enumerate(zip(spaces, ends, strict=True))
         }
 
