@@ -237,7 +237,13 @@ def test_vectors_of_another_space_are_refused(probes: Stubs) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [np.ones((1, 3)), np.ones((0, toys.DIM)), np.full((1, toys.DIM), np.nan)]
+    "rows",
+    [
+        np.ones((1, 3)),
+        np.ones((0, toys.DIM)),
+        np.ones((10_001, toys.DIM)),
+        np.full((1, toys.DIM), np.nan),
+    ],
 )
 def test_vectors_that_do_not_fit_are_refused(probes: Stubs, rows: Floats) -> None:
     asked = probe_pb2.ClassifyVectorsRequest(
