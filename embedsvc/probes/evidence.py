@@ -20,6 +20,8 @@ Doubles = NDArray[np.float64]
 LEAST_LENGTH = 1e-9
 """A vector shorter than this points nowhere, and is near to nothing."""
 
+FEW = 16
+
 _ROWS = 1024
 """Vectors that are compared with the references at a time, to bound memory."""
 
@@ -32,13 +34,26 @@ def unit(vectors: Floats) -> Floats:
     return scaled
 
 
+def products(vectors: Floats, rows: Floats) -> Floats:
+    """Scalar products (n, R) of vectors (n, d) with `rows` (R, d).
+
+    Few are multiplied without BLAS, whose threads wait for each other: on two busy cores one vector
+    took 12 ms with them and 0.2 ms without, on quiet ones 0.05 ms.
+    """
+    if len(vectors) > FEW:
+        many: Floats = vectors @ rows.T
+        return many
+    few: Floats = np.einsum("nd,rd->nr", vectors, rows)
+    return few
+
+
 def distances(vectors: Floats, references: Floats) -> Doubles:
     """Mean cosine distance (n,) of vectors (n, D) to the nearest of unit `references` (R, D)."""
     count = min(NEIGHBORS, len(references))
     pointing = unit(vectors)
     found = np.empty(len(vectors))
     for start in range(0, len(vectors), _ROWS):
-        cosines = pointing[start : start + _ROWS] @ references.T
+        cosines = products(pointing[start : start + _ROWS], references)
         nearest = np.partition(cosines, -count, axis=1)[:, -count:]
         found[start : start + _ROWS] = 1 - nearest.mean(axis=1, dtype=np.float64)
     return np.clip(found, 0, 2)

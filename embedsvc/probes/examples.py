@@ -9,12 +9,25 @@ from numpy.typing import NDArray
 
 from embedsvc.errors import InvalidArgument, TensorShape
 from embedsvc.probes.numbers import LARGEST, MOST_REFERENCES
-from embedsvc.probes.storing import MOST_LABEL_CHARS, MOST_LABELS, MOST_SPACES
+from embedsvc.probes.storing import (
+    MOST_LABEL_BYTES,
+    MOST_LABEL_CHARS,
+    MOST_LABELS,
+    MOST_SPACES,
+    MOST_WIDTH,
+)
 from embedsvc.types import Floats, ProbeTask, Space
 
 Doubles = NDArray[np.float64]
 Places = NDArray[np.intp]
 MOST_VALUE = 1e12
+"""Of the numbers of a regression."""
+
+MOST_CELLS = 1 << 27
+"""Examples times labels; what is said of them is held in memory."""
+
+MOST_WEIGHTS = 11_000_000
+"""Dimensions times labels: 42 MiB of a file of at most 64."""
 Truth = NDArray[np.uint8] | NDArray[np.float64]
 
 
@@ -89,6 +102,7 @@ def target(examples: Examples, task: ProbeTask) -> Target:
     told = [_several(text) if split else (text.strip(),) for text in examples.labels]
     names = tuple(sorted({name for row in told for name in row}))
     _check_names(names, told, fewest=1 if split else 2)
+    _check_weights(len(names), max(space.dim for space in examples.spaces))
     place = {name: at for at, name in enumerate(names)}
     truth = np.zeros((len(told), len(names)), np.uint8)
     for row, here in enumerate(told):
@@ -114,9 +128,11 @@ def _several(text: str) -> tuple[str, ...]:
 
 def _check_vectors(vectors: Floats, spaces: Sequence[Space]) -> None:
     width = sum(space.dim for space in spaces)
-    if not 1 <= len(spaces) <= MOST_SPACES:
+    if not 1 <= len(spaces) <= MOST_SPACES or width > MOST_WIDTH:
         raise InvalidArgument(
-            f"`spaces` must be 1 to {MOST_SPACES}, but are {len(spaces)}", field="spaces"
+            f"`spaces` must be 1 to {MOST_SPACES}, of at most {MOST_WIDTH} dimensions together, "
+            f"but are {len(spaces)} of {width}",
+            field="spaces",
         )
     if vectors.ndim != 2 or vectors.shape[1] != width:
         raise TensorShape(
@@ -132,6 +148,15 @@ def _check_vectors(vectors: Floats, spaces: Sequence[Space]) -> None:
                 f"`vectors` must be finite, of at most {LARGEST:g}, but row {row} is not",
                 field="vectors",
             )
+
+
+def _check_weights(labels: int, dim: int) -> None:
+    if labels * dim > MOST_WEIGHTS:
+        raise InvalidArgument(
+            f"`labels` must be at most {MOST_WEIGHTS // dim} for {dim} dimensions, "
+            f"but are {labels}",
+            field="labels",
+        )
 
 
 def _check_counts(examples: Examples) -> None:
@@ -176,5 +201,18 @@ def _check_names(names: Sequence[str], told: Sequence[tuple[str, ...]], *, fewes
                 f"`labels` must be of 1 to {MOST_LABEL_CHARS} characters, but one has {len(name)}",
                 field="labels",
             )
+    together = sum(len(name.encode()) for name in names)
+    if together > MOST_LABEL_BYTES or not all(name.isprintable() for name in names):
+        raise InvalidArgument(
+            f"`labels` must be printable, of at most {MOST_LABEL_BYTES} bytes together, "
+            f"but have {together}",
+            field="labels",
+        )
+    if len(names) * len(told) > MOST_CELLS:
+        raise InvalidArgument(
+            f"`labels` must be at most {MOST_CELLS // len(told)} different ones for {len(told)} "
+            f"examples, but are {len(names)}",
+            field="labels",
+        )
     if fewest == 1 and len(told) < 2:
         raise InvalidArgument("`labels` must be at least 2, but are fewer", field="labels")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.probes.evidence import belonging, distances, gathered, ranks
+from embedsvc.probes.evidence import belonging, distances, gathered, products, ranks
 from embedsvc.probes.numbers import LARGEST, MOST_DEVIATIONS, Numbers
 from embedsvc.probes.scores import probabilities
 from embedsvc.types import (
@@ -90,8 +90,7 @@ class Probe:
 
     def logits(self, vectors: Floats) -> Floats:
         """Raw scores (n, C) of vectors (n, D); of a regression its value (n, 1)."""
-        scores: Floats = self.moved(vectors) @ self.numbers.weights + self.numbers.bias
-        return scores
+        return products(self.moved(vectors), self._rows) + self.numbers.bias
 
     def told(self, vectors: Floats) -> "Told":
         """Everything that is said of vectors (n, D), as arrays."""
@@ -122,6 +121,10 @@ class Probe:
     @property
     def _is_regression(self) -> bool:
         return self.info.task is ProbeTask.REGRESSION
+
+    @cached_property
+    def _rows(self) -> Floats:
+        return np.ascontiguousarray(self.numbers.weights.T)
 
     @cached_property
     def _references(self) -> Floats:

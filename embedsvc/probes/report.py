@@ -11,6 +11,7 @@ from embedsvc.probes.choosing import Tried
 from embedsvc.probes.doubts import Doubt, doubt, doubts, groups_of_labels
 from embedsvc.probes.examples import Examples, Places, Target
 from embedsvc.probes.probe import Probe
+from embedsvc.probes.testing import MOST_ROWS
 from embedsvc.types import ProbeRecipe, ProbeTask
 
 FORMAT = 1
@@ -77,8 +78,8 @@ def _counts(examples: Examples, target: Target) -> dict[str, Any]:
     if target.task is not ProbeTask.REGRESSION:
         counts = target.truth.sum(axis=0, dtype=np.int64).tolist()
         groups = groups_of_labels(examples, target).tolist()
-        rows = zip(target.labels, counts, groups, strict=True)
-        found["labels"] = {label: {"examples": n, "groups": g} for label, n, g in rows}
+        rows = sorted(zip(target.labels, counts, groups, strict=True), key=lambda row: -row[1])
+        found["labels"] = {label: {"examples": n, "groups": g} for label, n, g in rows[:MOST_ROWS]}
     return found
 
 

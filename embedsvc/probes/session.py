@@ -136,7 +136,7 @@ class Session:
             fold_of = self._folds(learn) if len(learn) else learn
             if len(test) and (fold_of >= 0).any():
                 splits.append(Split(learn, fold_of, test))
-        if not splits:
+        if not splits or not (self._folds(np.arange(len(fold))) >= 0).any():
             raise InvalidArgument(
                 "`groups` must be at least 3 for some label, one to learn from, one to choose by "
                 f"and one to test on, but are {len(np.unique(groups))} in all",
@@ -212,6 +212,8 @@ class Session:
         inside = np.flatnonzero(~np.isin(target.classes[split.learn], left))
         inside = some(inside, MANY, self._recipe.seed)
         rows, fold_of = split.learn[inside], split.fold_of[inside]
+        if not (fold_of >= 0).any():
+            return np.zeros(0, np.bool_)
         probe, _ = self._probe(replace(data, target=fewer), best, rows, fold_of, None)
         asked = split.test[np.isin(target.classes[split.test], left)]
         return probe.is_unknown(probe.told(data.vectors[asked]).belonging)

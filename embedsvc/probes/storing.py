@@ -34,9 +34,12 @@ MOST_TENSOR_BYTES = 64 << 20
 MOST_CARD_BYTES = 4 << 20
 MOST_LABELS = 10_000
 MOST_LABEL_CHARS = 200
+MOST_LABEL_BYTES = 1 << 19
+"""Of all labels together, so that a report that names them twice stays within the card."""
 MOST_SPACES = 64
 MOST_WIDTH = 1 << 20
 MOST_TEXT = 10_000
+MOST_NAME = 64
 MOST_FIGURES = 1_000
 MOST_DIGITS = 19
 
@@ -165,7 +168,7 @@ def _info(found: Mapping[str, Any]) -> ProbeInfo:
     except ValueError as error:
         raise _wrong("card", f"`task` is one of {', '.join(ProbeTask)}") from error
     return ProbeInfo(
-        name=card.text("name", 64),
+        name=card.text("name", MOST_NAME),
         version=card.whole("version", 1 << 62),
         task=task,
         labels=_labels(card, task),

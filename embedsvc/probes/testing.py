@@ -25,6 +25,9 @@ Doubles = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Figures = dict[str, float]
 
+MOST_ROWS = 1000
+"""Of a table of labels; those with most examples are kept."""
+
 MOST_CELLS = 2000
 """Of a confusion matrix in a report; the largest are kept."""
 
@@ -123,10 +126,12 @@ def _of_labels(said: Heard, target: Target, truth: Flags) -> tuple[Figures, dict
 def _table(
     each: Any, support: NDArray[np.intp], labels: tuple[str, ...]
 ) -> dict[str, dict[str, float]]:
+    kept = set(np.argsort(-support, kind="stable")[:MOST_ROWS].tolist())
     return {
         label: {name: round(float(values[at]), 4) for name, values in each.items()}
         | {"support": int(support[at])}
         for at, label in enumerate(labels)
+        if at in kept
     }
 
 
@@ -145,10 +150,10 @@ def _of_sets(said: Heard, target: Target, truth: Flags) -> tuple[Figures, dict[s
     raw = cooled(said.logits, 1.0, ProbeTask.MULTI_LABEL)
     flat = truth.ravel()
     figures = {
-        "macro_f1": float(each[met].mean()),
+        "macro_f1": _mean(each[met]),
         "micro_f1": float(f1(answers.reshape(-1, 1), flat[:, None])[0]),
-        "mean_average_precision": float(precise[met].mean()),
-        "chance": float(truth[:, met].mean()),
+        "mean_average_precision": _mean(precise[met]),
+        "chance": _mean(truth[:, met]),
         "exact": float((answers == truth).all(axis=1).mean()),
         "ece": calibration_error(told.ravel(), flat, equal_mass=True),
         "ece_before": calibration_error(raw.ravel(), flat, equal_mass=True),
@@ -163,6 +168,11 @@ def _of_sets(said: Heard, target: Target, truth: Flags) -> tuple[Figures, dict[s
         "average_precision": np.nan_to_num(precise),
     }
     return figures, {"labels": _table(columns, truth.sum(axis=0), labels)}
+
+
+def _mean(values: Doubles | Flags) -> float:
+    """0 of nothing: no label of the probe was in the test, which a warning says."""
+    return float(values.mean()) if values.size else 0.0
 
 
 def _of_values(said: Heard, target: Target) -> Figures:

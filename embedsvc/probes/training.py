@@ -14,6 +14,7 @@ from embedsvc.probes.numbers import LARGEST
 from embedsvc.probes.probe import Probe
 from embedsvc.probes.progress import Tell
 from embedsvc.probes.session import Session
+from embedsvc.probes.storing import MOST_NAME, MOST_TEXT
 from embedsvc.types import Floats, ProbeRecipe
 
 MOST_STRENGTHS = 20
@@ -38,6 +39,7 @@ def train(
     or tested, TensorShape for vectors that do not fit.
     """
     _check_recipe(recipe)
+    _check_texts(name=(name, MOST_NAME), license=(license, MOST_TEXT), about=(about, MOST_TEXT))
     target = target_of(examples, recipe.task)
     _check_spaces(recipe, examples, background)
     # One thread: training is never urgent, serving is, and sums come out the same everywhere.
@@ -82,6 +84,14 @@ def _check_recipe(recipe: ProbeRecipe) -> None:
             f"`calibration` must be {' or '.join(methods)}, but is {recipe.calibration!r}",
             field="calibration",
         )
+
+
+def _check_texts(**texts: tuple[str, int]) -> None:
+    for name, (text, most) in texts.items():
+        if len(text) > most:
+            raise InvalidArgument(
+                f"`{name}` must be at most {most} characters, but has {len(text)}", field=name
+            )
 
 
 def _check_spaces(recipe: ProbeRecipe, examples: Examples, background: Floats | None) -> None:

@@ -15,6 +15,9 @@ Doubles = NDArray[np.float64]
 FEWEST_FOR_A_CURVE = 20
 """Examples with a label, and without, from which it gets a curve of its own."""
 
+ENOUGH_SCORES = 1 << 22
+"""Raw scores that one number is learned from; of more, every so many examples are taken."""
+
 FEWEST_MISSES = 20
 """Misses that are expected of a label's own examples, for a threshold of its own.
 
@@ -25,6 +28,8 @@ the examples of a label are from few speakers.
 
 def temperature(logits: Doubles, target: Target, rows: Places) -> float:
     """What to divide raw scores (n, C) by to make the truth likeliest (Guo et al. 2017)."""
+    step = 1 + logits.size // ENOUGH_SCORES
+    logits, rows = logits[::step], rows[::step]
     truth = target.truth[rows].astype(np.float64)
 
     def loss(log_temperature: float) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedsvc.errors import Cancelled, InvalidArgument, TensorShape
-from embedsvc.probes import Examples, train
+from embedsvc.probes import Examples, from_files, to_files, train
 from embedsvc.types import ProbeRecipe, ProbeTask, UnknownReason
 from tests.probes.speakers import Crowd, picked, silent, space, strange, trained
 
@@ -214,6 +214,7 @@ def test_numbers_are_told_with_an_interval() -> None:
         ({"labels": EXAMPLES.labels[:-1]}, "labels"),
         ({"labels": ("", *EXAMPLES.labels[1:])}, "labels"),
         ({"labels": ("x" * 201, *EXAMPLES.labels[1:])}, "labels"),
+        ({"labels": ("\a", *EXAMPLES.labels[1:])}, "labels"),
         ({"groups": EXAMPLES.groups[:-1]}, "groups"),
         ({"groups": ("one",) * len(EXAMPLES)}, "groups"),
         ({"groups": tuple(str(n % 2) for n in range(len(EXAMPLES)))}, "groups"),
@@ -289,3 +290,25 @@ def test_names_license_and_time_are_on_the_card() -> None:
     info = probe.info
     assert (info.name, info.version, info.license, info.about) == ("tiny", 3, "CC0-1.0", "x")
     assert info.created_at > 1.7e9
+
+
+@pytest.mark.slow
+def test_a_probe_with_very_many_labels_still_fits_its_files() -> None:
+    count = 2600
+    chance = np.random.default_rng(0)
+    label = np.repeat(np.arange(count // 2), 3)
+    vectors = chance.normal(size=(count // 2, 8))[label] + 0.1 * chance.normal(size=(len(label), 8))
+    examples = Examples(
+        vectors.astype(np.float32),
+        tuple(f'"{"ж" * 150}{at}' for at in label),
+        ("",) * len(label),
+        (space(8),),
+    )
+    probe = trained(examples, ProbeRecipe(strengths=(1.0,), folds=2))
+    files = to_files(probe)
+    assert from_files(files.tensors, files.card).info == probe.info
+
+
+def test_a_description_that_would_not_fit_the_card_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="about"):
+        train("x", 1, EXAMPLES, ProbeRecipe(), background=None, about="x" * 10_001, tell=silent)
