@@ -131,15 +131,20 @@ def _show(done: Sequence[tuple[Path, Classified]]) -> None:
 COLUMNS = ("answer", "likeliest", "true label is one of")
 
 
+def answer_text(answer: ProbeAnswer) -> str:
+    """An answer in a few words."""
+    said = answer.classification
+    if said.unknown is not None:
+        return f"unknown: {said.unknown.replace('_', ' ')}"
+    if said.value is not None:
+        return f"{said.value:.4g}"
+    return ", ".join(said.labels) or "none"
+
+
 def row(answer: ProbeAnswer) -> tuple[str, ...]:
     """An answer for a table: what it is, how likely, and the prediction set."""
     said = answer.classification
-    if said.unknown is not None:
-        told = f"unknown: {said.unknown.replace('_', ' ')}"
-    elif said.value is not None:
-        told = f"{said.value:.4g}"
-    else:
-        told = ", ".join(said.labels) or "none"
+    told = answer_text(answer)
     if said.interval is not None:
         return told, "", f"{said.interval[0]:.4g} to {said.interval[1]:.4g}"
     likely = ", ".join(f"{each.label} {each.probability:.0%}" for each in said.scores)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from embedsvc.cli.classify import answer_text
 from embedsvc.cli.output import emit, say, span_text, table
 from embedsvc.client import Client, Collection
 from embedsvc.client.process import ServerProcess
@@ -82,6 +83,9 @@ class Demo:
             self._cross(collection)
         with self.stage("find the moment in the broadcast"):
             self._locate(collection, edges)
+        if bundled := [info.name for info in client.probes.list() if not info.version]:
+            with self.stage(f"ask the model's probes: {', '.join(bundled)}"):
+                self._classify(client, bundled)
 
     def show_times(self) -> None:
         """What each stage took."""
@@ -160,6 +164,14 @@ class Demo:
                 }
             )
         self._show("The moment that matched, in a long recording", rows)
+
+    def _classify(self, client: Client, probes: Sequence[str]) -> None:
+        rows: list[dict[str, object]] = []
+        for query in self._queries:
+            found = client.classify(query.data(), probes, top_n=1)
+            answers = {each.probe: answer_text(each) for each in found.answers}
+            rows.append({"query": f"{query.name}: {query.group}", **answers})
+        self._show("What probes say of the queries", rows)
 
     def _show(self, title: str, rows: Sequence[dict[str, object]]) -> None:
         if self._as_json:

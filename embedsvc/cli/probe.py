@@ -13,6 +13,25 @@ from embedsvc.cli.output import emit, say, table
 from embedsvc.client import Client
 from embedsvc.types import ProbeInfo, Space
 
+BASELINE = "baseline_"
+FIRST = (
+    "unweighted_accuracy",
+    "accuracy",
+    "macro_f1",
+    "mean_average_precision",
+    "mae",
+    "rmse",
+    "r2",
+)
+GUESSES = {
+    "unweighted_accuracy": "chance",
+    "mean_average_precision": "chance",
+    "accuracy": "majority",
+    "mae": "mae_of_the_mean",
+    "rmse": "rmse_of_the_mean",
+}
+"""The figure of guessing that stands beside one."""
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command and its flags."""
@@ -98,17 +117,36 @@ def show(info: ProbeInfo, *, as_json: bool) -> None:
     ]
     table(f"Probe {info.name}", ("", ""), [fact for fact in facts if fact[1]])
     if info.figures:
-        rows = [(name.replace("_", " "), f"{value:.4g}") for name, value in info.figures.items()]
-        table("On groups it was not trained on", ("figure", "value>"), rows)
+        columns = ("figure", "probe>", "MFCC>", "guessing>")
+        table("On groups it was not trained on", columns, _figure_rows(info.figures))
     report = json.loads(info.report or "{}")
-    _show_classes(report)
+    _show_labels(report)
     for warning in report.get("warnings", ()):
-        say(f"warning: {warning}")
+        say(f"warning: {warning['message']}")
 
 
-def _show_classes(report: Mapping[str, Any]) -> None:
+def _figure_rows(figures: Mapping[str, float]) -> list[tuple[str, ...]]:
+    """Each figure beside that of a probe on cepstra, and of guessing."""
+    guesses = {name: figures.get(beside) for name, beside in GUESSES.items()}
+    first = [name for name in FIRST if name in figures]
+    others = sorted(figures.keys() - {*first, *GUESSES.values()})
+    return [
+        (
+            name.replace("_", " "),
+            *map(_number, (figures[name], figures.get(f"{BASELINE}{name}"), guesses.get(name))),
+        )
+        for name in (*first, *others)
+        if not name.startswith(BASELINE)
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _show_labels(report: Mapping[str, Any]) -> None:
     """The table of labels that a report has."""
-    classes = report.get("classes")
+    classes = report.get("test", {}).get("labels")
     if not isinstance(classes, dict) or not classes:
         return
     names = list(dict.fromkeys(name for each in classes.values() for name in each))

@@ -22,6 +22,9 @@ AT_ONCE = 4
 AHEAD = 8
 """Files that are embedded, or wait to be sent on."""
 
+ALONE = "\0"
+"""Begins the group of a file when the table names none: its spans stay together."""
+
 FRAMES_APART = 4
 """Of frame-level examples every fourth is taken: neighbors are nearly the same."""
 
@@ -50,7 +53,9 @@ def rows(
             continue
         path = folder / name
         text = str(known[label])
-        found[path].append(Row(path, text, str(known.get(group, "")), _span(known)))
+        found[path].append(
+            Row(path, text, str(known.get(group, "")) or f"{ALONE}{name}", _span(known))
+        )
     if not found:
         raise InvalidArgument(
             f"`--metadata` must have rows with a column {label!r}, but {metadata} has none"
@@ -136,8 +141,7 @@ def _frames(
         chosen = range(first, min(last, count), FRAMES_APART)
         places += chosen
         labels += [row.label] * len(chosen)
-        # Frames of a file are never apart from each other, whoever else they belong to.
-        groups += [row.group or row.path.name] * len(chosen)
+        groups += [row.group] * len(chosen)
     return spaces, Examples(frames[places], labels, groups, cepstra[places])
 
 

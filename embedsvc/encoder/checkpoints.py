@@ -21,6 +21,8 @@ HUB_FILES = (
     "preprocessor_config.json",
     "embedsvc.json",
     "heads.json",
+    "probes/*/probe.json",
+    "probes/*/probe.safetensors",
 )
 
 EXPORT_FILE = "onnx.json"

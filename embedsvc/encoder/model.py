@@ -198,7 +198,7 @@ class Encoder:
         made = "none"
         try:
             plan = self.plan(spec, space.windowing)
-            if plan.space.fingerprint == space.fingerprint:
+            if replace(plan.space, model=space.model) == space:
                 return plan
             made = plan.space.fingerprint
         except (InvalidArgument, FailedPrecondition):

@@ -9,7 +9,7 @@ from embedsvc.audio import Windower
 from embedsvc.batching import Terms, Ticket
 from embedsvc.encoder import Plan
 from embedsvc.errors import FailedPrecondition, InvalidArgument, SpaceMismatch
-from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder
+from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, answers_of
 from embedsvc.pipeline.listening import Asked, Listener
 from embedsvc.pipeline.live_pieces import LivePieces
 from embedsvc.pipeline.reading import Upload, Utterance
@@ -74,9 +74,10 @@ class Classifier:
         Raises ProbeNotFound or DataLoss, SpaceMismatch for one that reads what this server's
         model does not make, and InvalidArgument when no single pass makes what all of them read.
         """
-        if not names:
-            return ()
-        return await asyncio.to_thread(self._asked, names, field)
+        probes = [self._shelf.held(name, f"{field}[{at}]") for at, name in enumerate(names)]
+        if None in probes:
+            probes = await asyncio.to_thread(self._read, names, field)
+        return self._asked(names, [each for each in probes if each is not None], field)
 
     async def fitting(
         self, names: Sequence[str], windowing: Windowing, field: str
@@ -176,7 +177,7 @@ class Classifier:
         listener = Listener(asked, self._embedder.encoder)
         passed = await self._embedder.one_pass(window, listener, Clock(), ticket)
         await asyncio.to_thread(listener.add, window, passed.ran.encoded, passed.active)
-        answers = await asyncio.to_thread(listener.answers)
+        answers = await answers_of(listener)
         for each, answer in zip(spans, answers, strict=True):
             each.push(window.core.start, answer.classification)
         return Heard(window.core, answers, tuple(each.held for each in spans))
@@ -191,8 +192,8 @@ class Classifier:
     ) -> Classified:
         listener = Listener(asked, self._embedder.encoder, timeline)
         await self._embedder.run(speech, listener, clock, ticket)
-        answers = await asyncio.to_thread(listener.answers)
-        timelines = await asyncio.to_thread(listener.timelines)
+        answers = await answers_of(listener)
+        timelines = await asyncio.to_thread(listener.timelines) if timeline is not None else ()
         return Classified(
             answers=answers,
             timelines=timelines,
@@ -202,14 +203,18 @@ class Classifier:
             timing=clock.stop(),
         )
 
-    def _asked(self, names: Sequence[str], field: str) -> tuple[Asked, ...]:
-        found = []
-        for place, name in enumerate(names):
-            at = f"{field}[{place}]"
-            probe = self._shelf.get(name, at)
-            found.append(Asked(name, probe, self._plans_of(probe, at)))
-        first = windowing_of(found[0])
+    def _read(self, names: Sequence[str], field: str) -> list[Probe | None]:
+        return [self._shelf.get(name, f"{field}[{at}]") for at, name in enumerate(names)]
+
+    def _asked(
+        self, names: Sequence[str], probes: Sequence[Probe], field: str
+    ) -> tuple[Asked, ...]:
+        found = [
+            Asked(name, probe, self._plans_of(probe, f"{field}[{at}]"))
+            for at, (name, probe) in enumerate(zip(names, probes, strict=True))
+        ]
         for place, each in enumerate(found):
+            first = windowing_of(found[0])
             if windowing_of(each) != first:
                 raise InvalidArgument(
                     f"`{field}` must read one windowing to be answered from one pass, but "

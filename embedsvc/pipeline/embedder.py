@@ -341,13 +341,18 @@ async def _settle(
 
 
 async def _add(taker: Taker, window: Window, passed: Passed) -> None:
-    if taker.hears:
-        await asyncio.to_thread(taker.add, window, passed.ran.encoded, passed.active)
+    if taker.is_light:
+        taker.add(window, passed.ran.encoded, passed.active)
     else:
-        taker.add(window, passed.ran.encoded)
+        await asyncio.to_thread(taker.add, window, passed.ran.encoded, passed.active)
 
 
 async def _answers(both: Both) -> tuple[ProbeAnswer, ...]:
-    if both.listener is None:
-        return ()
-    return await asyncio.to_thread(both.listener.answers)
+    return () if both.listener is None else await answers_of(both.listener)
+
+
+async def answers_of(listener: Listener) -> tuple[ProbeAnswer, ...]:
+    """What the probes say of all that was heard."""
+    if listener.is_light:
+        return listener.answers()
+    return await asyncio.to_thread(listener.answers)

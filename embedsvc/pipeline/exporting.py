@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from embedsvc.encoder.onnx import Manifest, Quality
 
 
+PROBES = "probes"
+"""The folder of the probes that come with a model."""
+
+
 def export(
     model: str,
     out: Path,
@@ -38,6 +42,8 @@ def export(
         source = Encoder.load(checkpoint)
         asked = {source.resolve_layer(layer) for layer in layers or (source.defaults.layer, -1)}
         manifest = write(checkpoint, draft, kind, sorted(asked))
+        if (checkpoint.directory / PROBES).is_dir():
+            shutil.copytree(checkpoint.directory / PROBES, draft / PROBES)
         made, clips = open_exported(draft, manifest), probe()
         quality = compare(source, made, clips)
         tell(quality)

@@ -35,6 +35,9 @@ from embedsvc.types import (
 TENTH = int(FRAME_RATE) // 10
 """Frames in what `Timeline.agree` counts of a frame-level probe."""
 
+LIGHT, MANY = 1 << 20, 200
+"""Numbers of a probe, and labels, up to which one answer takes some tenths of a millisecond."""
+
 Active = NDArray[np.bool_]
 
 
@@ -55,6 +58,13 @@ class Asked:
         """What it says, with its name and version."""
         info = self.probe.info
         return ProbeAnswer(info.name, info.version, said, speech_seconds)
+
+
+def _is_light(asked: Asked) -> bool:
+    """Whether one vector is answered sooner than a thread would begin."""
+    numbers = asked.probe.numbers
+    work = numbers.references.size + numbers.weights.size
+    return not asked.is_frame_level and work <= LIGHT and len(asked.probe.info.labels) <= MANY
 
 
 class Sound:
@@ -110,6 +120,7 @@ class Listener:
         }
         agree = timeline.agree if timeline is not None else 1
         self._spans = [Spans(agree) for _ in asked]
+        self.is_light = timeline is None and all(map(_is_light, asked))
         self.frame_count = 0
         self.samples = 0
 

@@ -30,7 +30,7 @@ from embedsvc.index import Catalog, Collection
 from embedsvc.operations import Kind, Operation, Operations, Progress, Tell
 from embedsvc.pipeline.background import Background
 from embedsvc.pipeline.embedder import Embedder
-from embedsvc.probes import Gathering, Shelf, Workplace, check_name
+from embedsvc.probes import OF_RECORDING, Gathering, Shelf, Workplace, check_name
 from embedsvc.probes.worker import ORDER_FILE
 from embedsvc.types import Floats, MetadataValue, OutputSpec, ProbeRecipe, Space, StoredRecording
 
@@ -200,7 +200,7 @@ class Trainings:
                 vectors = vectors_of(collection, recording.id)
                 group = recording.metadata.get(request["group_field"], "")
                 # All of a recording belong together, whoever else does.
-                group = _text(group) or f"\0{recording.id}"
+                group = _text(group) or f"{OF_RECORDING}{recording.id}"
                 labels = [_text(label)] * len(vectors)
                 gathering.add(vectors, labels, [group] * len(vectors))
             if not gathering.count:

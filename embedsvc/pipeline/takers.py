@@ -14,10 +14,12 @@ AnyTaker = TypeVar("AnyTaker", bound="Taker")
 class Taker(Protocol):
     """What takes the answers of the encoder for the windows of one recording.
 
-    With `hears` it is also told which frames of a window hold sound, and called in a thread.
+    With `hears` it is also told which frames of a window hold sound; unless it `is_light`, it is
+    called in a thread.
     """
 
     hears: bool
+    is_light: bool
 
     def ask(self, window: Window) -> Ask:
         """What to ask the encoder about `window`."""
@@ -43,6 +45,7 @@ class Both:
         self.tally = tally
         self.listener = listener
         self.hears = listener is not None
+        self.is_light = listener is None or listener.is_light
 
     def ask(self, window: Window) -> Ask:
         """What both want of `window`."""

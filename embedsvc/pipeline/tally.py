@@ -27,6 +27,7 @@ class Tally:
     """
 
     hears = False
+    is_light = True
 
     def __init__(
         self,

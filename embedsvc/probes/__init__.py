@@ -1,7 +1,7 @@
 """Classifiers over vectors: trained, tested, calibrated, kept in files, and asked."""
 
 from embedsvc.probes.background import sounds
-from embedsvc.probes.examples import Examples
+from embedsvc.probes.examples import OF_RECORDING, Examples
 from embedsvc.probes.probe import Probe
 from embedsvc.probes.shelf import Shelf, check_name, parsed
 from embedsvc.probes.storing import ProbeFiles, from_files, to_files
@@ -9,6 +9,7 @@ from embedsvc.probes.training import train
 from embedsvc.probes.workplace import Gathering, Workplace
 
 __all__ = [
+    "OF_RECORDING",
     "Examples",
     "Gathering",
     "Probe",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.probes.evidence import unit
-from embedsvc.probes.examples import Examples, Places, Target
+from embedsvc.probes.examples import OF_RECORDING, Examples, Places, Target
 from embedsvc.probes.fitting import some
 from embedsvc.types import Floats, ProbeTask
 
@@ -41,7 +41,7 @@ def doubts(examples: Examples, target: Target, asked: Places) -> list[Doubt]:
 
 def _of_groups(examples: Examples, asked: Places) -> list[Doubt]:
     found = []
-    if not any(examples.groups):
+    if not _named_groups(examples):
         found.append(
             doubt(
                 "NO_GROUPS",
@@ -57,6 +57,11 @@ def _of_groups(examples: Examples, asked: Places) -> list[Doubt]:
             )
         )
     return found
+
+
+def _named_groups(examples: Examples) -> bool:
+    """Whether anybody said what belongs together, but for parts of one recording."""
+    return any(group and not group.startswith(OF_RECORDING) for group in examples.groups)
 
 
 def groups_of_labels(examples: Examples, target: Target) -> NDArray[np.intp]:
@@ -106,7 +111,7 @@ def _of_fixed_labels(examples: Examples, target: Target, groups: NDArray[np.intp
     pairs = int(groups.sum())
     fixed = pairs == len(np.unique(examples.group_places[target.truth.any(axis=1)]))
     typical = float(np.median(groups))
-    if not fixed or typical > FEW_GROUPS_OF_A_LABEL or not any(examples.groups):
+    if not fixed or typical > FEW_GROUPS_OF_A_LABEL or not _named_groups(examples):
         return []
     message = (
         f"every group has one label, and a label has {typical:g} groups (median): what is told "

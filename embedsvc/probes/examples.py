@@ -31,6 +31,10 @@ MOST_WEIGHTS = 11_000_000
 Truth = NDArray[np.uint8] | NDArray[np.float64]
 
 
+OF_RECORDING = "\0"
+"""Begins a group that only says of which recording an example is: nobody said who speaks."""
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Vectors (n, D), of `spaces` side by side, with what they are to be answered as.

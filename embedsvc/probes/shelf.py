@@ -86,21 +86,17 @@ class Shelf:
 
     def get(self, address: str, field: str = "probe") -> Probe:
         """The probe NAME, or NAME@VERSION; raises InvalidArgument, ProbeNotFound or DataLoss."""
-        name, version = parsed(address, field)
-        places = self._places(name)
-        if version is None:
-            place = places[-1] if places else self._own_place(name)
-        else:
-            place = next((each for each in places if each.version == version), None)
-            if version == BUNDLED:
-                place = self._own_place(name)
-        if place is None:
-            raise _missing(address, [each.version for each in places], field)
-        held = self._read(place)
+        held = self._read(self._find(address, field))
         if held.error is not None:
             raise held.error.named(field)
         assert held.probe is not None
         return held.probe
+
+    def held(self, address: str, field: str = "probe") -> Probe | None:
+        """The same when it is in memory: that takes some looks at directories, and no thread."""
+        place = self._find(address, field)
+        held = self._held.get(place.folder)
+        return held.probe if held is not None and held.stamp == place.stamp else None
 
     def list(self, after: str, limit: int) -> list[Probe]:
         """The newest of each name from the first after `after`; damaged ones are left out."""
@@ -169,6 +165,19 @@ class Shelf:
     def is_bundled(self, probe: Probe) -> bool:
         """Whether a probe of this shelf came with the model."""
         return probe.info.version == BUNDLED
+
+    def _find(self, address: str, field: str) -> _Place:
+        name, version = parsed(address, field)
+        places = self._places(name)
+        if version is None:
+            place = places[-1] if places else self._own_place(name)
+        elif version == BUNDLED:
+            place = self._own_place(name)
+        else:
+            place = next((each for each in places if each.version == version), None)
+        if place is None:
+            raise _missing(address, [each.version for each in places], field)
+        return place
 
     def _write(self, probe: Probe) -> None:
         files = to_files(probe)

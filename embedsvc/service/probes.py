@@ -147,7 +147,9 @@ def _order(
 
 def _gather(gathering: Gathering, message: probe_pb2.ProbeExamples) -> None:
     baseline = None
-    with naming(**{each: f"examples.{each}" for each in ("vectors", "labels", "groups")}):
+    with naming(
+        **{each: f"examples.{each}" for each in ("vectors", "labels", "groups", "baseline")}
+    ):
         if message.HasField("baseline"):
             baseline = tensors.array(message.baseline, "baseline", dimensions=2)
         vectors = tensors.array(message.vectors, "vectors", dimensions=2)

@@ -46,8 +46,6 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     "arguments",
     [
         ("transcribe", "a.wav", "--beam", "4"),
-        ("classify", "--help"),
-        ("probe",),
     ],
 )
 def test_what_later_versions_have_is_refused_in_plain_words(

@@ -17,7 +17,7 @@ from embedsvc.errors import (
     OperationNotFound,
     OperationRunning,
 )
-from embedsvc.operations import Operations, Progress, Tell, runner
+from embedsvc.operations import Operation, Operations, Progress, Tell, runner
 from embedsvc.operations.keeper import KEPT_SECONDS
 
 
@@ -123,6 +123,26 @@ async def test_one_target_is_worked_on_once_at_a_time(tmp_path: Path) -> None:
         await operations.wait(first.id)
         second = await operations.submit("count", "things/a", {"upto": 1})
         assert (await operations.wait(second.id)).result
+
+
+async def test_each_end_is_told_of_before_whoever_waits_knows(tmp_path: Path) -> None:
+    told: list[Operation] = []
+
+    async def work(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+        if request["fails"]:
+            raise InvalidArgument("no")
+        return {}
+
+    operations = Operations(tmp_path, {"work": work}, lambda *_: None, told.append)
+    waiting = await operations.submit("work", "c", {"fails": False})
+    await operations.cancel(waiting.id)
+    assert [each.id for each in told] == [waiting.id]
+    operations.start()
+    for fails in (True, False):
+        begun = await operations.submit("work", "a", {"fails": fails})
+        ended = await operations.wait(begun.id)
+        assert told[-1] == ended
+    await operations.stop()
 
 
 async def test_waiting_ends_when_its_time_is_over(tmp_path: Path) -> None:

@@ -198,7 +198,8 @@ while True:
 
 def test_a_writer_that_is_killed_leaves_what_it_answered_for(tmp_path: Path) -> None:
     bundle(tmp_path, "source")
-    asked = [sys.executable, "-c", WRITER, tmp_path / "probes", tmp_path / "model" / "source"]
+    paths = [tmp_path / "probes", tmp_path / "model" / "source"]
+    asked = [sys.executable, "-c", WRITER, *map(str, paths)]
     answered = 0
     for round_ in range(3):
         with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as writer:

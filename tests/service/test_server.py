@@ -25,7 +25,13 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
-OFFERED = ["EmbeddingService", "CollectionService", "SearchService", "ServerService"]
+OFFERED = [
+    "EmbeddingService",
+    "CollectionService",
+    "SearchService",
+    "ProbeService",
+    "ServerService",
+]
 
 
 EAGER = {
@@ -48,7 +54,6 @@ def test_what_is_offered_is_healthy(stubs: Stubs, service: str) -> None:
 @pytest.mark.parametrize(
     "service",
     [
-        "embedsvc.v1.ProbeService",
         "embedsvc.v1.TranscriptionService",
     ],
 )

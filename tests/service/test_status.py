@@ -25,7 +25,6 @@ from embedsvc.types import Floats
 from embedsvc.v1 import (
     collection_pb2,
     embedding_pb2,
-    probe_pb2,
     search_pb2,
     transcription_pb2,
     types_pb2,
@@ -217,7 +216,6 @@ def test_bytes_that_are_no_message_are_refused(
 
 
 LATER: dict[str, Callable[[Stubs], Refusal]] = {
-    "probes": lambda s: refused(s.probes.ClassifyAudio, probe_pb2.ClassifyAudioRequest()),
     "transcription": lambda s: refused(
         s.transcription.Transcribe, transcription_pb2.TranscribeRequest()
     ),

@@ -7,18 +7,24 @@ from numpy.typing import NDArray
 
 from embedsvc import (
     AddedRecording,
+    Classified,
     Client,
     Collection,
     Embedding,
+    Examples,
     Lane,
     OutputSpec,
     PcmFormat,
     Pooling,
+    ProbeInfo,
+    ProbeRecipe,
+    ProbeTask,
     SampleFormat,
     SearchResult,
     Segmentation,
     ServerInfo,
     Span,
+    Timeline,
     Windowing,
 )
 from embedsvc.errors import EmbedsvcError, QueueFull
@@ -67,6 +73,21 @@ def searching(client: Client) -> None:
     deleted: int = talks.delete(where="year < 1990", dry_run=True)
     names: list[str] = [info.name for info in client.collections()]
     assert names, deleted
+
+
+def probing(client: Client, vectors: NDArray[np.float32]) -> None:
+    recipe = ProbeRecipe(task=ProbeTask.SINGLE_LABEL, strengths=(0.1, 1.0))
+    made: ProbeInfo = client.probes.train(
+        "language", "talks", "language", group="speaker", where="year > 1990", recipe=recipe
+    )
+    given = [Examples(vectors, ["a", "b"], ["anna", "jan"])]
+    client.probes.train_on_vectors("kind", given, made.spaces)
+    found: Classified = client.classify("a.wav", ["language@3"], timeline=Timeline(agree=3))
+    labels: tuple[str, ...] = found.labels
+    spans: list[Span] = [each.span for each in found.timelines["language@3"]]
+    probability: float = found.answers[0].classification.scores[0].probability
+    said = client.classify_vectors(vectors, "kind", [space.fingerprint for space in made.spaces])
+    assert said, (labels, spans, probability, client.embed("a.wav", probes=["kind"]).answers)
 
 
 def testing() -> None:
