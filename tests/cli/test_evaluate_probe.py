@@ -93,3 +93,14 @@ def test_rows_that_nobody_wants_are_the_callers_fault(
     ended = main("evaluate", "probe", "language", sets[0], "--only", 'split = "no"')
     assert ended.returncode == 1
     assert "`DIR` must have rows" in ended.stderr
+
+
+def test_a_probe_of_a_server_is_measured(
+    main: Program, sets: tuple[Path, Path], target: str
+) -> None:
+    ended = main(
+        "evaluate", "probe", "emotion", sets[0], "--target", target, "--no-sounds", "--threads", 1
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Labels it does not have" in ended.stdout
+    assert main("evaluate", "probe", "nothing", sets[0], "--target", target).returncode == 1
