@@ -7,7 +7,7 @@ from embedsvc.encoder.memory import out_of_memory, return_freed
 from embedsvc.encoder.model import Encoder, Plan
 from embedsvc.encoder.native import library as kernels
 from embedsvc.encoder.pooling import merge, normalize, pool
-from embedsvc.encoder.precision import Fidelity, fidelity, in_precision
+from embedsvc.encoder.precision import Fidelity, Judge, fidelity, in_precision
 from embedsvc.encoder.profiles import Basis, Profile
 from embedsvc.encoder.projections import (
     PROJECTION_NAME,
@@ -31,6 +31,7 @@ __all__ = [
     "EncoderConfig",
     "Fidelity",
     "Identity",
+    "Judge",
     "PhoneHead",
     "Plan",
     "Profile",

@@ -13,6 +13,7 @@ from embedsvc.encoder import (
     return_freed,
 )
 from embedsvc.errors import FailedPrecondition, InvalidArgument
+from embedsvc.pipeline.judging import judges
 from embedsvc.types import Frames, Precision, Runtime
 
 PROBE_CLIPS = 12
@@ -38,7 +39,7 @@ def load(
     else:
         encoder = Encoder.load(resolve(model), threads, device)
         if wanted is not Precision.FP32:
-            encoder = in_precision(encoder, wanted, probe())
+            encoder = in_precision(encoder, wanted, probe(), judges(encoder))
         return_freed()
     if projections is None:
         return encoder

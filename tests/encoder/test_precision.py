@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from embedsvc.encoder import Encoder, Fidelity, fidelity, in_precision
+from embedsvc.encoder import Encoder, Fidelity, Judge, fidelity, in_precision
 from embedsvc.encoder.layers import Block, Network
 from embedsvc.encoder.linear import Linear
 from embedsvc.encoder.precision import ENOUGH, LEAST_GAIN
 from embedsvc.errors import FailedPrecondition
 from embedsvc.pipeline import loading
-from embedsvc.types import Ask, Frames, Precision
+from embedsvc.pipeline.judging import judges
+from embedsvc.types import Ask, Floats, Frames, OutputSpec, Precision, Windowing
 
 OUTLIER = 1_000.0
 
@@ -109,20 +110,47 @@ def test_auto_takes_what_is_fastest_and_says_so(mini: Encoder, probe: list[Frame
         assert gains[chosen.precision] == max(gains.values()) >= LEAST_GAIN
 
 
-BEST = Fidelity(1.0, 1.0, 1.0, 0.0)
+BEST = Fidelity(1.0, 1.0, 1.0, 0.0, 1.0)
+HIGH = ["least_frame", "mean_frame", "least_pooled", "same_nearest", "same_answers"]
+LOW = ["most_score", "most_probability"]
 
 
-@pytest.mark.parametrize("name", ["least_frame", "mean_frame", "least_pooled"])
-def test_each_cosine_must_be_enough(name: str) -> None:
+def with_figure(name: str, value: float) -> Fidelity:
+    return Fidelity(**{**vars(BEST), name: value})
+
+
+@pytest.mark.parametrize(("names", "worse"), [(HIGH, -1e-4), (LOW, 1e-4)])
+def test_each_figure_must_be_enough(names: list[str], worse: float) -> None:
     assert BEST.is_enough
     assert ENOUGH.is_enough
-    assert not replace(BEST, **{name: getattr(ENOUGH, name) - 1e-4}).is_enough
+    for name in names:
+        assert not with_figure(name, getattr(ENOUGH, name) + worse).is_enough
 
 
-def test_scores_must_not_change_much() -> None:
-    assert not replace(BEST, most_score=ENOUGH.most_score + 1e-4).is_enough
-
-
-@pytest.mark.parametrize("name", ["least_frame", "mean_frame", "least_pooled", "most_score"])
+@pytest.mark.parametrize("name", HIGH + LOW)
 def test_what_is_not_a_number_is_not_enough(name: str) -> None:
-    assert not replace(BEST, **{name: float("nan")}).is_enough
+    assert not with_figure(name, float("nan")).is_enough
+
+
+def test_the_probes_of_a_model_judge_its_precisions(mini: Encoder, probe: list[Frames]) -> None:
+    own = judges(mini)
+    assert len(own) == 2
+    found = fidelity(mini, mini.at(Precision.INT8), probe, own)
+    assert found.judges == 2
+    assert found.same_answers >= 0.9
+    assert 0 < found.most_probability < 0.05
+    assert "probes of the model (2)" in str(found)
+
+
+def test_a_precision_is_refused_when_a_judge_is_told_other_things(
+    mini: Encoder, probe: list[Frames]
+) -> None:
+    def rounding(vectors: Floats) -> Floats:
+        """Says which half of a rounding step each vector is in, as no good judge would."""
+        odd = np.floor(vectors.sum(axis=1, keepdims=True) * 1e5) % 2
+        return np.concatenate([odd, 1 - odd], axis=1).astype(np.float32)
+
+    fussy = Judge((mini.plan(OutputSpec(), Windowing()),), rounding)
+    with pytest.raises(FailedPrecondition, match="changes the vectors of mini too much"):
+        in_precision(mini, Precision.BF16, probe, [fussy])
+    assert in_precision(mini, Precision.AUTO, probe, [fussy]).precision is Precision.FP32

@@ -18,7 +18,7 @@ from embedsvc.types import ExportFormat, Floats, Precision
 
 NEAR = Quality(
     Precision.FP32, (Parity(3, 1e-6, 5.0, 1.0, 1.0), Parity(6, 1e-5, 6.0, 1.0, 1.0)),
-    Fidelity(1.0, 1.0, 1.0, 0.0),
+    Fidelity(1.0, 1.0, 1.0, 0.0, 1.0),
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_an_export_that_changes_too_much_is_not_kept(
 @pytest.mark.parametrize(
     "change",
     [
-        {"fidelity": Fidelity(1.0, 1.0, 1.0, 0.03)},
+        {"fidelity": Fidelity(1.0, 1.0, 1.0, 0.03, 1.0)},
         {"layers": (replace(NEAR.layers[0], largest=1e-3), NEAR.layers[1])},
         {"layers": (replace(NEAR.layers[0], least_cosine=0.98), NEAR.layers[1])},
         {"layers": (replace(NEAR.layers[0], mean_cosine=0.998), NEAR.layers[1])},
