@@ -70,6 +70,18 @@ from embedsvc.types.searching import (
     Pair,
     Place,
 )
+from embedsvc.types.transcribing import (
+    DecodeOptions,
+    HeadInfo,
+    HeadKind,
+    HotWord,
+    Hypothesis,
+    Token,
+    TokenAlternative,
+    TranscriptSegment,
+    Vocabulary,
+    Word,
+)
 
 __all__ = [
     "AnsweredSpan",
@@ -81,6 +93,7 @@ __all__ = [
     "Codes",
     "CollectionInfo",
     "DType",
+    "DecodeOptions",
     "Embedding",
     "Encoded",
     "Evidence",
@@ -90,7 +103,11 @@ __all__ = [
     "Floats",
     "Found",
     "Frames",
+    "HeadInfo",
+    "HeadKind",
     "Hit",
+    "HotWord",
+    "Hypothesis",
     "IndexInfo",
     "LabelScore",
     "Lane",
@@ -125,9 +142,14 @@ __all__ = [
     "StoredRecording",
     "Timeline",
     "Timing",
+    "Token",
+    "TokenAlternative",
+    "TranscriptSegment",
     "TransformRecipe",
     "UnknownReason",
+    "Vocabulary",
     "WarningCode",
     "Window",
     "Windowing",
+    "Word",
 ]
