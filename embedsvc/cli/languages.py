@@ -107,7 +107,7 @@ def _show(rows: Sequence[Language]) -> None:
                 recall_text(measured.people),
             )
         )
-    table(f"{len(rows)} languages; recall of mini's probe", columns, cells)
+    table(f"Languages: {len(rows)}; recall of mini's probe", columns, cells)
 
 
 def _record(chosen: argparse.Namespace) -> None:
