@@ -15,7 +15,7 @@ def test_languages_are_found_by_code_tag_and_name(main: Program) -> None:
 
 def test_languages_are_shown_to_people(main: Program) -> None:
     shown = main("languages", "--card", "heb", "lat")
-    assert "1 languages" in shown.stdout
+    assert "Languages: 1" in shown.stdout
     assert "Hebrew" in shown.stdout
     assert "Latin" not in shown.stdout
 
