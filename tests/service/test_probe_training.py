@@ -130,22 +130,14 @@ def test_a_probe_reads_the_spaces_of_a_collection_that_it_is_told_to(
     mixing.CopyFrom(QUICK)
     mixing.mix_layers = True
     both = order("both", collection=spoken, spaces=["low", "high"], recipe=mixing)
-    read = {
-        "first": order("first", collection=spoken),
-        "high": order("high", collection=spoken, spaces=["high"]),
-        "both": both,
-    }
-    layers = {
-        name: [space.layer for space in trained(probes, probes.probes.TrainProbe(asked)).spaces]
-        for name, asked in read.items()
-    }
-    assert layers == {"first": [1], "high": [5], "both": [1, 5]}
+    probe = trained(probes, probes.probes.TrainProbe(both))
+    assert [space.layer for space in probe.spaces] == [1, 5]
     clip = next(clip for clip in clips() if clip.language == "deu")
     asked = probe_pb2.ClassifyAudioRequest(
-        audio=types_pb2.Audio(encoded=clip.data()), probes=["both", "high"]
+        audio=types_pb2.Audio(encoded=clip.data()), probes=["both"]
     )
-    answers = probes.probes.ClassifyAudio(asked, timeout=30).classifications
-    assert [answer.scores[0].label for answer in answers] == ["deu", "deu"]
+    (answer,) = probes.probes.ClassifyAudio(asked, timeout=30).classifications
+    assert answer.scores[0].label == "deu"
 
 
 @pytest.mark.parametrize("names", [["low", "low"], ["lower"]])
