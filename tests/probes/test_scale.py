@@ -1,4 +1,4 @@
-"""Prints figures of docs/probes.md: `python -m pytest -n 0 -m slow -s tests/probes/test_scale.py`."""
+"""Prints figures of docs/probes.md: `pytest -n 0 -m slow -s tests/probes/test_scale.py`."""
 
 import resource
 import time
