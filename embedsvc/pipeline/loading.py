@@ -8,11 +8,13 @@ from embedsvc.audio import Door, decode, features
 from embedsvc.encoder import (
     Encoder,
     in_precision,
+    load_phone_head,
     read_projection_file,
     resolve,
     return_freed,
 )
 from embedsvc.errors import FailedPrecondition, InvalidArgument
+from embedsvc.pipeline.heads import Head, Heads
 from embedsvc.pipeline.judging import judges
 from embedsvc.types import Frames, Precision, Runtime
 
@@ -71,3 +73,11 @@ def probe() -> list[Frames]:
     clips = {clip.language: clip for clip in samples.clips("archive")}
     chosen = list(clips.values())[:PROBE_CLIPS]
     return [features(decode(clip.data(), Door()).samples) for clip in chosen]
+
+
+def heads(encoder: Encoder) -> Heads:
+    """The CTC heads that the encoder's model brings."""
+    if encoder.directory is None:
+        return Heads(())
+    phones = load_phone_head(resolve(str(encoder.directory)))
+    return Heads(() if phones is None else (Head(phones),))

@@ -62,3 +62,25 @@ class Both:
         self.tally.add(window, encoded)
         if self.listener is not None:
             self.listener.add(window, encoded, active)
+
+
+class Together:
+    """Several takers of one pass."""
+
+    def __init__(self, *takers: Taker) -> None:
+        self._takers = takers
+        self.hears = any(each.hears for each in takers)
+        self.is_light = all(each.is_light for each in takers)
+
+    def ask(self, window: Window) -> Ask:
+        """What all of them want of `window`."""
+        asks = [each.ask(window) for each in self._takers]
+        kept, runs = {ask.keep for ask in asks if ask.keep}, {ask.runs for ask in asks if ask.runs}
+        assert len(kept) <= 1 >= len(runs), "all want the whole core"
+        layers = tuple(sorted({layer for ask in asks for layer in ask.layers}))
+        return Ask(layers, keep=next(iter(kept), None), runs=next(iter(runs), ()))
+
+    def add(self, window: Window, encoded: Encoded, active: Active | None = None, /) -> None:
+        """Take the answer for `window`."""
+        for each in self._takers:
+            each.add(window, encoded, active)
