@@ -9,6 +9,8 @@ from itertools import groupby
 
 import numpy as np
 
+from embedsvc.ctc.alignment import align
+from embedsvc.ctc.beam import MOST_WIDTH, Candidate, beam
 from embedsvc.ctc.calibration import Calibration
 from embedsvc.ctc.confidence import (
     ConfidenceMeasure,
@@ -19,7 +21,7 @@ from embedsvc.ctc.confidence import (
     spread,
 )
 from embedsvc.ctc.runs import Doubles, Run, greedy
-from embedsvc.ctc.vocabulary import check, is_written, text_of
+from embedsvc.ctc.vocabulary import check, encode, is_written, text, text_of
 from embedsvc.timing import FRAME
 from embedsvc.types import (
     DecodeOptions,
@@ -67,22 +69,56 @@ def transcribe(
     TensorShape if the log-probabilities are not of the vocabulary.
     """
     options = options or DecodeOptions()
-    heard = _heard(log_probs, vocabulary, options, frame, start, calibration)
-    return _segment(heard, greedy(log_probs, vocabulary.blank), ())
-
-
-def _heard(
-    log_probs: Floats,
-    vocabulary: Vocabulary,
-    options: DecodeOptions,
-    frame: int,
-    start: int,
-    calibration: Calibration,
-) -> _Heard:
     check(log_probs, vocabulary)
     exact = log_probs.astype(np.float64)
     cool = cooled(exact, calibration.temperature)
-    return _Heard(exact, cool, vocabulary, calibration, options.alternatives, frame, start)
+    heard = _Heard(exact, cool, vocabulary, calibration, options.alternatives, frame, start)
+    if not _searched(options):
+        return _segment(heard, greedy(log_probs, vocabulary.blank), ())
+    found = beam(log_probs, vocabulary, options.beam, options.hot_words, _followed(options))
+    texts = _texts(found, vocabulary)[: options.texts]
+    runs = align(log_probs, found[0].labels, vocabulary.blank).runs
+    return _segment(heard, runs, texts[1:])
+
+
+def align_text(
+    said: str,
+    log_probs: Floats,
+    vocabulary: Vocabulary,
+    *,
+    frame: int = FRAME,
+    start: int = 0,
+    calibration: Calibration = RAW,
+) -> TranscriptSegment:
+    """When each word of a known text is said in log-probabilities (T, V), and how likely it is.
+
+    Letters are written as the vocabulary has them. Raises InvalidArgument if it lacks one, or if
+    the text does not fit into the frames, and TensorShape as `transcribe` does.
+    """
+    check(log_probs, vocabulary)
+    runs = align(log_probs, encode(said, vocabulary), vocabulary.blank).runs
+    exact = log_probs.astype(np.float64)
+    cool = cooled(exact, calibration.temperature)
+    return _segment(_Heard(exact, cool, vocabulary, calibration, 0, frame, start), runs, ())
+
+
+def _searched(options: DecodeOptions) -> bool:
+    return options.beam != 1 or options.texts > 1 or bool(options.hot_words)
+
+
+def _followed(options: DecodeOptions) -> int:
+    """How many label sequences to ask for, as several may be written alike."""
+    return max(options.texts, min(MOST_WIDTH, 2 * options.texts, options.beam))
+
+
+def _texts(found: Sequence[Candidate], vocabulary: Vocabulary) -> tuple[Hypothesis, ...]:
+    """What label sequences say, that of the first one first; those written alike are added."""
+    scores: dict[str, float] = {}
+    for each in found:
+        said = text(each.labels, vocabulary)
+        scores[said] = float(np.logaddexp(scores.get(said, -np.inf), each.score))
+    first, *others = [Hypothesis(said, score) for said, score in scores.items()]
+    return (first, *sorted(others, key=lambda other: -other.score))
 
 
 def _segment(

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,7 +14,7 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
 def check(log_probs: Floats, vocabulary: Vocabulary) -> None:
-    """Raise TensorShape unless `log_probs` are (T, V) of the vocabulary, and none is NaN."""
+    """Raise TensorShape unless `log_probs` are (T, V) of the vocabulary, and distributions."""
     size = len(vocabulary.labels)
     if size < 2 or not 0 <= vocabulary.blank < size:
         raise InvalidArgument(
@@ -27,8 +28,11 @@ def check(log_probs: Floats, vocabulary: Vocabulary) -> None:
             f"{log_probs.shape}",
             field="log_probs",
         )
-    if np.isnan(log_probs).any():
-        raise TensorShape("`log_probs` must be numbers, but some are NaN", field="log_probs")
+    if not np.isfinite(log_probs.max(axis=1)).all():
+        raise TensorShape(
+            "`log_probs` must give each frame a label, but one has NaN, infinity or no probability",
+            field="log_probs",
+        )
 
 
 def text_of(label: int, vocabulary: Vocabulary) -> str:
@@ -74,6 +78,7 @@ def encode(text: str, vocabulary: Vocabulary) -> Labels:
     return tuple(found)
 
 
+@lru_cache(maxsize=16)
 def _writable(vocabulary: Vocabulary) -> dict[str, int]:
     """Text of each label that is written as itself, the first of equal ones."""
     places = range(len(vocabulary.labels) - 1, -1, -1)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedsvc.ctc import Calibration, ConfidenceMeasure, low_confidence, transcribe
+from embedsvc.ctc import Calibration, ConfidenceMeasure, align_text, low_confidence, transcribe
 from embedsvc.ctc.confidence import geometric_mean
-from embedsvc.errors import TensorShape
-from embedsvc.types import DecodeOptions, Floats, Span
+from embedsvc.errors import InvalidArgument, TensorShape
+from embedsvc.types import DecodeOptions, Floats, HotWord, Span
 from tests.ctc.made import PHONES, TEXT, noise, normalized, said
 
 SEEDS = st.integers(0, 999)
@@ -152,3 +152,43 @@ def test_words_below_the_threshold_are_joined_where_they_are_neighbors() -> None
 def test_log_probabilities_of_another_vocabulary_are_refused() -> None:
     with pytest.raises(TensorShape):
         transcribe(noise(0, 5, 6), TEXT)
+
+
+def test_other_texts_are_told_best_first_and_none_twice() -> None:
+    log_probs = said("a.b|n.", TEXT, 2)
+    segment = transcribe(log_probs, TEXT, DecodeOptions(beam=32, texts=4))
+    texts = [segment.text, *(other.text for other in segment.others)]
+    assert len(set(texts)) == len(texts) == 4
+    scores = [other.score for other in segment.others]
+    assert scores == sorted(scores, reverse=True)
+    assert transcribe(log_probs, TEXT, DecodeOptions(beam=32)).others == ()
+
+
+@given(SEEDS, st.integers(0, 30), st.integers(2, 8))
+def test_a_beam_gives_times_to_what_it_finds(seed: int, frames: int, width: int) -> None:
+    segment = transcribe(noise(seed, frames, 7, 2), TEXT, DecodeOptions(beam=width), frame=1)
+    spans = [token.span for word in segment.words for token in word.tokens]
+    assert all(before.end <= after.start for before, after in pairwise(spans))
+    assert all(0 <= span.start < span.end <= frames for span in spans)
+    assert segment.text == " ".join(word.text for word in segment.words)
+
+
+def test_a_hot_word_against_the_head_is_not_told_as_sure() -> None:
+    log_probs = said("a.b.n", TEXT, 8)
+    log_probs[2, 3] = log_probs[2, 2] - 3
+    log_probs = normalized(log_probs)
+    hot = DecodeOptions(beam=8, hot_words=(HotWord("ann", 4),))
+    plain, boosted = transcribe(log_probs, TEXT), transcribe(log_probs, TEXT, hot)
+    assert (plain.text, boosted.text) == ("abn", "ann")
+    assert boosted.words[0].tokens[1].confidence < plain.words[0].tokens[1].confidence / 5
+
+
+def test_a_known_text_has_its_times() -> None:
+    segment = align_text("Ab, n!", said("a.b|n.", TEXT), TEXT, frame=10)
+    assert segment == transcribe(said("a.b|n.", TEXT), TEXT, frame=10)
+    assert align_text("ab b", said("a.b|n.", TEXT), TEXT).confidence < segment.confidence / 2
+
+
+def test_a_known_text_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="need 4 frames"):
+        align_text("abna", said("abn", TEXT), TEXT)
