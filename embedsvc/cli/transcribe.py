@@ -103,7 +103,7 @@ def _show(path: Path, found: Transcript, *, words: bool) -> None:
     shown.print(f"{name}: {found.seconds:.2f} s, {unit} by head {found.head!r}", style="bold")
     for segment in found.segments:
         show_segment(shown, segment)
-        for other in segment.others[1:]:
+        for other in segment.others:
             shown.print(f"      or: {other.text}", style="dim")
     if words:
         for segment in found.segments:
@@ -143,7 +143,7 @@ def _segment(segment: TranscriptSegment) -> dict[str, Any]:
         **_timed(segment),
         "confidence_method": segment.method,
         "words": [{**_timed(word), "tokens": _tokens(word.tokens)} for word in segment.words],
-        "hypotheses": [{"text": each.text, "score": each.score} for each in segment.others],
+        "alternatives": [{"text": each.text, "score": each.score} for each in segment.others],
     }
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from embedsvc.audio import core_frames
-from embedsvc.ctc import transcribe
+from embedsvc.ctc import align_text, transcribe
+from embedsvc.errors import InvalidArgument
 from embedsvc.pipeline.cutting import Cutter, Piece
 from embedsvc.pipeline.heads import Head
 from embedsvc.pipeline.listening import Active
@@ -108,4 +109,8 @@ class Keeper:
     def aligned(self, text: str) -> TranscriptSegment:
         """When each word of `text` is said; raises InvalidArgument for one that does not fit."""
         log_probs = np.concatenate(self._parts)
-        return placed(aligned(log_probs, text, self._head.vocabulary, frame=FRAME, calibration=self._head.calibration))
+        vocabulary, calibration = self._head.vocabulary, self._head.calibration
+        try:
+            return placed(align_text(text, log_probs, vocabulary, calibration=calibration))
+        except InvalidArgument as error:
+            raise error.named("text") from error

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from embedsvc.ctc import encode
+from embedsvc.errors import InvalidArgument
 from embedsvc.pipeline.heads import Head
 from embedsvc.pipeline.transcriber import WINDOWING, Ended, Task
 from embedsvc.service import convert, uploads
@@ -83,6 +85,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         lane = chosen_lane(request.lane, "lane", Lane.INTERACTIVE)
         came = terms(context, lane, patient=False)
         source = audio.source(request.audio, "audio")
+        _spelled(request.text, head, "text")
         segment, ended = await self._backend.transcriber.align(source, request.text, head, came)
         response, seconds = convert.timed(_aligned, segment, ended, head)
         response.id = request.audio.id
@@ -97,6 +100,8 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         """What a request asks for; raises for a head, option or probe that is none."""
         head = self._backend.heads.chosen(request.head, request.language_code, prefix)
         options = transcripts.options(request.options, f"{prefix}options")
+        for place, hot in enumerate(options.hot_words):
+            _spelled(hot.text, head, f"{prefix}options.hot_words[{place}].text")
         if not request.probes:
             return Task(head, options)
         field = f"{prefix}probes"
@@ -114,6 +119,14 @@ class _Style:
 
     def message(self, segment: TranscriptSegment) -> transcription_pb2.TranscriptSegment:
         return transcripts.segment_message(segment, self._below, words=self._words)
+
+
+def _spelled(text: str, head: Head, field: str) -> None:
+    """Raise InvalidArgument for a text that the labels of the head do not spell."""
+    try:
+        encode(text, head.vocabulary)
+    except InvalidArgument as error:
+        raise error.named(field) from error
 
 
 def _response(

@@ -261,7 +261,7 @@ class TranscriptSegment(google.protobuf.message.Message):
     CONFIDENCE_FIELD_NUMBER: builtins.int
     CONFIDENCE_METHOD_FIELD_NUMBER: builtins.int
     WORDS_FIELD_NUMBER: builtins.int
-    HYPOTHESES_FIELD_NUMBER: builtins.int
+    ALTERNATIVES_FIELD_NUMBER: builtins.int
     LOW_CONFIDENCE_FIELD_NUMBER: builtins.int
     text: builtins.str
     confidence: builtins.float
@@ -274,8 +274,8 @@ class TranscriptSegment(google.protobuf.message.Message):
     @property
     def words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Word]: ...
     @property
-    def hypotheses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hypothesis]:
-        """As many as DecodeOptions.texts, the likeliest first: the first is `text`."""
+    def alternatives(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Hypothesis]:
+        """Other texts than `text`, the likeliest first, up to DecodeOptions.texts with it."""
 
     @property
     def low_confidence(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.types_pb2.TimeSpan]:
@@ -289,11 +289,11 @@ class TranscriptSegment(google.protobuf.message.Message):
         confidence: builtins.float | None = ...,
         confidence_method: builtins.str = ...,
         words: collections.abc.Iterable[global___Word] | None = ...,
-        hypotheses: collections.abc.Iterable[global___Hypothesis] | None = ...,
+        alternatives: collections.abc.Iterable[global___Hypothesis] | None = ...,
         low_confidence: collections.abc.Iterable[embedsvc.v1.types_pb2.TimeSpan] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "span", b"span"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "confidence_method", b"confidence_method", "hypotheses", b"hypotheses", "low_confidence", b"low_confidence", "span", b"span", "text", b"text", "words", b"words"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_confidence", b"_confidence", "alternatives", b"alternatives", "confidence", b"confidence", "confidence_method", b"confidence_method", "low_confidence", b"low_confidence", "span", b"span", "text", b"text", "words", b"words"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_confidence", b"_confidence"]) -> typing.Literal["confidence"] | None: ...
 
 global___TranscriptSegment = TranscriptSegment

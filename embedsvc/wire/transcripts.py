@@ -119,7 +119,7 @@ def segment_message(
         confidence=segment.confidence,
         confidence_method=segment.method,
         words=map(_word_message, segment.words) if words else (),
-        hypotheses=[
+        alternatives=[
             transcription_pb2.Hypothesis(text=each.text, score=each.score)
             for each in segment.others
         ],
@@ -135,7 +135,7 @@ def segment(message: transcription_pb2.TranscriptSegment) -> TranscriptSegment:
         confidence=_confidence(message),
         method=message.confidence_method,
         words=tuple(map(_word, message.words)),
-        others=tuple(Hypothesis(each.text, each.score) for each in message.hypotheses),
+        others=tuple(Hypothesis(each.text, each.score) for each in message.alternatives),
     )
 
 
