@@ -1,45 +1,24 @@
 """The CTC heads of a model, and which of them is to write."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from embedsvc.ctc import Calibration
-from embedsvc.encoder import PhoneHead
+from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import FeatureDisabled, HeadNotFound, InvalidArgument
 from embedsvc.languages import normalize
-from embedsvc.timing import FRAME_RATE
-from embedsvc.types import Floats, HeadInfo, HeadKind, Vocabulary
-
-RAW = Calibration()
-
-
-class Head:
-    """A head that a server writes with: (T, D) of `layer` to log-probabilities (T, V)."""
-
-    def __init__(self, head: PhoneHead, name: str = "phones") -> None:
-        self.calibration = RAW
-        self.layer = head.layer
-        self.vocabulary = Vocabulary(head.labels, 0)
-        self._head = head
-        self.info = HeadInfo(
-            name, HeadKind.PHONES, (), len(head.labels), 1 / FRAME_RATE, RAW.method
-        )
-
-    def __call__(self, states: Floats) -> Floats:
-        """Log-probabilities (T, V) of states (T, D)."""
-        return self._head(states)
+from embedsvc.types import HeadInfo, HeadKind
 
 
 class Heads:
     """All heads of a model, by name."""
 
-    def __init__(self, heads: Sequence[Head]) -> None:
+    def __init__(self, heads: Iterable[CtcHead]) -> None:
         self._heads = {head.info.name: head for head in sorted(heads, key=lambda h: h.info.name)}
 
     def infos(self) -> tuple[HeadInfo, ...]:
         """What each of them is."""
         return tuple(head.info for head in self._heads.values())
 
-    def chosen(self, name: str = "", language: str = "", prefix: str = "") -> Head:
+    def chosen(self, name: str = "", language: str = "", prefix: str = "") -> CtcHead:
         """The head of that name, or one that writes the language; `prefix` leads to the fields.
 
         With neither it is the only one there is, or else the only one for any language. Raises
@@ -55,7 +34,7 @@ class Heads:
             return self._named(name, code, prefix)
         return self._writing(code, prefix) if code else self._usual(prefix)
 
-    def _named(self, name: str, code: str, prefix: str) -> Head:
+    def _named(self, name: str, code: str, prefix: str) -> CtcHead:
         head = self._heads.get(name)
         if head is None:
             raise HeadNotFound(
@@ -71,7 +50,7 @@ class Heads:
             )
         return head
 
-    def _writing(self, code: str, prefix: str) -> Head:
+    def _writing(self, code: str, prefix: str) -> CtcHead:
         """Text rather than phones, and what is for this language rather than for any."""
         fit = [head for head in self._heads.values() if _writes(head, code)]
         if not fit:
@@ -83,7 +62,7 @@ class Heads:
             )
         return min(fit, key=lambda h: (h.info.kind is not HeadKind.TEXT, not h.info.languages))
 
-    def _usual(self, prefix: str) -> Head:
+    def _usual(self, prefix: str) -> CtcHead:
         heads = list(self._heads.values())
         if len(heads) > 1:
             heads = [head for head in heads if not head.info.languages]
@@ -98,7 +77,7 @@ class Heads:
         return ", ".join(self._heads)
 
 
-def _writes(head: Head, code: str) -> bool:
+def _writes(head: CtcHead, code: str) -> bool:
     return not head.info.languages or code in head.info.languages
 
 

@@ -8,13 +8,13 @@ from embedsvc.audio import Door, decode, features
 from embedsvc.encoder import (
     Encoder,
     in_precision,
-    load_phone_head,
     read_projection_file,
     resolve,
     return_freed,
 )
+from embedsvc.encoder.ctc import load_heads
 from embedsvc.errors import FailedPrecondition, InvalidArgument
-from embedsvc.pipeline.heads import Head, Heads
+from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.judging import judges
 from embedsvc.types import Frames, Precision, Runtime
 
@@ -79,5 +79,4 @@ def heads(encoder: Encoder) -> Heads:
     """The CTC heads that the encoder's model brings."""
     if encoder.directory is None:
         return Heads(())
-    phones = load_phone_head(resolve(str(encoder.directory)))
-    return Heads(() if phones is None else (Head(phones),))
+    return Heads(load_heads(resolve(str(encoder.directory))))

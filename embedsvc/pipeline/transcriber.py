@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from embedsvc.batching import Terms, Ticket
+from embedsvc.encoder.ctc import CtcHead
 from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, answers_of
-from embedsvc.pipeline.heads import Head
 from embedsvc.pipeline.listening import Asked, Listener
 from embedsvc.pipeline.reading import Upload, Utterance
 from embedsvc.pipeline.takers import Together
@@ -31,7 +31,7 @@ WINDOWING = Windowing()
 class Task:
     """With what to write, how, and the probes that hear the same pass."""
 
-    head: Head
+    head: CtcHead
     options: DecodeOptions
     asked: tuple[Asked, ...] = ()
 
@@ -69,7 +69,7 @@ class Transcriber:
         raise AssertionError("the end comes last")
 
     async def align(
-        self, source: Source, text: str, head: Head, terms: Terms = ON_CALL
+        self, source: Source, text: str, head: CtcHead, terms: Terms = ON_CALL
     ) -> tuple[TranscriptSegment, Ended]:
         """When each word of a text is said in one utterance in memory."""
         clock = Clock()

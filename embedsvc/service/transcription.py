@@ -5,8 +5,8 @@ from contextlib import aclosing
 from typing import Any
 
 from embedsvc.ctc import encode
+from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import InvalidArgument
-from embedsvc.pipeline.heads import Head
 from embedsvc.pipeline.transcriber import WINDOWING, Ended, Task
 from embedsvc.service import convert, uploads
 from embedsvc.service.backend import Backend
@@ -121,7 +121,7 @@ class _Style:
         return transcripts.segment_message(segment, self._below, words=self._words)
 
 
-def _spelled(text: str, head: Head, field: str) -> None:
+def _spelled(text: str, head: CtcHead, field: str) -> None:
     """Raise InvalidArgument for a text that the labels of the head do not spell."""
     try:
         encode(text, head.vocabulary)
@@ -130,7 +130,7 @@ def _spelled(text: str, head: Head, field: str) -> None:
 
 
 def _response(
-    segments: Sequence[TranscriptSegment], ended: Ended, head: Head, style: _Style
+    segments: Sequence[TranscriptSegment], ended: Ended, head: CtcHead, style: _Style
 ) -> transcription_pb2.TranscribeResponse:
     return transcription_pb2.TranscribeResponse(
         segments=map(style.message, segments),
@@ -143,7 +143,7 @@ def _response(
 
 
 def _aligned(
-    segment: TranscriptSegment, ended: Ended, head: Head
+    segment: TranscriptSegment, ended: Ended, head: CtcHead
 ) -> transcription_pb2.AlignResponse:
     return transcription_pb2.AlignResponse(
         segment=transcripts.segment_message(segment),
@@ -154,7 +154,7 @@ def _aligned(
     )
 
 
-def _end(ended: Ended, head: Head) -> transcription_pb2.TranscribeUploadResponse.End:
+def _end(ended: Ended, head: CtcHead) -> transcription_pb2.TranscribeUploadResponse.End:
     return transcription_pb2.TranscribeUploadResponse.End(
         warnings=audio.warning_messages(ended.warnings),
         usage=audio.usage_message(ended.samples, ended.frames),

@@ -25,7 +25,7 @@ def said(labels: list[int]) -> Floats:
 def cut(labels: list[int], vocabulary: Vocabulary = PHONES, portion: int = 10_000) -> list[Piece]:
     cutter = Cutter(vocabulary, FRAME)
     log_probs = said(labels)
-    pieces = []
+    pieces: list[Piece] = []
     for start in range(0, len(labels), portion):
         pieces += cutter.push(log_probs[start : start + portion])
     return pieces + list(cutter.finish())
