@@ -144,8 +144,8 @@ class Backend:
     async def start(self, tell: Callable[[str], None]) -> None:
         """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""
         settings = self.settings
-        encoder, model, cost = await asyncio.to_thread(_load, settings.model)
-        self._heads = await asyncio.to_thread(loading.heads, encoder)
+        encoder, heads, model, cost = await asyncio.to_thread(_load, settings.model)
+        self._heads = heads
         telemetry.event(
             "loaded",
             model=encoder.name,
@@ -192,8 +192,8 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=16, thread_name_prefix="embedsvc")
 
 
-def _load(settings: ModelSettings) -> tuple[Encoder, Model, Cost]:
-    encoder = loading.load(
+def _load(settings: ModelSettings) -> tuple[Encoder, Heads, Model, Cost]:
+    encoder, heads = loading.load_all(
         settings.name,
         settings.threads,
         settings.device,
@@ -208,7 +208,7 @@ def _load(settings: ModelSettings) -> tuple[Encoder, Model, Cost]:
         encoder.encode([noise(length)], [Ask((encoder.layers,), runs=((0, length),))])
         return time.perf_counter() - started
 
-    return encoder, model, calibrated(run)
+    return encoder, heads, model, calibrated(run)
 
 
 def _model(encoder: Encoder, passes: int | None) -> Model:
