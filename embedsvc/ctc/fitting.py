@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedsvc.ctc.alignment import align, fewest_frames
-from embedsvc.ctc.calibration import COOLEST, HOTTEST, Calibration
+from embedsvc.ctc.calibration import COOLEST, HOTTEST, MOST_KNOTS, Calibration
 from embedsvc.ctc.confidence import ConfidenceMeasure, cooled, frame_confidence
 from embedsvc.ctc.edits import right
 from embedsvc.ctc.measures import Bools
@@ -118,7 +118,7 @@ def isotonic(confidence: Doubles, correct: Bools) -> tuple[tuple[float, ...], tu
     is 0 or 1, since n tokens cannot tell that.
     """
     order = np.argsort(confidence, kind="stable")
-    parts = np.array_split(order, max(1, len(order) // _TOKENS_A_KNOT))
+    parts = np.array_split(order, min(MOST_KNOTS, max(1, len(order) // _TOKENS_A_KNOT)))
     blocks = [
         (float(confidence[part].mean()), float(correct[part].mean()), len(part)) for part in parts
     ]
