@@ -116,10 +116,15 @@ def read_object(path: Path) -> dict[str, Any]:
     return values
 
 
+def whole(value: Any, least: int, most: int) -> bool:
+    """Whether a value of a config is a whole number within limits."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
 def _size_faults(values: Mapping[str, Any]) -> Iterator[str]:
     for name, (least, most) in _SIZES.items():
         value = values.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        if not whole(value, least, most):
             rule = f"{least}" if least == most else f"a whole number from {least} to {most}"
             yield f"`{name}` must be {rule}, but is {value!r}"
 

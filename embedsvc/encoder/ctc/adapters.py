@@ -16,6 +16,12 @@ from embedsvc.encoder.norm import Norm
 from embedsvc.encoder.positions import Plain
 from embedsvc.encoder.tensors import Shape, linear_shapes, norm_shapes
 
+PLAIN_PADDING = 1
+"""Of the convolutions of wav2vec 2.0's adapter, whatever their kernel; as published."""
+
+_EPSILON = 1e-5
+"""Of the normalization there, which does not ask the config."""
+
 
 @dataclass(frozen=True)
 class Strided:
@@ -118,13 +124,13 @@ def bert_shapes(config: AdapterConfig, hidden: int, inner: int) -> dict[str, Sha
     if config.before:
         shapes |= linear_shapes("intermediate_ffn.intermediate_dense", inner, hidden)
         shapes |= linear_shapes("intermediate_ffn.output_dense", hidden, inner)
-    shapes |= resizing_shapes(config, hidden)
+    shapes |= _resizing_shapes(config, hidden)
     size = config.size
     for layer in range(config.layers):
         block: dict[str, Shape] = {}
         for half in ("residual", "self_attn"):
             block |= norm_shapes(f"{half}_layer_norm", size)
-            block |= strided_shapes(f"{half}_conv", config)
+            block |= _strided_shapes(f"{half}_conv", config)
         for part in ("q", "k", "v", "out"):
             block |= linear_shapes(f"self_attn.linear_{part}", size, size)
         block |= norm_shapes("ffn_layer_norm", size)
@@ -134,16 +140,22 @@ def bert_shapes(config: AdapterConfig, hidden: int, inner: int) -> dict[str, Sha
     return shapes
 
 
-def resizing_shapes(config: AdapterConfig, hidden: int) -> dict[str, Shape]:
-    """Tensors of the change from `hidden` dimensions to the adapter's, where they differ."""
+def plain_shapes(config: AdapterConfig, hidden: int) -> dict[str, Shape]:
+    """Tensors of an adapter of wav2vec 2.0 after a body of `hidden` dimensions."""
+    shapes = _resizing_shapes(config, hidden)
+    for layer in range(config.layers):
+        shapes |= _strided_shapes(f"adapter.layers.{layer}.conv", config)
+    return shapes
+
+
+def _resizing_shapes(config: AdapterConfig, hidden: int) -> dict[str, Shape]:
     if config.size == hidden:
         return {}
     shapes = linear_shapes("adapter.proj", config.size, hidden)
     return shapes | norm_shapes("adapter.proj_layer_norm", config.size)
 
 
-def strided_shapes(name: str, config: AdapterConfig) -> dict[str, Shape]:
-    """Tensors of one gated convolution."""
+def _strided_shapes(name: str, config: AdapterConfig) -> dict[str, Shape]:
     outputs = 2 * config.size
     return {
         f"{name}.weight": (outputs, config.size, config.kernel),
@@ -163,7 +175,7 @@ def bert_adapter(
         before.append(HalfStep(*dense, ACTIVATIONS["relu"]))
     layers = weights.under("adapter").under("layers")
     return Adapter(
-        before=(*before, *resizing(weights, epsilon)),
+        before=(*before, *_resizing(weights, epsilon)),
         blocks=tuple(
             _block(layers.under(str(layer)), config, heads, epsilon)
             for layer in range(config.layers)
@@ -171,16 +183,27 @@ def bert_adapter(
     )
 
 
-def resizing(weights: Weights, epsilon: float) -> tuple[Resized, ...]:
-    """The change of width, where the tensors have one."""
+def plain_adapter(tensors: MutableMapping[str, Tensor], config: AdapterConfig) -> Adapter:
+    """Adapter of wav2vec 2.0 of tensors that have its shapes."""
+    weights = Weights(tensors)
+    layers = weights.under("adapter").under("layers")
+    return Adapter(
+        before=_resizing(weights, _EPSILON),
+        blocks=tuple(
+            _strided(layers.under(str(layer)), "conv", config, PLAIN_PADDING)
+            for layer in range(config.layers)
+        ),
+    )
+
+
+def _resizing(weights: Weights, epsilon: float) -> tuple[Resized, ...]:
     if "adapter.proj.weight" not in weights.tensors:
         return ()
     part = weights.under("adapter")
     return (Resized(part.linear("proj"), part.norm("proj_layer_norm", epsilon)),)
 
 
-def strided(weights: Weights, name: str, config: AdapterConfig, padding: int) -> Strided:
-    """One gated convolution."""
+def _strided(weights: Weights, name: str, config: AdapterConfig, padding: int) -> Strided:
     return Strided(weights[f"{name}.weight"], weights[f"{name}.bias"], config.stride, padding)
 
 
@@ -190,9 +213,9 @@ def _block(weights: Weights, config: AdapterConfig, heads: int, epsilon: float) 
     parts = [attention.linear(f"linear_{part}") for part in "qkv"]
     return AdapterBlock(
         residual_norm=weights.norm("residual_layer_norm", epsilon),
-        residual=strided(weights, "residual_conv", config, padding),
+        residual=_strided(weights, "residual_conv", config, padding),
         attention_norm=weights.norm("self_attn_layer_norm", epsilon),
-        strided=strided(weights, "self_attn_conv", config, padding),
+        strided=_strided(weights, "self_attn_conv", config, padding),
         attention=Attention((joined(*parts),), attention.linear("linear_out"), Plain(), heads),
         feed_forward=FeedForward(
             norm=weights.norm("ffn_layer_norm", epsilon),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from embedsvc.encoder.config import ACTIVATIONS
+from embedsvc.encoder.config import ACTIVATIONS, whole
 
 _ADAPTER_SIZES = {
     "num_adapter_layers": (1, 64),
@@ -79,9 +79,9 @@ def head_faults(values: Mapping[str, Any], layers: int) -> Iterator[str]:
     """What is wrong with the head in a config; `layers` is how many an adapter has by default."""
     labels: Any = values.get("vocab_size")
     blank = values.get("pad_token_id", 0)
-    if not _whole(labels, 2, MOST_LABELS):
+    if not whole(labels, 2, MOST_LABELS):
         yield f"`vocab_size` must be a whole number from 2 to {MOST_LABELS}, but is {labels!r}"
-    elif not _whole(blank, 0, labels - 1):
+    elif not whole(blank, 0, labels - 1):
         yield (
             f"`pad_token_id`, the blank, must be a whole number from 0 to {labels - 1}, "
             f"but is {blank!r}"
@@ -101,7 +101,7 @@ def _with_defaults(values: Mapping[str, Any], layers: int) -> dict[str, Any]:
 def _adapter_faults(values: Mapping[str, Any]) -> Iterator[str]:
     sound = True
     for name, (least, most) in _ADAPTER_SIZES.items():
-        if not _whole(values[name], least, most):
+        if not whole(values[name], least, most):
             sound = False
             yield (
                 f"`{name}` must be a whole number from {least} to {most}, but is {values[name]!r}"
@@ -118,11 +118,7 @@ def _adapter_faults(values: Mapping[str, Any]) -> Iterator[str]:
             f"but is {values['adapter_act']!r}"
         )
     size, heads = values.get("output_hidden_size"), values.get("num_attention_heads")
-    if size is not None and not _whole(size, 1, _MOST_SIZE):
+    if size is not None and not whole(size, 1, _MOST_SIZE):
         yield f"`output_hidden_size` must be a whole number to {_MOST_SIZE}, but is {size!r}"
-    elif size is not None and _whole(heads, 1, _MOST_SIZE) and size % heads:
+    elif size is not None and whole(heads, 1, _MOST_SIZE) and size % heads:
         yield f"`output_hidden_size` must be a multiple of {heads} heads, but is {size}"
-
-
-def _whole(value: Any, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

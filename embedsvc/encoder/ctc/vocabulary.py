@@ -56,6 +56,10 @@ class Tokenizer:
         """Whether each language has a vocabulary of its own."""
         return "" not in self.tokens
 
+    def key(self, language: str) -> str:
+        """Where the tokens of a language are."""
+        return language if self.nested else ""
+
     def faults(self, language: str, labels: int, blank: int) -> Iterator[str]:
         """Why the tokens of a language can not be those of a head with so many labels."""
         if language not in self.tokens:
