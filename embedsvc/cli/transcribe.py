@@ -15,7 +15,7 @@ from embedsvc.errors import EmbedsvcError
 from embedsvc.types import DecodeOptions, HeadKind, HotWord, Token, TranscriptSegment, Word
 
 SURE, UNSURE = 0.8, 0.5
-"""Confidences from which a word is shown plainly, and from which it is shown in yellow."""
+"""Calibrated confidences from which a word is shown plainly, and from which in yellow."""
 
 MOST_BEAM = 64
 
@@ -33,7 +33,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--language", default="", metavar="CODE", help="choose a head that writes this language"
     )
-    parser.add_argument("--words", action="store_true", help="each word, when, and how surely")
+    parser.add_argument(
+        "--words", dest="each", action="store_true", help="each word, when, and how surely"
+    )
     parser.add_argument(
         "--beam", type=flags.count, default=1, metavar="N", help="prefix beam search (default: 1)"
     )
@@ -66,7 +68,7 @@ def run(chosen: argparse.Namespace) -> int:
             if chosen.json:
                 emit({"path": str(path), **described(found)})
             else:
-                _show(path, found, words=chosen.words)
+                _show(path, found, words=chosen.each)
     return 0 if done == len(chosen.audio) else 1
 
 
@@ -74,7 +76,7 @@ def options(chosen: argparse.Namespace) -> DecodeOptions:
     """How text is to be found; hot words need a beam, and get one."""
     beam = 16 if chosen.hot_word and chosen.beam == 1 else chosen.beam
     hot = tuple(map(HotWord, chosen.hot_word))
-    return DecodeOptions(beam, chosen.texts, 2 if chosen.words else 0, hot)
+    return DecodeOptions(beam, chosen.texts, 2 if chosen.each else 0, hot)
 
 
 def _transcripts(
@@ -113,17 +115,23 @@ def _show(path: Path, found: Transcript, *, words: bool) -> None:
 
 def show_segment(shown: Console, segment: TranscriptSegment) -> None:
     """A segment on a line: when, how surely, and what, with what is doubtful in color."""
-    line = Text(f"{span_text(segment.span)}  {segment.confidence:4.0%}  ")
+    line = Text(f"{span_text(segment.span)}  {segment.confidence:6.1%}  ")
+    calibrated = "isotonic" in segment.method
     for place, word in enumerate(segment.words):
-        style = "" if word.confidence >= SURE else "yellow" if word.confidence >= UNSURE else "red"
         line.append(" " if place else "")
-        line.append(word.text, style=style)
+        line.append(word.text, style=_style(word) if calibrated else "")
     shown.print(line)
+
+
+def _style(word: Word) -> str:
+    if word.confidence >= SURE:
+        return ""
+    return "yellow" if word.confidence >= UNSURE else "red"
 
 
 def _row(word: Word) -> tuple[str, str, str, str]:
     others = [each.text for token in word.tokens for each in token.alternatives]
-    return word.text, span_text(word.span), f"{word.confidence:.0%}", " ".join(others)
+    return word.text, span_text(word.span), f"{word.confidence:.1%}", " ".join(others)
 
 
 def described(found: Transcript) -> dict[str, Any]:
