@@ -20,6 +20,7 @@ EmbedsvcError
 │   ├── RecordingNotFound
 │   ├── ModelNotFound
 │   ├── ProbeNotFound
+│   ├── HeadNotFound
 │   └── OperationNotFound
 ├── AlreadyExists              a collection of that name, or a recording of that id
 ├── FailedPrecondition         right in form, wrong for the state things are in
@@ -191,6 +192,12 @@ class ProbeNotFound(NotFound):
     """No probe has that name, or that version of it is not kept."""
 
     reason = "PROBE_NOT_FOUND"
+
+
+class HeadNotFound(NotFound):
+    """The model has no head of that name, or none that writes that language."""
+
+    reason = "HEAD_NOT_FOUND"
 
 
 class OperationNotFound(NotFound):

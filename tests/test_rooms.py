@@ -23,7 +23,7 @@ FLOORS = (
     ("errors", "timing", "version", "v1"),
     ("types", "files", "filters", "samples", "models", "languages"),
     ("transforms",),
-    ("audio", "encoder", "feature_files", "index", "moments", "operations", "probes"),
+    ("audio", "ctc", "encoder", "feature_files", "index", "moments", "operations", "probes"),
     ("settings", "telemetry", "wire", "evaluation"),
     ("batching", "pipeline", "training"),
     ("service",),

@@ -86,6 +86,9 @@ class Demo:
         if bundled := [info.name for info in client.probes.list() if not info.version]:
             with self.stage(f"ask the model's probes: {', '.join(bundled)}"):
                 self._classify(client, bundled)
+        if heads := client.heads():
+            with self.stage(f"write down the queries with head {heads[0].name!r}"):
+                self._transcribe(client, heads[0].name)
 
     def show_times(self) -> None:
         """What each stage took."""
@@ -172,6 +175,13 @@ class Demo:
             answers = {each.probe: answer_text(each) for each in found.answers}
             rows.append({"query": f"{query.name}: {query.group}", **answers})
         self._show("What probes say of the queries", rows)
+
+    def _transcribe(self, client: Client, head: str) -> None:
+        rows: list[dict[str, object]] = []
+        for query in self._queries[:SHOWN_QUERIES]:
+            written = client.transcribe(query.data(), head=head)
+            rows.append({"query": query.name, "says": query.text, "transcribed": written.text})
+        self._show("Transcribed", rows)
 
     def _show(self, title: str, rows: Sequence[dict[str, object]]) -> None:
         if self._as_json:

@@ -15,13 +15,13 @@ from embedsvc.cli import (
     evaluate,
     index,
     languages,
-    later,
     mine,
     models,
     probe,
     search,
     serve,
     train,
+    transcribe,
 )
 from embedsvc.cli.output import say
 from embedsvc.errors import DataDirectoryInUse, EmbedsvcError
@@ -36,6 +36,7 @@ COMMANDS = (
     mine,
     collections,
     classify,
+    transcribe,
     probe,
     models,
     languages,
@@ -44,7 +45,6 @@ COMMANDS = (
     evaluate,
     bench,
     doctor,
-    later,
 )
 
 

@@ -13,9 +13,11 @@ from embedsvc.client.results import (
     ServerInfo,
     Window,
 )
+from embedsvc.client.transcripts import Aligned, Transcript
 
 __all__ = [
     "AddedRecording",
+    "Aligned",
     "Audible",
     "Classified",
     "Client",
@@ -26,5 +28,6 @@ __all__ = [
     "Probes",
     "SearchResult",
     "ServerInfo",
+    "Transcript",
     "Window",
 ]

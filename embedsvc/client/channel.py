@@ -18,6 +18,7 @@ from embedsvc.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from embedsvc.v1.probe_pb2_grpc import ProbeServiceStub
 from embedsvc.v1.search_pb2_grpc import SearchServiceStub
 from embedsvc.v1.server_pb2_grpc import ServerServiceStub
+from embedsvc.v1.transcription_pb2_grpc import TranscriptionServiceStub
 from embedsvc.wire.errors import error_of
 
 Reply = TypeVar("Reply")
@@ -36,6 +37,7 @@ _RETRIES = {
                     "CollectionService",
                     "SearchService",
                     "ProbeService",
+                    "TranscriptionService",
                     "ServerService",
                 )
             ],
@@ -73,6 +75,7 @@ class Stubs:
     collections: CollectionServiceStub
     search: SearchServiceStub
     probes: ProbeServiceStub
+    transcription: TranscriptionServiceStub
     server: ServerServiceStub
     operations: OperationsStub
     health: HealthStub
@@ -85,6 +88,7 @@ class Stubs:
             CollectionServiceStub(channel),
             SearchServiceStub(channel),
             ProbeServiceStub(channel),
+            TranscriptionServiceStub(channel),
             ServerServiceStub(channel),
             OperationsStub(channel),
             HealthStub(channel),

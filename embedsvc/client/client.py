@@ -7,13 +7,14 @@ from embedsvc.client.classifying import ClassifyingCalls
 from embedsvc.client.collection import Collection
 from embedsvc.client.embedding import EmbeddingCalls
 from embedsvc.client.probes import Probes
+from embedsvc.client.transcribing import TranscribingCalls
 from embedsvc.errors import AlreadyExists
 from embedsvc.types import CollectionInfo, OutputSpec, Segmentation, Space, Windowing
 from embedsvc.v1 import collection_pb2
 from embedsvc.wire import spaces as wire_spaces
 
 
-class Client(EmbeddingCalls, ClassifyingCalls):
+class Client(EmbeddingCalls, ClassifyingCalls, TranscribingCalls):
     """A connection to a server, or with `:local:` to the same service in this process.
 
     A local one keeps its collections in `data` and runs `model`, with further `projections` of a

@@ -19,11 +19,20 @@ HUB_FILES = (
     "*.safetensors",
     "*.safetensors.index.json",
     "preprocessor_config.json",
+    "processor_config.json",
+    "vocab.json",
+    "tokenizer_config.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "README.md",
     "embedsvc.json",
     "heads.json",
     "probes/*/probe.json",
     "probes/*/probe.safetensors",
 )
+
+LANGUAGE_FILES = "adapter.*"
+"""What a model on the Hub may have for a thousand languages, of which only some are wanted."""
 
 EXPORT_FILE = "onnx.json"
 """What is in the directory of an exported model, and in no other."""
@@ -55,18 +64,27 @@ def resolve(name: str) -> Checkpoint:
     Raises `ModelNotFound` if there is none, `InvalidArgument` for a name or a model of another
     kind, and `FailedPrecondition` when its files can not be used; the message says which.
     """
+    return verified(*locate(name))
+
+
+def locate(name: str, more: Iterable[str] = ()) -> tuple[str, Path]:
+    """Short name and directory of the model called `name`, which may be of any kind.
+
+    `more` are names of files that are also wanted of a model on the Hub. Raises `ModelNotFound`
+    if there is no such model, and `InvalidArgument` for what can not be a name.
+    """
     if name in bundled():
-        return _verified(name, _bundle() / name)
+        return name, _bundle() / name
     path = _existing(name)
     if path and path.is_dir():
-        return _verified(path.name, path)
+        return path.name, path
     if path:
         raise InvalidArgument(
             f"`model` must be a directory with a checkpoint, but is the file {name}", field="model"
         )
     found = HUB_NAME.fullmatch(name)
     if found and ".." not in name:
-        return _verified(found["name"], _download(found["name"], found["revision"]))
+        return found["name"], _download(found["name"], found["revision"], more)
     if name.startswith(("/", "./", "../", "~")):
         raise ModelNotFound(f"`model` must exist, but there is no directory {name}", field="model")
     raise InvalidArgument(
@@ -84,7 +102,8 @@ def _existing(name: str) -> Path | None:
         return None
 
 
-def _verified(name: str, directory: Path) -> Checkpoint:
+def verified(name: str, directory: Path) -> Checkpoint:
+    """Checkpoint of a w2v-BERT model in `directory`; raises as `resolve` does."""
     if (directory / EXPORT_FILE).is_file():
         raise FailedPrecondition(
             f"`model` {name} is an exported one, which only `--runtime onnxruntime` can serve",
@@ -95,12 +114,19 @@ def _verified(name: str, directory: Path) -> Checkpoint:
     return Checkpoint(name, directory, config, fingerprint(directory, files, config), files)
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, more: Iterable[str]) -> Path:
     # Imported here: only Hub names need it, and it is slow to import.
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
     try:
-        path = snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES))
+        path = snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=list(HUB_FILES),
+            ignore_patterns=[LANGUAGE_FILES],
+        )
+        if wanted := list(more):
+            path = snapshot_download(name, revision=revision, allow_patterns=wanted)
     except (OSError, ValueError) as error:
         raise ModelNotFound(
             f"`model` {name} must be on the Hub and within reach, or already downloaded; "

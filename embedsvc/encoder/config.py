@@ -37,6 +37,8 @@ _OPTIONAL: dict[str, Any] = {
 }
 """What an absent key means, by the published defaults of the architecture."""
 
+_MOST_BYTES = 32 * 2**20
+
 _FEATURES = {"feature_size": 80, "num_mel_bins": 80, "stride": 2, "sampling_rate": 16_000}
 
 
@@ -93,8 +95,14 @@ def read_config(directory: Path) -> EncoderConfig:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """JSON object in a file of a checkpoint."""
+    """JSON object in a file of a checkpoint, at most 32 MiB of it."""
     try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise FailedPrecondition(
+                f"`model` must have a {path.name} of at most {_MOST_BYTES} bytes, but has {size}",
+                field="model",
+            )
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise FailedPrecondition(
@@ -108,10 +116,15 @@ def read_object(path: Path) -> dict[str, Any]:
     return values
 
 
+def whole(value: Any, least: int, most: int) -> bool:
+    """Whether a value of a config is a whole number within limits."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
 def _size_faults(values: Mapping[str, Any]) -> Iterator[str]:
     for name, (least, most) in _SIZES.items():
         value = values.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        if not whole(value, least, most):
             rule = f"{least}" if least == most else f"a whole number from {least} to {most}"
             yield f"`{name}` must be {rule}, but is {value!r}"
 

@@ -23,12 +23,13 @@ Activation = Callable[[Tensor], Tensor]
 
 SWISH: Activation = partial(F.silu, inplace=True)
 
-_ACTIVATIONS: dict[str, Activation] = {
+ACTIVATIONS: dict[str, Activation] = {
     "swish": SWISH,
     "silu": SWISH,
     "gelu": F.gelu,
     "relu": partial(F.relu, inplace=True),
 }
+"""By their names in a config; some change what they are given."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def _feed_forward(weights: Weights, name: str, config: EncoderConfig) -> FeedFor
         norm=weights.norm(f"{name}_layer_norm", config.layer_norm_eps),
         inner=weights.linear(f"{name}.intermediate_dense"),
         outer=weights.linear(f"{name}.output_dense"),
-        activation=_ACTIVATIONS[config.hidden_act],
+        activation=ACTIVATIONS[config.hidden_act],
     )
 
 
@@ -235,14 +236,14 @@ def _attention(weights: Weights, config: EncoderConfig) -> Attention:
     queries, keys, values = (weights.linear(f"linear_{part}") for part in "qkv")
     turns = config.position_embeddings_type == "rotary"
     return Attention(
-        parts=(_joined(queries, keys), values) if turns else (_joined(queries, keys, values),),
+        parts=(joined(queries, keys), values) if turns else (joined(queries, keys, values),),
         output=weights.linear("linear_out"),
         positions=_positions(weights, config, queries.weight.device),
         heads=config.num_attention_heads,
     )
 
 
-def _joined(*parts: Linear) -> Linear:
+def joined(*parts: Linear) -> Linear:
     """One map to what all give, one after the other."""
     return Linear(
         torch.cat([part.weight for part in parts]),
@@ -277,6 +278,6 @@ def _convolution(weights: Weights, config: EncoderConfig) -> Convolution:
         kernel=kernel.unsqueeze(2),
         inner_norm=weights.norm("depthwise_layer_norm", config.layer_norm_eps),
         outer=weights.pointwise("pointwise_conv2"),
-        activation=_ACTIVATIONS[config.hidden_act],
+        activation=ACTIVATIONS[config.hidden_act],
         taps=kernel.squeeze(1).T.contiguous() if native.serves(kernel) else None,
     )

@@ -239,7 +239,7 @@ class Encoder:
             for layer, states in enumerate(self.network.hidden_states(inputs, lengths, deepest)):
                 parts = states.split_with_sizes(lengths)
                 answers = [
-                    _extended(answer, ask, layer, part)
+                    extended(answer, ask, layer, part)
                     for answer, ask, part in zip(answers, asks, parts, strict=True)
                 ]
         return answers
@@ -294,7 +294,7 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
-def _extended(answer: Encoded, ask: Ask, layer: int, states: Tensor) -> Encoded:
+def extended(answer: Encoded, ask: Ask, layer: int, states: Tensor) -> Encoded:
     """Answer with what `ask` wants of this layer's states (T, D)."""
     if layer not in ask.layers:
         return answer

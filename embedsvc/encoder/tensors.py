@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -35,8 +35,41 @@ _IGNORED = (
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _LISTED = 5
 
+CONVERT = (
+    "a pickle that could run code; convert it first where you trust it: "
+    "`AutoModelForCTC.from_pretrained(directory).save_pretrained(directory)` of transformers "
+    "writes safetensors (`AutoModel` for a model without a head)"
+)
+"""What to do about weights that only a pickle holds."""
+
 Shape = tuple[int, ...]
 Read = Callable[[str], Tensor]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which tensors a part of a model is made of.
+
+    `shapes` are by base name. In the files those not in `bare` may all have `prefix` before them,
+    and a tensor may go by its name in `aliases` instead. Tensors whose base name starts with one
+    of `ignored` may be there too; an empty text ignores all others.
+    """
+
+    shapes: Mapping[str, Shape]
+    prefix: str
+    ignored: tuple[str, ...]
+    bare: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self, found: Mapping[str, object]) -> dict[str, str]:
+        """Name of each tensor in files that hold `found`."""
+        prefix = self.prefix if any(name.startswith(self.prefix) for name in found) else ""
+        names = {}
+        for base in self.shapes:
+            before = "" if base in self.bare else prefix
+            alias = before + self.aliases.get(base, base)
+            names[base] = alias if before + base not in found and alias in found else before + base
+        return names
 
 
 def tensor_files(directory: Path) -> tuple[str, ...]:
@@ -47,21 +80,26 @@ def tensor_files(directory: Path) -> tuple[str, ...]:
         return _shards(directory)
     pickled = sorted(path.name for path in directory.glob("*.bin"))
     if pickled:
-        raise _fault(f"has only {pickled[0]}, a pickle that could run code; convert it first")
+        raise _fault(f"has only {pickled[0]}, {CONVERT}")
     raise _fault("has no such file")
 
 
 def expected_shapes(config: EncoderConfig) -> dict[str, Shape]:
     """Name and shape of every tensor that the hidden states depend on."""
     hidden, inputs = config.hidden_size, config.feature_projection_input_dim
-    shapes = {f"feature_projection.{k}": v for k, v in _norm("layer_norm", inputs).items()}
+    shapes = {f"feature_projection.{k}": v for k, v in norm_shapes("layer_norm", inputs).items()}
     shapes |= {
-        f"feature_projection.{k}": v for k, v in _linear("projection", hidden, inputs).items()
+        f"feature_projection.{k}": v for k, v in linear_shapes("projection", hidden, inputs).items()
     }
     block = _block_shapes(config)
     for layer in range(config.num_hidden_layers):
         shapes |= {f"encoder.layers.{layer}.{name}": shape for name, shape in block.items()}
     return shapes
+
+
+def body_layout(config: EncoderConfig) -> Layout:
+    """What the hidden states depend on; heads and what serves training may lie beside it."""
+    return Layout(expected_shapes(config), PREFIX, _IGNORED)
 
 
 def fingerprint(directory: Path, files: tuple[str, ...], config: EncoderConfig) -> str:
@@ -70,9 +108,16 @@ def fingerprint(directory: Path, files: tuple[str, ...], config: EncoderConfig) 
     How tensors are spread over files, the prefix of their names, heads and file metadata do not
     count. The config does, since the same tensors mean other states under another config.
     """
-    digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    return hashed(directory, files, body_layout(config), asdict(config))
+
+
+def hashed(
+    directory: Path, files: tuple[str, ...], layout: Layout, config: Mapping[str, object]
+) -> str:
+    """SHA-256 over `config` and the tensors of `layout`."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     with ExitStack() as stack:
-        readers = _open(stack, directory, files, config)
+        readers = _open(stack, directory, files, layout)
         for name in sorted(readers):
             tensor = readers[name](name)
             digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
@@ -84,9 +129,14 @@ def read_tensors(
     directory: Path, files: tuple[str, ...], config: EncoderConfig
 ) -> dict[str, Tensor]:
     """Every tensor we use, by name, as float32 in memory of our own."""
+    return read_layout(directory, files, body_layout(config))
+
+
+def read_layout(directory: Path, files: tuple[str, ...], layout: Layout) -> dict[str, Tensor]:
+    """The tensors of `layout`, by base name, as float32 in memory of our own."""
     tensors = {}
     with ExitStack() as stack:
-        for name, read in _open(stack, directory, files, config).items():
+        for name, read in _open(stack, directory, files, layout).items():
             tensor = read(name).to(torch.float32, copy=True)
             # NaN and infinity both survive into the extremes, and no mask is allocated.
             if not all(torch.isfinite(extreme) for extreme in torch.aminmax(tensor)):
@@ -95,10 +145,26 @@ def read_tensors(
     return tensors
 
 
+def shapes_in(directory: Path, files: tuple[str, ...]) -> dict[str, Shape]:
+    """Name and shape of every tensor in the files, none of which is read."""
+    with ExitStack() as stack:
+        found, _ = _found(stack, directory, files)
+    return {name: shape for name, (shape, _) in found.items()}
+
+
 def _open(
-    stack: ExitStack, directory: Path, files: tuple[str, ...], config: EncoderConfig
+    stack: ExitStack, directory: Path, files: tuple[str, ...], layout: Layout
 ) -> dict[str, Read]:
     """How to read each tensor we use; names, shapes and types are checked first."""
+    found, readers = _found(stack, directory, files)
+    names = _base_names(found, layout)
+    return {base: _renamed(readers[name], name) for base, name in names.items()}
+
+
+def _found(
+    stack: ExitStack, directory: Path, files: tuple[str, ...]
+) -> tuple[dict[str, tuple[Shape, str]], dict[str, Read]]:
+    """Shape and type of each tensor in the files, and how to read it."""
     readers: dict[str, Read] = {}
     found: dict[str, tuple[Shape, str]] = {}
     for file in files:
@@ -112,28 +178,25 @@ def _open(
             part = reader.get_slice(name)
             found[name] = (tuple(part.get_shape()), part.get_dtype())
             readers[name] = reader.get_tensor
-    names = _base_names(found, config)
-    return {base: _renamed(readers[name], name) for base, name in names.items()}
+    return found, readers
 
 
 def _renamed(read: Read, name: str) -> Read:
     return lambda _: read(name)
 
 
-def _base_names(found: Mapping[str, tuple[Shape, str]], config: EncoderConfig) -> dict[str, str]:
+def _base_names(found: Mapping[str, tuple[Shape, str]], layout: Layout) -> dict[str, str]:
     """Name in the files of each tensor we use; raises on any other difference."""
-    prefix = PREFIX if any(name.startswith(PREFIX) for name in found) else ""
-    wanted = expected_shapes(config)
-    names = {base: prefix + base for base in wanted}
+    names = layout.names(found)
     missing = [name for name in names.values() if name not in found]
     known = set(names.values())
     unknown = [
         name
         for name in found
-        if name not in known and not name.removeprefix(PREFIX).startswith(_IGNORED)
+        if name not in known and not name.removeprefix(layout.prefix).startswith(layout.ignored)
     ]
     faults = [*_listed("lacks", missing), *_listed("has unknown", unknown)]
-    faults += _listed("has wrong shapes:", list(_shape_faults(found, names, wanted)))
+    faults += _listed("has wrong shapes:", list(_shape_faults(found, names, layout.shapes)))
     faults += _listed("has types other than F32, F16 and BF16:", list(_type_faults(found, known)))
     if faults:
         raise _fault("; ".join(faults))
@@ -178,21 +241,21 @@ def _block_shapes(config: EncoderConfig) -> dict[str, Shape]:
     hidden, inner = config.hidden_size, config.intermediate_size
     shapes: dict[str, Shape] = {}
     for half in ("ffn1", "ffn2"):
-        shapes |= _norm(f"{half}_layer_norm", hidden)
-        shapes |= _linear(f"{half}.intermediate_dense", inner, hidden)
-        shapes |= _linear(f"{half}.output_dense", hidden, inner)
-    shapes |= _norm("self_attn_layer_norm", hidden)
+        shapes |= norm_shapes(f"{half}_layer_norm", hidden)
+        shapes |= linear_shapes(f"{half}.intermediate_dense", inner, hidden)
+        shapes |= linear_shapes(f"{half}.output_dense", hidden, inner)
+    shapes |= norm_shapes("self_attn_layer_norm", hidden)
     for part in ("q", "k", "v", "out"):
-        shapes |= _linear(f"self_attn.linear_{part}", hidden, hidden)
+        shapes |= linear_shapes(f"self_attn.linear_{part}", hidden, hidden)
     shapes |= _position_shapes(config)
-    shapes |= _norm("conv_module.layer_norm", hidden)
+    shapes |= norm_shapes("conv_module.layer_norm", hidden)
     shapes |= {
         "conv_module.pointwise_conv1.weight": (2 * hidden, hidden, 1),
         "conv_module.depthwise_conv.weight": (hidden, 1, config.conv_depthwise_kernel_size),
         "conv_module.pointwise_conv2.weight": (hidden, hidden, 1),
     }
-    shapes |= _norm("conv_module.depthwise_layer_norm", hidden)
-    return shapes | _norm("final_layer_norm", hidden)
+    shapes |= norm_shapes("conv_module.depthwise_layer_norm", hidden)
+    return shapes | norm_shapes("final_layer_norm", hidden)
 
 
 def _position_shapes(config: EncoderConfig) -> dict[str, Shape]:
@@ -208,11 +271,13 @@ def _position_shapes(config: EncoderConfig) -> dict[str, Shape]:
     return {}
 
 
-def _norm(name: str, size: int) -> dict[str, Shape]:
+def norm_shapes(name: str, size: int) -> dict[str, Shape]:
+    """Tensors of a normalization."""
     return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
 
 
-def _linear(name: str, outputs: int, inputs: int) -> dict[str, Shape]:
+def linear_shapes(name: str, outputs: int, inputs: int) -> dict[str, Shape]:
+    """Tensors of a map with a bias."""
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 

@@ -234,6 +234,15 @@ class Embedder:
         self, speech: Windowed, taker: AnyTaker, clock: Clock, ticket: Ticket
     ) -> AnyTaker:
         """Send every window of `speech` through the encoder and into `taker`, in order."""
+        async with aclosing(self.steps(speech, taker, clock, ticket)) as steps:
+            async for _ in steps:
+                pass
+        return taker
+
+    async def steps(
+        self, speech: Windowed, taker: Taker, clock: Clock, ticket: Ticket
+    ) -> AsyncGenerator[None]:
+        """As `run`, telling of each window that was taken."""
         let_in = clock.queue
         ahead: deque[tuple[Window, asyncio.Task[Passed]]] = deque()
         try:
@@ -244,13 +253,14 @@ class Embedder:
                     del window
                     if len(ahead) >= WINDOWS_AHEAD:
                         await _settle(ahead, taker, clock, let_in)
+                        yield
             while ahead:
                 await _settle(ahead, taker, clock, let_in)
+                yield
         finally:
             for _, task in ahead:
                 task.cancel()
             await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
-        return taker
 
     def live(self, pcm: PcmFormat, policy: ChannelPolicy, wish: Wish) -> Live:
         """A live stream of raw PCM, to be given to `stream`."""

@@ -12,7 +12,9 @@ from embedsvc.encoder import (
     resolve,
     return_freed,
 )
+from embedsvc.encoder.ctc import load_heads
 from embedsvc.errors import FailedPrecondition, InvalidArgument
+from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.judging import judges
 from embedsvc.types import Frames, Precision, Runtime
 
@@ -34,17 +36,32 @@ def load(
     `projections` adds to those that the model brings. Raises `FailedPrecondition` when the wanted
     precision is not near enough to float32.
     """
+    return load_all(model, threads, device, wanted, runtime, projections)[0]
+
+
+def load_all(
+    model: str,
+    threads: int | None = None,
+    device: str = "cpu",
+    wanted: Precision = Precision.FP32,
+    runtime: Runtime = Runtime.TORCH,
+    projections: Path | None = None,
+) -> tuple[Encoder, Heads]:
+    """As `load`, with the CTC heads that the model brings; an exported one brings none."""
+    heads = Heads(())
     if runtime is Runtime.ONNXRUNTIME:
         encoder = _exported(model, threads, device, wanted)
     else:
-        encoder = Encoder.load(resolve(model), threads, device)
+        checkpoint = resolve(model)
+        encoder = Encoder.load(checkpoint, threads, device)
+        heads = Heads(load_heads(checkpoint))
         if wanted is not Precision.FP32:
             encoder = in_precision(encoder, wanted, probe(), judges(encoder))
         return_freed()
     if projections is None:
-        return encoder
+        return encoder, heads
     more = read_projection_file(projections.expanduser(), encoder.dim, encoder.layers)
-    return encoder.with_projections(more)
+    return encoder.with_projections(more), heads
 
 
 def _exported(model: str, threads: int | None, device: str, wanted: Precision) -> Encoder:

@@ -1,6 +1,6 @@
 """Who takes what the encoder makes of the windows of one recording."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from embedsvc.batching import Ran
@@ -62,3 +62,35 @@ class Both:
         self.tally.add(window, encoded)
         if self.listener is not None:
             self.listener.add(window, encoded, active)
+
+
+class Together:
+    """Several takers of one pass."""
+
+    def __init__(self, *takers: Taker) -> None:
+        self._takers = takers
+        self.hears = any(each.hears for each in takers)
+        self.is_light = all(each.is_light for each in takers)
+
+    def ask(self, window: Window) -> Ask:
+        """What all of them want of `window`."""
+        asks = [each.ask(window) for each in self._takers]
+        kept, runs = [ask.keep for ask in asks if ask.keep], {ask.runs for ask in asks if ask.runs}
+        assert len(runs) <= 1, "whoever wants moments wants those of the core"
+        return Ask(
+            layers=tuple(sorted({layer for ask in asks for layer in ask.layers})),
+            keep=(min(first for first, _ in kept), max(end for _, end in kept)) if kept else None,
+            runs=next(iter(runs), ()),
+        )
+
+    def add(self, window: Window, encoded: Encoded, active: Active | None = None, /) -> None:
+        """Take the answer for `window`; each gets the frames that it asked for."""
+        kept = self.ask(window).keep
+        for each in self._takers:
+            own = each.ask(window).keep
+            given = encoded
+            if own is not None and kept is not None and own != kept:
+                start, end = own[0] - kept[0], own[1] - kept[0]
+                frames = {layer: part[start:end] for layer, part in encoded.frames.items()}
+                given = replace(encoded, frames=frames)
+            each.add(window, given, active)

@@ -16,8 +16,10 @@ from embedsvc.operations import Operations
 from embedsvc.pipeline import fitting, loading
 from embedsvc.pipeline.classifier import Classifier
 from embedsvc.pipeline.embedder import Embedder
+from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.library import Library
 from embedsvc.pipeline.probe_training import Trainings
+from embedsvc.pipeline.transcriber import Transcriber
 from embedsvc.probes import Shelf
 from embedsvc.settings import BatcherSettings, ModelSettings, Settings
 from embedsvc.types import Ask, Lane
@@ -50,6 +52,7 @@ class Backend:
         self._shelf: Shelf | None = None
         self._classifier: Classifier | None = None
         self._embedder: Embedder | None = None
+        self._heads: Heads | None = None
 
     @property
     def embedder(self) -> Embedder:
@@ -120,6 +123,18 @@ class Backend:
         return self._classifier
 
     @property
+    def heads(self) -> Heads:
+        """The CTC heads of the model."""
+        if self._heads is None:
+            raise _loading()
+        return self._heads
+
+    @property
+    def transcriber(self) -> Transcriber:
+        """The way from speech to text."""
+        return Transcriber(self.embedder)
+
+    @property
     def batcher(self) -> Batcher:
         """The queue of the encoder."""
         if self._batcher is None:
@@ -129,7 +144,8 @@ class Backend:
     async def start(self, tell: Callable[[str], None]) -> None:
         """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""
         settings = self.settings
-        encoder, model, cost = await asyncio.to_thread(_load, settings.model)
+        encoder, heads, model, cost = await asyncio.to_thread(_load, settings.model)
+        self._heads = heads
         telemetry.event(
             "loaded",
             model=encoder.name,
@@ -176,8 +192,8 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=16, thread_name_prefix="embedsvc")
 
 
-def _load(settings: ModelSettings) -> tuple[Encoder, Model, Cost]:
-    encoder = loading.load(
+def _load(settings: ModelSettings) -> tuple[Encoder, Heads, Model, Cost]:
+    encoder, heads = loading.load_all(
         settings.name,
         settings.threads,
         settings.device,
@@ -192,7 +208,7 @@ def _load(settings: ModelSettings) -> tuple[Encoder, Model, Cost]:
         encoder.encode([noise(length)], [Ask((encoder.layers,), runs=((0, length),))])
         return time.perf_counter() - started
 
-    return encoder, model, calibrated(run)
+    return encoder, heads, model, calibrated(run)
 
 
 def _model(encoder: Encoder, passes: int | None) -> Model:

@@ -24,6 +24,7 @@ FEATURES = (
     "moments",
     "spaces",
     "probes",
+    "transcription",
 )
 
 

@@ -24,10 +24,10 @@ from embedsvc.service.collections import CollectionServicer
 from embedsvc.service.embedding import EmbeddingServicer
 from embedsvc.service.health import NOT_SERVING, SERVING, Health
 from embedsvc.service.info import ServerServicer
-from embedsvc.service.later import TranscriptionServicer
 from embedsvc.service.operations import OperationsServicer
 from embedsvc.service.probes import ProbeServicer
 from embedsvc.service.search import SearchServicer
+from embedsvc.service.transcription import TranscriptionServicer
 from embedsvc.settings import ServerSettings, Settings
 from embedsvc.v1 import (
     collection_pb2,
@@ -51,15 +51,11 @@ _OFFERED = tuple(
         collection_pb2.DESCRIPTOR,
         search_pb2.DESCRIPTOR,
         probe_pb2.DESCRIPTOR,
+        transcription_pb2.DESCRIPTOR,
         server_pb2.DESCRIPTOR,
         OPERATIONS,
     )
     for name in (service.full_name for service in file.services_by_name.values())
-)
-_LATER = tuple(
-    service.full_name
-    for file in (transcription_pb2.DESCRIPTOR,)
-    for service in file.services_by_name.values()
 )
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
@@ -131,11 +127,11 @@ class Server:
         _add(search_pb2_grpc, SearchServicer(self._backend), server)
         _add(server_pb2_grpc, ServerServicer(self._backend), server)
         _add(probe_pb2_grpc, ProbeServicer(self._backend), server)
-        _add(transcription_pb2_grpc, TranscriptionServicer(), server)
+        _add(transcription_pb2_grpc, TranscriptionServicer(self._backend), server)
         operations = OperationsServicer(self._backend)
         operations_pb2_grpc.add_OperationsServicer_to_server(operations, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (*_OFFERED, *_LATER, _HEALTH, reflection.SERVICE_NAME)
+        names = (*_OFFERED, _HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         return server
 
@@ -147,8 +143,6 @@ class Server:
     def _set_health(self, status: int) -> None:
         for name in _OFFERED:
             self._health.set(name, status)
-        for name in _LATER:
-            self._health.set(name, NOT_SERVING)
 
 
 def _add(module: ModuleType, servicer: object, server: grpc.aio.Server) -> None:

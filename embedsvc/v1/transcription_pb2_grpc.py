@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TranscriptionServiceStub(object):
-    """Writes down speech.
+    """Writes down speech. FAILED_PRECONDITION when the model has no head.
     """
 
     def __init__(self, channel):
@@ -35,16 +35,37 @@ class TranscriptionServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.ListHeads = channel.unary_unary(
+                '/embedsvc.v1.TranscriptionService/ListHeads',
+                request_serializer=embedsvc_dot_v1_dot_transcription__pb2.ListHeadsRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_transcription__pb2.ListHeadsResponse.FromString,
+                _registered_method=True)
         self.Transcribe = channel.unary_unary(
                 '/embedsvc.v1.TranscriptionService/Transcribe',
                 request_serializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeRequest.SerializeToString,
                 response_deserializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeResponse.FromString,
                 _registered_method=True)
+        self.TranscribeUpload = channel.stream_stream(
+                '/embedsvc.v1.TranscriptionService/TranscribeUpload',
+                request_serializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadResponse.FromString,
+                _registered_method=True)
+        self.Align = channel.unary_unary(
+                '/embedsvc.v1.TranscriptionService/Align',
+                request_serializer=embedsvc_dot_v1_dot_transcription__pb2.AlignRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_transcription__pb2.AlignResponse.FromString,
+                _registered_method=True)
 
 
 class TranscriptionServiceServicer(object):
-    """Writes down speech.
+    """Writes down speech. FAILED_PRECONDITION when the model has no head.
     """
+
+    def ListHeads(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def Transcribe(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -52,13 +73,42 @@ class TranscriptionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TranscribeUpload(self, request_iterator, context):
+        """One long file, hours if need be, in bounded memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Align(self, request, context):
+        """When each word of a text is said.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TranscriptionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListHeads': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHeads,
+                    request_deserializer=embedsvc_dot_v1_dot_transcription__pb2.ListHeadsRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_transcription__pb2.ListHeadsResponse.SerializeToString,
+            ),
             'Transcribe': grpc.unary_unary_rpc_method_handler(
                     servicer.Transcribe,
                     request_deserializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeRequest.FromString,
                     response_serializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeResponse.SerializeToString,
+            ),
+            'TranscribeUpload': grpc.stream_stream_rpc_method_handler(
+                    servicer.TranscribeUpload,
+                    request_deserializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadResponse.SerializeToString,
+            ),
+            'Align': grpc.unary_unary_rpc_method_handler(
+                    servicer.Align,
+                    request_deserializer=embedsvc_dot_v1_dot_transcription__pb2.AlignRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_transcription__pb2.AlignResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -69,8 +119,35 @@ def add_TranscriptionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TranscriptionService(object):
-    """Writes down speech.
+    """Writes down speech. FAILED_PRECONDITION when the model has no head.
     """
+
+    @staticmethod
+    def ListHeads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.TranscriptionService/ListHeads',
+            embedsvc_dot_v1_dot_transcription__pb2.ListHeadsRequest.SerializeToString,
+            embedsvc_dot_v1_dot_transcription__pb2.ListHeadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Transcribe(request,
@@ -89,6 +166,60 @@ class TranscriptionService(object):
             '/embedsvc.v1.TranscriptionService/Transcribe',
             embedsvc_dot_v1_dot_transcription__pb2.TranscribeRequest.SerializeToString,
             embedsvc_dot_v1_dot_transcription__pb2.TranscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TranscribeUpload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/embedsvc.v1.TranscriptionService/TranscribeUpload',
+            embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadRequest.SerializeToString,
+            embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Align(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.TranscriptionService/Align',
+            embedsvc_dot_v1_dot_transcription__pb2.AlignRequest.SerializeToString,
+            embedsvc_dot_v1_dot_transcription__pb2.AlignResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ from embedsvc.errors import InvalidArgument
 from embedsvc.types import (
     ChannelPolicy,
     DType,
+    HeadKind,
     Lane,
     MomentMethod,
     Pooling,
@@ -16,7 +17,7 @@ from embedsvc.types import (
     UnknownReason,
     WarningCode,
 )
-from embedsvc.v1 import classification_pb2, probe_pb2, search_pb2, types_pb2
+from embedsvc.v1 import classification_pb2, probe_pb2, search_pb2, transcription_pb2, types_pb2
 
 Ours = TypeVar("Ours", bound=StrEnum)
 
@@ -58,6 +59,10 @@ UNKNOWN: Mapping[UnknownReason, classification_pb2.UnknownReason.ValueType] = {
     UnknownReason.TOO_SHORT: classification_pb2.UNKNOWN_REASON_TOO_SHORT,
     UnknownReason.LITTLE_EVIDENCE: classification_pb2.UNKNOWN_REASON_LITTLE_EVIDENCE,
     UnknownReason.FAR: classification_pb2.UNKNOWN_REASON_FAR,
+}
+HEAD_KIND: Mapping[HeadKind, transcription_pb2.HeadKind.ValueType] = {
+    HeadKind.TEXT: transcription_pb2.HEAD_KIND_TEXT,
+    HeadKind.PHONES: transcription_pb2.HEAD_KIND_PHONES,
 }
 WARNING = {
     WarningCode.RESAMPLED: types_pb2.WARNING_CODE_RESAMPLED,

@@ -34,7 +34,7 @@ _CODES: dict[type[EmbedsvcError], int] = {
 }
 
 _HELP = {
-    errors.AudioTooLong: "Send long audio by EmbedUpload or UploadRecording.",
+    errors.AudioTooLong: "Send long audio by EmbedUpload, TranscribeUpload or UploadRecording.",
     errors.MessageTooLarge: "Upload in chunks, ask for FLOAT16, or ask for a pooled vector.",
 }
 

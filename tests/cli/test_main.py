@@ -42,22 +42,6 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert f"usage: embedsvc {name}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("transcribe", "a.wav", "--beam", "4"),
-    ],
-)
-def test_what_later_versions_have_is_refused_in_plain_words(
-    main: Program, arguments: tuple[str, ...]
-) -> None:
-    ended = main(*arguments)
-    assert ended.returncode == 1
-    assert not ended.stdout
-    assert ended.stderr.startswith(f"embedsvc {arguments[0]}: this version cannot ")
-    assert ended.stderr.count("\n") == 1
-
-
 def test_no_server_is_told_in_one_line(main: Program) -> None:
     ended = main("collections", "--target", "127.0.0.1:9")
     assert ended.returncode == 1

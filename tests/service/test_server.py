@@ -31,6 +31,7 @@ OFFERED = [
     "SearchService",
     "ProbeService",
     "ServerService",
+    "TranscriptionService",
 ]
 
 
@@ -49,16 +50,6 @@ def named(service: str) -> Any:
 @pytest.mark.parametrize("service", ["", *(f"embedsvc.v1.{name}" for name in OFFERED)])
 def test_what_is_offered_is_healthy(stubs: Stubs, service: str) -> None:
     assert stubs.health.Check(named(service)).status == SERVING
-
-
-@pytest.mark.parametrize(
-    "service",
-    [
-        "embedsvc.v1.TranscriptionService",
-    ],
-)
-def test_what_is_not_offered_yet_is_not_serving(stubs: Stubs, service: str) -> None:
-    assert stubs.health.Check(named(service)).status == NOT_SERVING
 
 
 def test_a_service_that_nobody_knows_is_not_found(stubs: Stubs) -> None:

@@ -26,7 +26,6 @@ from embedsvc.v1 import (
     collection_pb2,
     embedding_pb2,
     search_pb2,
-    transcription_pb2,
     types_pb2,
 )
 from tests.service.calls import (
@@ -213,20 +212,6 @@ def test_bytes_that_are_no_message_are_refused(
     assert refused(unary, b"\xff" * 50).code in {"UNKNOWN", "INTERNAL"}
     nothing: Any = stubs.channel.unary_unary(f"{service}/Nothing")
     assert refused(nothing, b"").code == "UNIMPLEMENTED"
-
-
-LATER: dict[str, Callable[[Stubs], Refusal]] = {
-    "transcription": lambda s: refused(
-        s.transcription.Transcribe, transcription_pb2.TranscribeRequest()
-    ),
-}
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_what_is_not_offered_yet_says_so(stubs: Stubs, name: str) -> None:
-    refusal = LATER[name](stubs)
-    assert (refusal.code, refusal.reason) == ("UNIMPLEMENTED", "UNIMPLEMENTED")
-    assert refusal.domain == "embedsvc.v1"
 
 
 class Watched:

@@ -1,0 +1,177 @@
+"""`embedsvc transcribe`: write down what is said in sound files."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from embedsvc.cli import connection, flags
+from embedsvc.cli.output import console, emit, printable, progress, say, span_text, table
+from embedsvc.client import Client, Transcript
+from embedsvc.errors import EmbedsvcError
+from embedsvc.types import DecodeOptions, HeadKind, HotWord, Token, TranscriptSegment, Word
+
+SURE, UNSURE = 0.8, 0.5
+"""Calibrated confidences from which a word is shown plainly, and from which in yellow."""
+
+MOST_BEAM = 64
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command and its flags."""
+    parser = commands.add_parser(
+        "transcribe",
+        help="write down what is said in sound files",
+        description="Writes down speech with a CTC head of the model. The one of mini writes "
+        "phones (IPA) of any language, and no words. Files may be hours long.",
+    )
+    parser.add_argument("audio", nargs="+", type=Path, metavar="FILE", help="sound files")
+    parser.add_argument("--head", default="", metavar="NAME", help="default: the server's choice")
+    parser.add_argument(
+        "--language", default="", metavar="CODE", help="choose a head that writes this language"
+    )
+    parser.add_argument(
+        "--words", dest="each", action="store_true", help="each word, when, and how surely"
+    )
+    parser.add_argument(
+        "--beam", type=flags.count, default=1, metavar="N", help="prefix beam search (default: 1)"
+    )
+    parser.add_argument(
+        "--texts", type=flags.count, default=1, metavar="N", help="likeliest texts, up to --beam"
+    )
+    parser.add_argument(
+        "--hot-word",
+        action="append",
+        default=[],
+        metavar="W",
+        help="likelier here than elsewhere; may be given again",
+    )
+    connection.add_channels(parser)
+    connection.add_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Transcribe each file; those that fail do not stop the others."""
+    done = 0
+    with connection.connect(chosen) as client:
+        for path, found in _transcripts(client, chosen):
+            if isinstance(found, EmbedsvcError):
+                say(f"{path}: {found}")
+                continue
+            done += 1
+            for warning in found.warnings:
+                say(f"{path}: {warning.message}")
+            if chosen.json:
+                emit({"path": str(path), **described(found)})
+            else:
+                _show(path, found, words=chosen.each)
+    return 0 if done == len(chosen.audio) else 1
+
+
+def options(chosen: argparse.Namespace) -> DecodeOptions:
+    """How text is to be found; hot words need a beam, and get one."""
+    beam = 16 if chosen.hot_word and chosen.beam == 1 else chosen.beam
+    hot = tuple(map(HotWord, chosen.hot_word))
+    return DecodeOptions(beam, chosen.texts, 2 if chosen.each else 0, hot)
+
+
+def _transcripts(
+    client: Client, chosen: argparse.Namespace
+) -> Iterator[tuple[Path, Transcript | EmbedsvcError]]:
+    with progress() as bar:
+        for path in bar.track(chosen.audio, description="transcribing"):
+            try:
+                found = client.transcribe(
+                    path,
+                    head=chosen.head,
+                    language=chosen.language,
+                    options=options(chosen),
+                    channels=chosen.channels,
+                )
+            except EmbedsvcError as error:
+                yield path, error
+            else:
+                yield path, found
+
+
+def _show(path: Path, found: Transcript, *, words: bool) -> None:
+    shown = console()
+    unit = "phones" if found.kind is HeadKind.PHONES else "words"
+    name = printable(path.name)
+    shown.print(f"{name}: {found.seconds:.2f} s, {unit} by head {found.head!r}", style="bold")
+    for segment in found.segments:
+        show_segment(shown, segment)
+        for other in segment.others:
+            shown.print(f"      or: {other.text}", style="dim")
+    if words:
+        for segment in found.segments:
+            rows = [_row(word) for word in segment.words]
+            table(span_text(segment.span), ("what", "when", "confidence>", "or"), rows)
+
+
+def show_segment(shown: Console, segment: TranscriptSegment) -> None:
+    """A segment on a line: when, how surely, and what, with what is doubtful in color."""
+    line = Text(f"{span_text(segment.span)}  {segment.confidence:6.1%}  ")
+    calibrated = "isotonic" in segment.method
+    for place, word in enumerate(segment.words):
+        line.append(" " if place else "")
+        line.append(word.text, style=_style(word) if calibrated else "")
+    shown.print(line)
+
+
+def _style(word: Word) -> str:
+    if word.confidence >= SURE:
+        return ""
+    return "yellow" if word.confidence >= UNSURE else "red"
+
+
+def _row(word: Word) -> tuple[str, str, str, str]:
+    others = [each.text for token in word.tokens for each in token.alternatives]
+    return word.text, span_text(word.span), f"{word.confidence:.1%}", " ".join(others)
+
+
+def described(found: Transcript) -> dict[str, Any]:
+    """A transcript for JSON."""
+    return {
+        "seconds": found.seconds,
+        "head": found.head,
+        "kind": found.kind.value,
+        "text": found.text,
+        "segments": [_segment(segment) for segment in found.segments],
+        "warnings": [warning.code.value for warning in found.warnings],
+    }
+
+
+def _segment(segment: TranscriptSegment) -> dict[str, Any]:
+    return {
+        **_timed(segment),
+        "confidence_method": segment.method,
+        "words": [{**_timed(word), "tokens": _tokens(word.tokens)} for word in segment.words],
+        "alternatives": [{"text": each.text, "score": each.score} for each in segment.others],
+    }
+
+
+def _tokens(tokens: Sequence[Token]) -> list[dict[str, Any]]:
+    return [
+        {
+            **_timed(token),
+            "log_prob": token.log_prob,
+            "entropy": token.entropy,
+            "alternatives": {each.text: each.probability for each in token.alternatives},
+        }
+        for token in tokens
+    ]
+
+
+def _timed(part: TranscriptSegment | Word | Token) -> dict[str, Any]:
+    start, end = part.span.seconds
+    return {
+        "text": part.text,
+        "start_seconds": start,
+        "end_seconds": end,
+        "confidence": None if part.confidence != part.confidence else part.confidence,  # NaN
+    }

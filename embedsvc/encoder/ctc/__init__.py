@@ -1,0 +1,7 @@
+"""CTC heads of checkpoints: from hidden states to log-probabilities of labels."""
+
+from embedsvc.encoder.ctc.heads import CtcHead
+from embedsvc.encoder.ctc.loading import AnyCheckpoint, load_heads, resolve_ctc
+from embedsvc.encoder.grid import Grid
+
+__all__ = ["AnyCheckpoint", "CtcHead", "Grid", "load_heads", "resolve_ctc"]

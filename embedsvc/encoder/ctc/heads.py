@@ -1,0 +1,71 @@
+"""One interface to every CTC head: states of an utterance in, log-probabilities of labels out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from embedsvc.encoder.ctc.adapters import Adapter
+from embedsvc.encoder.grid import Grid
+from embedsvc.encoder.heads import PhoneHead
+from embedsvc.encoder.linear import Linear
+from embedsvc.types import Floats, HeadInfo, Vocabulary
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What a CTC checkpoint puts after its body: perhaps an adapter, then a map to labels."""
+
+    linear: Linear
+    adapter: Adapter | None = None
+
+    def __call__(self, states: Floats) -> Floats:
+        """Log-probabilities (T', V) of states (T, D), in float32."""
+        with torch.inference_mode():
+            scores: Tensor = self.linear(self._adapted(torch.from_numpy(states)))
+            answer: Floats = torch.log_softmax(scores.float(), dim=-1).numpy()
+        return answer
+
+    def count(self, frames: int) -> int:
+        """Labels for so many frames."""
+        return self.adapter.count(frames) if self.adapter else frames
+
+    def _adapted(self, states: Tensor) -> Tensor:
+        if self.adapter is None:
+            return states
+        if not self.count(len(states)):
+            return states.new_empty(0, self.linear.weight.shape[1])
+        return self.adapter(states)
+
+
+@dataclass(frozen=True)
+class CtcHead:
+    """A head that is ready: `layer` of the body's hidden states is what it reads.
+
+    `grid` tells which samples each label stands for. `adapter` names the language whose adapters
+    the body must have on the way to these states, "" for none.
+    """
+
+    info: HeadInfo
+    vocabulary: Vocabulary
+    layer: int
+    grid: Grid
+    scores: Projection | PhoneHead
+    adapter: str = ""
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples between two labels."""
+        return self.grid.hop
+
+    def count(self, frames: int) -> int:
+        """Labels for so many frames of the body."""
+        return self.scores.count(frames) if isinstance(self.scores, Projection) else frames
+
+    def __call__(self, states: Floats) -> Floats:
+        """Log-probabilities (T', V) of one utterance's states (T, D), in float32.
+
+        T' is `count(T)`: less than T behind an adapter with a stride, and 0 where the utterance
+        is too short for it.
+        """
+        return self.scores(states)

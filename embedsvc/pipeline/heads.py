@@ -1,0 +1,91 @@
+"""The CTC heads of a model, and which of them is to write."""
+
+from collections.abc import Iterable
+
+from embedsvc.encoder.ctc import CtcHead
+from embedsvc.errors import FeatureDisabled, HeadNotFound, InvalidArgument
+from embedsvc.languages import normalize
+from embedsvc.types import HeadInfo, HeadKind
+
+
+class Heads:
+    """All heads of a model, by name."""
+
+    def __init__(self, heads: Iterable[CtcHead]) -> None:
+        self._heads = {head.info.name: head for head in sorted(heads, key=lambda h: h.info.name)}
+
+    def infos(self) -> tuple[HeadInfo, ...]:
+        """What each of them is."""
+        return tuple(head.info for head in self._heads.values())
+
+    def chosen(self, name: str = "", language: str = "", prefix: str = "") -> CtcHead:
+        """The head of that name, or one that writes the language; `prefix` leads to the fields.
+
+        With neither it is the only one there is, or else the only one for any language. Raises
+        FeatureDisabled without any head, HeadNotFound, and InvalidArgument for a language that the
+        head named does not write, or for a choice that is left open.
+        """
+        if not self._heads:
+            raise FeatureDisabled(
+                "`model` must have a CTC head to write down speech, but this one has none"
+            )
+        code = _code(language, f"{prefix}language_code") if language else ""
+        if name:
+            return self._named(name, code, prefix)
+        return self._writing(code, prefix) if code else self._usual(prefix)
+
+    def _named(self, name: str, code: str, prefix: str) -> CtcHead:
+        head = self._heads.get(name)
+        if head is None:
+            raise HeadNotFound(
+                f"`{prefix}head` must be one of {self._told()}, but is {name[:200]!r}",
+                field=f"{prefix}head",
+                name=name[:200],
+            )
+        if code and not _writes(head, code):
+            raise InvalidArgument(
+                f"`{prefix}language_code` must be one that {name!r} writes "
+                f"({', '.join(head.info.languages)}), but is {code!r}",
+                field=f"{prefix}language_code",
+            )
+        return head
+
+    def _writing(self, code: str, prefix: str) -> CtcHead:
+        """Text rather than phones, and what is for this language rather than for any."""
+        fit = [head for head in self._heads.values() if _writes(head, code)]
+        if not fit:
+            raise HeadNotFound(
+                f"`{prefix}language_code` must be one that a head writes, but none of "
+                f"{self._told()} writes {code!r}",
+                field=f"{prefix}language_code",
+                name=code,
+            )
+        return min(fit, key=lambda h: (h.info.kind is not HeadKind.TEXT, not h.info.languages))
+
+    def _usual(self, prefix: str) -> CtcHead:
+        heads = list(self._heads.values())
+        if len(heads) > 1:
+            heads = [head for head in heads if not head.info.languages]
+        if len(heads) != 1:
+            raise InvalidArgument(
+                f"`{prefix}head` must be set, to one of {self._told()}, where there are several",
+                field=f"{prefix}head",
+            )
+        return heads[0]
+
+    def _told(self) -> str:
+        return ", ".join(self._heads)
+
+
+def _writes(head: CtcHead, code: str) -> bool:
+    return not head.info.languages or code in head.info.languages
+
+
+def _code(language: str, field: str) -> str:
+    try:
+        return normalize(language)
+    except InvalidArgument as error:
+        raise InvalidArgument(
+            f"`{field}` must be a language of ISO 639 or BCP 47, but is {language[:100]!r}",
+            field=field,
+        ) from error

@@ -1,0 +1,165 @@
+"""The TranscriptionService: what a CTC head writes of audio."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from embedsvc.ctc import encode
+from embedsvc.encoder.ctc import CtcHead
+from embedsvc.errors import InvalidArgument
+from embedsvc.pipeline.transcriber import WINDOWING, Ended, Task
+from embedsvc.service import convert, uploads
+from embedsvc.service.backend import Backend
+from embedsvc.service.status import Context, stream, unary
+from embedsvc.service.terms import chosen_lane, terms
+from embedsvc.types import Lane, Source, TranscriptSegment
+from embedsvc.v1 import transcription_pb2, transcription_pb2_grpc
+from embedsvc.wire import audio, enums, probes, times, transcripts
+
+_ADVICE = "ask for fewer alternatives, set `omit_words`, or call TranscribeUpload"
+
+
+class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer):
+    """Answers everything about transcripts."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @unary
+    async def ListHeads(
+        self, request: transcription_pb2.ListHeadsRequest, context: Context
+    ) -> transcription_pb2.ListHeadsResponse:
+        """What the model writes with."""
+        infos = self._backend.heads.infos()
+        return transcription_pb2.ListHeadsResponse(heads=map(transcripts.head_message, infos))
+
+    @unary
+    async def Transcribe(
+        self, request: transcription_pb2.TranscribeRequest, context: Context
+    ) -> transcription_pb2.TranscribeResponse:
+        """One utterance in, its text out."""
+        task, style = await self._task(request), _Style(request.options, "options.")
+        lane = chosen_lane(request.lane, "lane", Lane.INTERACTIVE)
+        came = terms(context, lane, patient=False)
+        source = audio.source(request.audio, "audio")
+        segments, ended = await self._backend.transcriber.transcribe(source, task, came)
+        response, seconds = convert.timed(_response, segments, ended, task.head, style)
+        response.id = request.audio.id
+        response.timing.CopyFrom(times.timing_message(ended.timing.written(seconds)))
+        return convert.fitting(response, self._most_bytes, _ADVICE)
+
+    @stream
+    async def TranscribeUpload(
+        self, request_iterator: AsyncIterator[Any], context: Context
+    ) -> AsyncIterator[transcription_pb2.TranscribeUploadResponse]:
+        """One long file in, each segment out when it is over."""
+        kind = transcription_pb2.TranscribeUploadResponse
+        config: transcription_pb2.TranscribeUploadRequest.Config
+        config = await uploads.config_of(request_iterator)
+        task, style = await self._task(config, "config."), _Style(config.options, "config.options.")
+        came = terms(context, chosen_lane(config.lane, "config.lane", Lane.BULK), patient=True)
+        form = Source(
+            b"",
+            audio.pcm_format(config.pcm, "config.pcm") if config.HasField("pcm") else None,
+            audio.channel_policy(config.channel_policy, "config.channel_policy"),
+            config.strict,
+        )
+        limit = self._backend.settings.audio.max_upload_bytes
+        async with uploads.gathered(request_iterator, limit) as file:
+            found = self._backend.transcriber.transcribe_file(file, form, task, came)
+            async with aclosing(found):
+                async for each in found:
+                    if isinstance(each, Ended):
+                        yield kind(end=_end(each, task.head))
+                    else:
+                        yield convert.fitting(
+                            kind(segment=style.message(each)), self._most_bytes, _ADVICE
+                        )
+
+    @unary
+    async def Align(
+        self, request: transcription_pb2.AlignRequest, context: Context
+    ) -> transcription_pb2.AlignResponse:
+        """One utterance and its text in, times out."""
+        head = self._backend.heads.chosen(request.head, request.language_code)
+        lane = chosen_lane(request.lane, "lane", Lane.INTERACTIVE)
+        came = terms(context, lane, patient=False)
+        source = audio.source(request.audio, "audio")
+        _spelled(request.text, head, "text")
+        segment, ended = await self._backend.transcriber.align(source, request.text, head, came)
+        response, seconds = convert.timed(_aligned, segment, ended, head)
+        response.id = request.audio.id
+        response.timing.CopyFrom(times.timing_message(ended.timing.written(seconds)))
+        return convert.fitting(response, self._most_bytes, "align shorter audio")
+
+    @property
+    def _most_bytes(self) -> int:
+        return self._backend.settings.server.max_response_bytes
+
+    async def _task(self, request: Any, prefix: str = "") -> Task:
+        """What a request asks for; raises for a head, option or probe that is none."""
+        head = self._backend.heads.chosen(request.head, request.language_code, prefix)
+        options = transcripts.options(request.options, f"{prefix}options")
+        for place, hot in enumerate(options.hot_words):
+            _spelled(hot.text, head, f"{prefix}options.hot_words[{place}].text")
+        if not request.probes:
+            return Task(head, options)
+        field = f"{prefix}probes"
+        names = probes.names(request.probes, field)
+        asked = await self._backend.classifier.fitting(names, WINDOWING, field)
+        return Task(head, options, asked)
+
+
+class _Style:
+    """How segments are told."""
+
+    def __init__(self, options: transcription_pb2.DecodeOptions, prefix: str) -> None:
+        self._below = transcripts.threshold(options, f"{prefix}low_confidence")
+        self._words = not options.omit_words
+
+    def message(self, segment: TranscriptSegment) -> transcription_pb2.TranscriptSegment:
+        return transcripts.segment_message(segment, self._below, words=self._words)
+
+
+def _spelled(text: str, head: CtcHead, field: str) -> None:
+    """Raise InvalidArgument for a text that the labels of the head do not spell."""
+    try:
+        encode(text, head.vocabulary)
+    except InvalidArgument as error:
+        raise error.named(field) from error
+
+
+def _response(
+    segments: Sequence[TranscriptSegment], ended: Ended, head: CtcHead, style: _Style
+) -> transcription_pb2.TranscribeResponse:
+    return transcription_pb2.TranscribeResponse(
+        segments=map(style.message, segments),
+        warnings=audio.warning_messages(ended.warnings),
+        usage=audio.usage_message(ended.samples, ended.frames),
+        head=head.info.name,
+        kind=enums.HEAD_KIND[head.info.kind],
+        classifications=map(probes.answer_message, ended.answers),
+    )
+
+
+def _aligned(
+    segment: TranscriptSegment, ended: Ended, head: CtcHead
+) -> transcription_pb2.AlignResponse:
+    return transcription_pb2.AlignResponse(
+        segment=transcripts.segment_message(segment),
+        warnings=audio.warning_messages(ended.warnings),
+        usage=audio.usage_message(ended.samples, ended.frames),
+        head=head.info.name,
+        kind=enums.HEAD_KIND[head.info.kind],
+    )
+
+
+def _end(ended: Ended, head: CtcHead) -> transcription_pb2.TranscribeUploadResponse.End:
+    return transcription_pb2.TranscribeUploadResponse.End(
+        warnings=audio.warning_messages(ended.warnings),
+        usage=audio.usage_message(ended.samples, ended.frames),
+        timing=times.timing_message(ended.timing),
+        head=head.info.name,
+        kind=enums.HEAD_KIND[head.info.kind],
+        classifications=map(probes.answer_message, ended.answers),
+    )

@@ -1,0 +1,53 @@
+"""`embedsvc transcribe`, for people and for programs."""
+
+from pathlib import Path
+
+from tests.cli.program import Program, objects
+
+
+def test_phones_are_shown_with_times_and_confidence(
+    main: Program, target: str, folder: Path
+) -> None:
+    ended = main("transcribe", folder / "a.wav", "--target", target)
+    assert ended.returncode == 0, ended.stderr
+    head, line, *_ = ended.stdout.splitlines()
+    assert head.startswith("a.wav: ")
+    assert "phones by head 'phones'" in head
+    assert " s " in line
+    assert "% " in line
+    full = main("transcribe", folder / "a.wav", "--words", "--beam", 4, "--target", target)
+    assert full.returncode == 0, full.stderr
+    assert "confidence" in full.stdout
+    assert len(full.stdout.splitlines()) > 20
+
+
+def test_programs_read_a_file_a_line(main: Program, target: str, mixed: Path) -> None:
+    files = sorted(mixed.iterdir())
+    asked = (*files, "--json", "--beam", 4, "--texts", 2, "--target", target)
+    ended = main("transcribe", *asked)
+    assert ended.returncode == 1
+    assert "empty.wav" in ended.stderr
+    assert "noise.flac" in ended.stderr
+    found = objects(ended)
+    assert [Path(each["path"]).name for each in found] == ["a.wav", "b.wav"]
+    for each in found:
+        assert each["head"] == "phones"
+        for segment in each["segments"]:
+            assert 0 <= segment["start_seconds"] < segment["end_seconds"] <= each["seconds"]
+            assert segment["text"] == " ".join(word["text"] for word in segment["words"])
+            assert len(segment["alternatives"]) == 1
+            assert all(token["log_prob"] <= 0 for token in segment["words"][0]["tokens"])
+
+
+def test_hot_words_bring_a_beam(main: Program, target: str, folder: Path) -> None:
+    ended = main("transcribe", folder / "a.wav", "--hot-word", "d a", "--target", target)
+    assert ended.returncode == 0, ended.stderr
+    ended = main("transcribe", folder / "a.wav", "--hot-word", "7", "--target", target)
+    assert ended.returncode == 1
+    assert "no '7'" in ended.stderr
+
+
+def test_a_head_that_is_none_is_told(main: Program, target: str, folder: Path) -> None:
+    ended = main("transcribe", folder / "a.wav", "--head", "latin", "--target", target)
+    assert ended.returncode == 1
+    assert "must be one of phones, but is 'latin'" in ended.stderr

@@ -1,0 +1,70 @@
+"""Transcripts from Python, as values."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedsvc import Client
+from embedsvc.errors import HeadNotFound, InvalidArgument
+from embedsvc.types import DecodeOptions, Floats, HeadKind, HotWord
+
+
+def test_heads_are_values(client: Client) -> None:
+    (head,) = client.heads()
+    assert (head.name, head.kind, head.languages) == ("phones", HeadKind.PHONES, ())
+    assert head.frame_seconds == 0.02
+
+
+def test_a_transcript_tells_what_when_and_how_surely(client: Client, clip: Path) -> None:
+    found = client.transcribe(clip, options=DecodeOptions(8, 3, 2), probes=["language"])
+    assert (found.head, found.kind) == ("phones", HeadKind.PHONES)
+    (segment,) = found.segments
+    assert found.text == segment.text == " ".join(word.text for word in segment.words)
+    assert segment.span.seconds[1] <= found.seconds
+    assert len(segment.others) == 2
+    assert segment.text not in {other.text for other in segment.others}
+    assert {len(word.tokens[0].alternatives) for word in segment.words} == {2}
+    assert found.answers[0].classification.labels == ("eng",)
+    assert found.low_confidence(1.01) == (segment.span,)
+    assert found.low_confidence(0.0) == ()
+
+
+def test_hot_words_are_written_where_they_fit(client: Client, clip: Path) -> None:
+    plain = client.transcribe(clip, options=DecodeOptions(8))
+    hot = client.transcribe(clip, options=DecodeOptions(8, hot_words=(HotWord("ɐ f ɹ", 6),)))
+    assert "ɐ f ɹ" not in plain.text
+    assert "ɐ f ɹ" in hot.text
+
+
+def test_what_was_written_aligns_with_the_same_audio(client: Client, clip: Path) -> None:
+    found = client.transcribe(clip)
+    (segment,) = found.segments
+    known = client.align(clip, segment.text)
+    assert known.segment.text == segment.text
+    assert (known.head, known.seconds) == (found.head, found.seconds)
+    for one, other in zip(known.segment.words, segment.words, strict=True):
+        assert one.text == other.text
+        assert abs(one.span.start - other.span.start) <= 640
+    for text, why in (("n 7", "no '7'"), ("", "nothing"), ("n " * 1_000, "frames")):
+        with pytest.raises(InvalidArgument, match=why) as refused:
+            client.align(clip, text)
+        assert refused.value.field == "text"
+
+
+def test_long_audio_is_uploaded_and_says_the_same(
+    small: Client, remote: Client, speech: Floats
+) -> None:
+    long = np.tile(np.concatenate([speech, np.zeros(16_000, np.float32)]), 3)
+    there, here = remote.transcribe((long, 16_000)), small.transcribe((long, 16_000))
+    assert [segment.text for segment in here.segments] == [each.text for each in there.segments]
+    assert len(here.segments) >= 3
+    assert here.seconds == there.seconds == len(long) / 16_000
+
+
+def test_a_language_and_a_head_choose(client: Client, clip: Path) -> None:
+    assert client.transcribe(clip, language="pt-BR").head == "phones"
+    with pytest.raises(HeadNotFound, match="'latin'"):
+        client.transcribe(clip, head="latin")
+    with pytest.raises(InvalidArgument, match="language_code"):
+        client.align(clip, "a", language="??")
