@@ -59,6 +59,7 @@ def test_the_head_of_the_bundled_model_has_the_same_interface() -> None:
     (head,) = load_heads(checkpoint)
     assert (head.info.name, head.info.kind) == ("phones", HeadKind.PHONES)
     assert head.info.labels == len(head.vocabulary.labels)
+    assert head.info.license == "CC-BY-SA-4.0"
     assert head.vocabulary.blank == 0
     assert head.vocabulary.space is None
     assert head.frame_samples == 320

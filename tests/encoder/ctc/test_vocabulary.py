@@ -125,6 +125,8 @@ def test_each_language_has_its_labels(read: Read) -> None:
     ("tokens", "config", "message"),
     [
         ({}, {}, "must have tokens"),
+        ({"eng": {}}, {}, "of 'eng' must have tokens"),
+        ({"\ud800": 0}, {}, "half a character"),
         ({"a": "0"}, {}, "at whole numbers"),
         ({"a": -1}, {}, "at whole numbers"),
         ({"a": True}, {}, "at whole numbers"),
