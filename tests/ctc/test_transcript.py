@@ -136,7 +136,7 @@ def test_a_temperature_makes_less_sure_and_leaves_the_text() -> None:
     )
     assert plain.text == cool.text
     assert plain.confidence > cool.confidence
-    assert cool.method == "entropy+temperature/v1"
+    assert cool.method == "probability+temperature/v1"
     assert plain.words[0].tokens[0].log_prob == cool.words[0].tokens[0].log_prob
 
 
@@ -145,7 +145,7 @@ def test_words_below_the_threshold_are_joined_where_they_are_neighbors() -> None
     log_probs: Floats = np.concatenate([said(path, TEXT, sure) for path, sure in parts])
     segment = transcribe(log_probs, TEXT, frame=1)
     assert segment.text == "a b n a b"
-    assert low_confidence(segment, 0.3) == (Span(2, 5), Span(8, 9))
+    assert low_confidence(segment, 0.7) == (Span(2, 5), Span(8, 9))
     assert low_confidence(segment, 0) == ()
 
 
@@ -173,22 +173,60 @@ def test_a_beam_gives_times_to_what_it_finds(seed: int, frames: int, width: int)
     assert segment.text == " ".join(word.text for word in segment.words)
 
 
-def test_a_hot_word_against_the_head_is_not_told_as_sure() -> None:
+@pytest.mark.parametrize("measure", ConfidenceMeasure)
+def test_a_hot_word_against_the_head_is_not_told_as_sure(measure: ConfidenceMeasure) -> None:
     log_probs = said("a.b.n", TEXT, 8)
     log_probs[2, 3] = log_probs[2, 2] - 3
     log_probs = normalized(log_probs)
     hot = DecodeOptions(beam=8, hot_words=(HotWord("ann", 4),))
-    plain, boosted = transcribe(log_probs, TEXT), transcribe(log_probs, TEXT, hot)
+    calibration = Calibration(measure)
+    plain = transcribe(log_probs, TEXT, calibration=calibration)
+    boosted = transcribe(log_probs, TEXT, hot, calibration=calibration)
     assert (plain.text, boosted.text) == ("abn", "ann")
     assert boosted.words[0].tokens[1].confidence < plain.words[0].tokens[1].confidence / 5
 
 
+@given(SEEDS, st.integers(0, 30), st.integers(1, 6))
+def test_a_head_taught_by_frames_is_searched_as_it_is_read_greedily(
+    seed: int, frames: int, width: int
+) -> None:
+    log_probs = noise(seed, frames, 7, 2)
+    options = DecodeOptions(beam=width, hot_words=(HotWord("nab", 0),))
+    found = transcribe(log_probs, TEXT, options, summed=False)
+    assert found == transcribe(log_probs, TEXT)
+
+
 def test_a_known_text_has_its_times() -> None:
     segment = align_text("Ab, n!", said("a.b|n.", TEXT), TEXT, frame=10)
-    assert segment == transcribe(said("a.b|n.", TEXT), TEXT, frame=10)
+    heard = transcribe(said("a.b|n.", TEXT), TEXT, frame=10)
+    assert (segment.text, segment.span) == (heard.text, heard.span)
+    assert [word.span for word in segment.words] == [word.span for word in heard.words]
+    assert segment.method == "alignment/v1"
+    token = segment.words[0].tokens[0]
+    assert token.confidence == pytest.approx(np.exp(token.log_prob))
     assert align_text("ab b", said("a.b|n.", TEXT), TEXT).confidence < segment.confidence / 2
 
 
 def test_a_known_text_that_does_not_fit_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="need 4 frames"):
         align_text("abna", said("abn", TEXT), TEXT)
+
+
+def test_a_star_in_a_known_text_is_anything_that_is_said() -> None:
+    log_probs = said(".bnb|nn|a.b|n.", TEXT, 8)
+    segment = align_text("* a", log_probs[:9], TEXT, frame=1)
+    assert [(word.text, word.span) for word in segment.words] == [("a", Span(8, 9))]
+    segment = align_text("bnb * ab*", log_probs, TEXT, frame=1)
+    assert [(word.text, word.span) for word in segment.words] == [
+        ("bnb", Span(1, 4)),
+        ("ab", Span(8, 11)),
+    ]
+    assert segment.text == "bnb ab"
+    assert align_text("bnb ab", log_probs, TEXT).confidence < segment.confidence / 2
+    with pytest.raises(InvalidArgument, match="nothing"):
+        align_text("* *", log_probs, TEXT)
+
+
+def test_a_star_between_phones_is_not_written() -> None:
+    segment = align_text("a * ʃ", said("a.tttʃ".replace("t", "a"), PHONES), PHONES)
+    assert segment.text == "a ʃ"

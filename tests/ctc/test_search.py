@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedsvc.ctc.beam import MOST_WIDTH, beam
 from embedsvc.ctc.runs import greedy, labels_of
+from embedsvc.ctc.search import MOST_WIDTH, beam
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import HotWord, Vocabulary
 from tests.ctc.made import PHONES, TEXT, noise, said, totals
@@ -25,7 +25,10 @@ def test_a_wide_beam_finds_every_label_sequence_and_its_probability(
 ) -> None:
     log_probs = noise(seed, frames, 3, sharpness)
     expected = totals(log_probs, 0)
-    found = {each.labels: np.exp(each.score) for each in beam(log_probs, TINY, EVERY, (), EVERY, 0)}
+    found = {
+        each.labels: np.exp(each.score)
+        for each in beam(log_probs, TINY, EVERY, (), EVERY, pruned=0)
+    }
     assert found == pytest.approx(expected, abs=1e-6)
     assert sum(found.values()) == pytest.approx(1, abs=1e-5)
 
@@ -34,7 +37,7 @@ def test_a_wide_beam_finds_every_label_sequence_and_its_probability(
 def test_the_best_come_first(seed: int, frames: int, count: int) -> None:
     log_probs = noise(seed, frames, 3)
     expected = sorted(totals(log_probs, 0).values(), reverse=True)[:count]
-    found = beam(log_probs, TINY, EVERY, (), count, 0)
+    found = beam(log_probs, TINY, EVERY, (), count, pruned=0)
     assert [np.exp(each.score) for each in found] == pytest.approx(expected, rel=1e-4)
 
 
@@ -87,7 +90,7 @@ def test_phones_have_the_boost_of_each_hot_word_in_them(
             boost * len(text) * occurrences(tuple(text), spelled) for text, boost in boosts.items()
         )
         expected[labels] = np.log(total) + bonus
-    found = {each.labels: each.score for each in beam(log_probs, TINY, EVERY, hot, EVERY, 0)}
+    found = {each.labels: each.score for each in beam(log_probs, TINY, EVERY, hot, EVERY, pruned=0)}
     assert found == pytest.approx(expected, abs=1e-5)
 
 
@@ -111,7 +114,9 @@ def test_words_have_the_boost_only_where_they_are_whole(
             for text, boost in boosts.items()
         )
         expected[labels] = np.log(total) + bonus
-    found = {each.labels: each.score for each in beam(log_probs, SPACED, EVERY, hot, EVERY, 0)}
+    found = {
+        each.labels: each.score for each in beam(log_probs, SPACED, EVERY, hot, EVERY, pruned=0)
+    }
     assert found == pytest.approx(expected, abs=1e-5)
 
 
