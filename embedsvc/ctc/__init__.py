@@ -3,7 +3,7 @@
 from embedsvc.ctc.alignment import STAR, Alignment, align
 from embedsvc.ctc.calibration import Calibration, from_json
 from embedsvc.ctc.confidence import ConfidenceMeasure
-from embedsvc.ctc.edits import ErrorCounts, character_errors, count, word_errors
+from embedsvc.ctc.edits import ErrorCounts, character_errors, count, right, word_errors
 from embedsvc.ctc.fitting import Example, fit, told
 from embedsvc.ctc.measures import ConfidenceFigures, judge
 from embedsvc.ctc.runs import Run, greedy
@@ -37,6 +37,7 @@ __all__ = [
     "greedy",
     "judge",
     "low_confidence",
+    "right",
     "stitch",
     "text",
     "told",

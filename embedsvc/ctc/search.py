@@ -120,12 +120,13 @@ class _Search:
         beam, hot = self._beam, self._hot
         count = len(beam.prefixes)
         bonus = np.repeat(beam.bonus[:, None], len(begun), axis=1)
+        hope = np.zeros(count + longer.size)
         if hot:
-            bonus += hot.gain[beam.state[:, None], begun]
+            rows = beam.state[:, None]
+            bonus += hot.gain[rows, begun]
+            hope = np.concatenate([hot.hope[beam.state], hot.hope[hot.after[rows, begun]].ravel()])
         scores = np.concatenate([self._total() + beam.bonus, (longer + bonus).ravel()])
-        kept = np.flatnonzero(scores > -np.inf)
-        if len(kept) > self._width:
-            kept = np.sort(np.argpartition(-scores, self._width - 1)[: self._width])
+        kept = self._best_of(scores, hope)
         if kept[-1] < count and len(kept) == count:
             return
         stay, grown = kept[kept < count], kept[kept >= count] - count
@@ -146,6 +147,22 @@ class _Search:
             np.concatenate([beam.state[stay], state]),
         )
         self._born = self._inner()
+
+    def _best_of(self, scores: Doubles, hope: Doubles) -> Places:
+        """Places of the best scores; of half of them, without what hot words only may add.
+
+        Else prefixes that hope for a long word would drive out all that are likelier without.
+        """
+        kept = np.flatnonzero(scores > -np.inf)
+        if len(kept) <= self._width:
+            return kept
+        order = np.argpartition(-scores, self._width - 1)[: self._width]
+        if not hope[order].any():
+            return np.sort(order)
+        sober = np.argsort(hope - scores, kind="stable")[: (self._width + 1) // 2]
+        rest = np.setdiff1d(order, sober)
+        rest = rest[np.argsort(-scores[rest], kind="stable")][: self._width - len(sober)]
+        return np.sort(np.concatenate([sober, rest]))
 
     def _total(self) -> Doubles:
         found: Doubles = self._joined(self._beam.blank, self._beam.label)

@@ -40,6 +40,10 @@ RAW = Calibration()
 ALIGNED = "alignment/v1"
 """The method of confidence in a known text."""
 
+WIDTH = 16
+"""Of the beam where none is asked for, but hot words or several texts are: one prefix alone would
+lose both."""
+
 ANYTHING = "*"
 """In a known text, any stretch of speech that it leaves out."""
 
@@ -93,10 +97,12 @@ def transcribe(
     exact = log_probs.astype(np.float64)
     cool = cooled(exact, calibration.temperature)
     heard = _Heard(exact, cool, vocabulary, calibration, options.alternatives, frame, start)
-    if not _searched(options):
+    if options.beam == 1 and options.texts <= 1 and not options.hot_words:
         return _segment(heard, greedy(log_probs, vocabulary.blank), ())
-    wanted = max(options.texts, min(2 * options.texts, options.beam))  # some are written alike
-    found = beam(log_probs, vocabulary, options.beam, options.hot_words, wanted, summed=summed)
+    width = WIDTH if options.beam == 1 else options.beam
+    # All that were followed, since several may be written alike.
+    wanted = max(width, options.texts)
+    found = beam(log_probs, vocabulary, width, options.hot_words, wanted, summed=summed)
     texts = _texts(found, vocabulary)[: options.texts]
     runs = align(log_probs, found[0].labels, vocabulary.blank).runs
     return _segment(heard, runs, texts[1:])
@@ -134,10 +140,6 @@ def _with_stars(said: str, vocabulary: Vocabulary) -> Labels:
     for part in known[1:]:
         found += [STAR, *part]
     return tuple(found)
-
-
-def _searched(options: DecodeOptions) -> bool:
-    return options.beam != 1 or options.texts > 1 or bool(options.hot_words)
 
 
 def _texts(found: Sequence[Candidate], vocabulary: Vocabulary) -> tuple[Hypothesis, ...]:
@@ -211,7 +213,7 @@ def _token(heard: _Heard, run: Run) -> Token:
 
 def _alternatives(heard: _Heard, label: int, cool: Doubles) -> tuple[TokenAlternative, ...]:
     """The likeliest other labels that would be written, by their mean probability."""
-    if not heard.alternatives:
+    if heard.alternatives < 1:
         return ()
     probs = np.exp(cool).mean(axis=0)
     others = [

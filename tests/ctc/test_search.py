@@ -127,6 +127,14 @@ def test_a_hot_word_wins_where_the_head_is_in_doubt() -> None:
     assert beam(log_probs, TEXT, 8, [HotWord("An", 1)])[0].labels == (1, 3, 4, 3, 3)
 
 
+def test_hopes_for_a_long_word_do_not_drive_out_what_was_said() -> None:
+    log_probs = said("a.b|", TEXT, 2)
+    (plain,) = beam(log_probs, TEXT, 16)
+    (found,) = beam(log_probs, TEXT, 16, [HotWord("nnn", 6)])
+    assert found.labels == plain.labels
+    assert found.score == pytest.approx(plain.score, abs=0.1)
+
+
 def test_silent_labels_do_not_part_a_hot_word() -> None:
     log_probs = said("a.b", TEXT)
     log_probs[1] = np.where(np.arange(7) == 5, 0, -np.inf)

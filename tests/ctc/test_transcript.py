@@ -162,6 +162,14 @@ def test_other_texts_are_told_best_first_and_none_twice() -> None:
     scores = [other.score for other in segment.others]
     assert scores == sorted(scores, reverse=True)
     assert transcribe(log_probs, TEXT, DecodeOptions(beam=32)).others == ()
+    assert len(transcribe(log_probs, TEXT, DecodeOptions(texts=4)).others) == 3
+
+
+def test_hot_words_are_searched_for_without_a_beam() -> None:
+    log_probs = said("a.b|", TEXT, 2)
+    hot = (HotWord("an", 4),)
+    assert transcribe(log_probs, TEXT, DecodeOptions(hot_words=hot)).text == "an"
+    assert transcribe(log_probs, TEXT).text == "ab"
 
 
 @given(SEEDS, st.integers(0, 30), st.integers(2, 8))
