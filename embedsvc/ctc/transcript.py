@@ -4,7 +4,7 @@ Letters: T frames, V labels.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -88,9 +88,9 @@ def transcribe(
 ) -> TranscriptSegment:
     """What log-probabilities (T, V) say, with times and confidence.
 
-    `frame` is how many samples a frame lasts, `start` the sample of the first one.
-    `summed` is False for a head that was taught frame by frame, as in `beam`. Raises TensorShape if
-    the log-probabilities are not of the vocabulary, and what `beam` does.
+    `frame` is how many samples a frame lasts, `start` the sample of the first one. `summed` is
+    False for a head that was taught frame by frame, as in `beam`. Raises TensorShape if the
+    log-probabilities are not of the vocabulary, and what `beam` does.
     """
     options = options or DecodeOptions()
     check(log_probs, vocabulary)
@@ -103,9 +103,10 @@ def transcribe(
     # All that were followed, since several may be written alike.
     wanted = max(width, options.texts)
     found = beam(log_probs, vocabulary, width, options.hot_words, wanted, summed=summed)
-    texts = _texts(found, vocabulary)[: options.texts]
-    runs = align(log_probs, found[0].labels, vocabulary.blank).runs
-    return _segment(heard, runs, texts[1:])
+    best, *others = _texts(found, vocabulary, summed=summed)[: max(1, options.texts)]
+    runs = align(log_probs, best.labels, vocabulary.blank).runs
+    told = tuple(Hypothesis(text(each.labels, vocabulary), each.score) for each in others)
+    return _segment(heard, runs, told)
 
 
 def align_text(
@@ -142,14 +143,18 @@ def _with_stars(said: str, vocabulary: Vocabulary) -> Labels:
     return tuple(found)
 
 
-def _texts(found: Sequence[Candidate], vocabulary: Vocabulary) -> tuple[Hypothesis, ...]:
-    """What label sequences say, that of the first one first; those written alike are added."""
-    scores: dict[str, float] = {}
+def _texts(found: Sequence[Candidate], vocabulary: Vocabulary, *, summed: bool) -> list[Candidate]:
+    """The likeliest label sequence of each text, the best text first.
+
+    The score is that of all ways to write the text, if it is `summed`.
+    """
+    texts: dict[str, Candidate] = {}
     for each in found:
-        said = text(each.labels, vocabulary)
-        scores[said] = float(np.logaddexp(scores.get(said, -np.inf), each.score))
-    first, *others = [Hypothesis(said, score) for said, score in scores.items()]
-    return (first, *sorted(others, key=lambda other: -other.score))
+        written = text(each.labels, vocabulary)
+        best = texts.setdefault(written, each)
+        if summed and best is not each:
+            texts[written] = replace(best, score=float(np.logaddexp(best.score, each.score)))
+    return sorted(texts.values(), key=lambda each: -each.score)
 
 
 def _segment(

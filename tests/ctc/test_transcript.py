@@ -7,11 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedsvc.ctc import Calibration, ConfidenceMeasure, align_text, low_confidence, transcribe
+from embedsvc.ctc import (
+    Calibration,
+    ConfidenceMeasure,
+    align_text,
+    low_confidence,
+    text,
+    transcribe,
+)
 from embedsvc.ctc.confidence import geometric_mean
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.types import DecodeOptions, Floats, HotWord, Span
-from tests.ctc.made import PHONES, TEXT, noise, normalized, said
+from embedsvc.types import DecodeOptions, Floats, HotWord, Span, Vocabulary
+from tests.ctc.made import PHONES, TEXT, noise, normalized, said, totals
 
 SEEDS = st.integers(0, 999)
 FRAMES = st.integers(0, 40)
@@ -163,6 +170,25 @@ def test_other_texts_are_told_best_first_and_none_twice() -> None:
     assert scores == sorted(scores, reverse=True)
     assert transcribe(log_probs, TEXT, DecodeOptions(beam=32)).others == ()
     assert len(transcribe(log_probs, TEXT, DecodeOptions(texts=4)).others) == 3
+
+
+SILENT = Vocabulary(("", "a", "|", "</s>"), 0, 2, frozenset({3}))
+
+
+@given(SEEDS, st.integers(1, 4))
+def test_a_text_is_as_likely_as_all_the_ways_to_write_it(seed: int, frames: int) -> None:
+    log_probs = noise(seed, frames, 4)
+    expected: dict[str, float] = {}
+    for labels, probability in totals(log_probs, 0).items():
+        written = text(labels, SILENT)
+        expected[written] = expected.get(written, 0) + probability
+    best, *others = sorted(expected, key=lambda each: -expected[each])
+    segment = transcribe(log_probs, SILENT, DecodeOptions(beam=1024, texts=1024))
+    assert segment.text == best
+    assert [other.text for other in segment.others] == others
+    assert [np.exp(other.score) for other in segment.others] == pytest.approx(
+        [expected[other] for other in others], rel=1e-5
+    )
 
 
 def test_hot_words_are_searched_for_without_a_beam() -> None:
