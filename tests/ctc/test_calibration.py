@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
@@ -80,6 +80,7 @@ def test_confidence_that_is_told_is_that_of_the_transcript() -> None:
     assert written == pytest.approx(confidence.tolist())
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 600))
 def test_a_curve_rises_and_never_claims_certainty(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedsvc.ctc.runs import greedy, labels_of
@@ -19,6 +19,7 @@ SPACED = Vocabulary(("a", "", " "), 1, 2)
 EVERY = MOST_WIDTH
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 5), st.sampled_from([0.5, 2, 5]))
 def test_a_wide_beam_finds_every_label_sequence_and_its_probability(
     seed: int, frames: int, sharpness: float
@@ -33,6 +34,7 @@ def test_a_wide_beam_finds_every_label_sequence_and_its_probability(
     assert sum(found.values()) == pytest.approx(1, abs=1e-5)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 6), st.integers(1, 4))
 def test_the_best_come_first(seed: int, frames: int, count: int) -> None:
     log_probs = noise(seed, frames, 3)
@@ -41,6 +43,7 @@ def test_the_best_come_first(seed: int, frames: int, count: int) -> None:
     assert [np.exp(each.score) for each in found] == pytest.approx(expected, rel=1e-4)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 30), st.integers(1, 4), st.integers(1, 12))
 def test_no_beam_tells_more_than_is_likely_and_none_twice(
     seed: int, frames: int, count: int, width: int
@@ -61,6 +64,7 @@ def test_what_is_likely_in_many_ways_beats_the_best_path() -> None:
     assert np.exp(found.score) == pytest.approx(0.64, rel=1e-4)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 40))
 def test_a_sure_head_is_read_as_greedily(seed: int, frames: int) -> None:
     path = "".join(np.random.default_rng(seed).choice(list(".abn|"), frames))
@@ -73,6 +77,7 @@ def occurrences(word: tuple[str, ...], labels: tuple[str, ...]) -> int:
     return sum(labels[at : at + len(word)] == word for at in range(len(labels)))
 
 
+@settings(deadline=None)
 @given(
     SEEDS,
     st.integers(1, 5),
@@ -94,6 +99,7 @@ def test_phones_have_the_boost_of_each_hot_word_in_them(
     assert found == pytest.approx(expected, abs=1e-5)
 
 
+@settings(deadline=None)
 @given(
     SEEDS,
     st.integers(1, 5),

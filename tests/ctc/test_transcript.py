@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedsvc.ctc import (
@@ -40,6 +40,7 @@ def test_each_phone_is_a_word() -> None:
     assert [len(word.tokens) for word in segment.words] == [1, 1, 1]
 
 
+@settings(deadline=None)
 @given(SEEDS, FRAMES, st.integers(1, 640), st.integers(0, 10**6))
 def test_tokens_follow_each_other_within_the_span(
     seed: int, frames: int, frame: int, start: int
@@ -54,6 +55,7 @@ def test_tokens_follow_each_other_within_the_span(
     )
 
 
+@settings(deadline=None)
 @given(SEEDS, FRAMES, st.integers(0, 10**6))
 def test_a_later_start_only_shifts(seed: int, frames: int, start: int) -> None:
     log_probs = noise(seed, frames, 7, 3)
@@ -80,6 +82,7 @@ def test_no_frames_say_nothing() -> None:
     assert (segment.text, segment.span, segment.confidence) == ("", Span(320, 320), 1)
 
 
+@settings(deadline=None)
 @given(SEEDS, FRAMES, st.sampled_from(ConfidenceMeasure))
 def test_confidence_is_in_bounds_and_a_geometric_mean(
     seed: int, frames: int, measure: ConfidenceMeasure
@@ -94,6 +97,7 @@ def test_confidence_is_in_bounds_and_a_geometric_mean(
         assert all(token.log_prob < 1e-6 and 0 <= token.entropy <= 1 for token in word.tokens)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 20), st.sampled_from(ConfidenceMeasure), st.floats(1.1, 4))
 def test_what_is_sharper_is_surer(
     seed: int, frames: int, measure: ConfidenceMeasure, sharper: float
@@ -123,6 +127,7 @@ def test_infinity_is_a_probability_of_zero() -> None:
     assert [each.probability for each in word.tokens[0].alternatives] == [0, 0]
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 3))
 def test_alternatives_are_the_next_likeliest_labels(seed: int, count: int) -> None:
     log_probs = noise(seed, 1, 4)
@@ -175,6 +180,7 @@ def test_other_texts_are_told_best_first_and_none_twice() -> None:
 SILENT = Vocabulary(("", "a", "|", "</s>"), 0, 2, frozenset({3}))
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 4))
 def test_a_text_is_as_likely_as_all_the_ways_to_write_it(seed: int, frames: int) -> None:
     log_probs = noise(seed, frames, 4)
@@ -198,6 +204,7 @@ def test_hot_words_are_searched_for_without_a_beam() -> None:
     assert transcribe(log_probs, TEXT).text == "ab"
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 30), st.integers(2, 8))
 def test_a_beam_gives_times_to_what_it_finds(seed: int, frames: int, width: int) -> None:
     segment = transcribe(noise(seed, frames, 7, 2), TEXT, DecodeOptions(beam=width), frame=1)
@@ -220,6 +227,7 @@ def test_a_hot_word_against_the_head_is_not_told_as_sure(measure: ConfidenceMeas
     assert boosted.words[0].tokens[1].confidence < plain.words[0].tokens[1].confidence / 5
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 30), st.integers(1, 6))
 def test_a_head_taught_by_frames_is_searched_as_it_is_read_greedily(
     seed: int, frames: int, width: int
