@@ -118,3 +118,10 @@ def test_a_minute_of_speech_is_aligned_within_a_second() -> None:
     runs = align(log_probs, labels, 0).runs
     assert time.perf_counter() - started < 2
     assert labels_of(runs) == tuple(labels)
+
+
+@pytest.mark.parametrize("path", ["aʃ", "ʃa"])
+def test_a_star_leaves_a_label_the_frames_that_are_its_own(path: str) -> None:
+    log_probs = said("".join(4 * label for label in path), PHONES)
+    labels = [3 if label == "ʃ" else STAR for label in path]
+    assert [(run.start, run.end) for run in align(log_probs, labels, 0).runs] == [(0, 4), (4, 8)]
