@@ -23,7 +23,7 @@ class Calibration:
     `raw`, both rising and flat beyond their ends; no knots leave it as it is.
     """
 
-    measure: ConfidenceMeasure = ConfidenceMeasure.ENTROPY
+    measure: ConfidenceMeasure = ConfidenceMeasure.PROBABILITY
     temperature: float = 1.0
     raw: tuple[float, ...] = ()
     told: tuple[float, ...] = ()

@@ -19,9 +19,10 @@ _LEAST = 1e-30
 
 
 class ConfidenceMeasure(StrEnum):
-    """What confidence in a frame is computed from.
+    """What confidence in a frame is computed from: its whole distribution, or the label alone.
 
-    `probability` is that of the label alone, of which a head is mostly far too sure.
+    Entropy finds more errors of heads that are far too sure of their best label; of one that is
+    not, and has many labels, the probability finds more. A calibration tries both.
     """
 
     ENTROPY = "entropy"
@@ -56,17 +57,17 @@ def certainty(log_probs: Doubles) -> Doubles:
     return found
 
 
-def frame_confidence(log_probs: Doubles, label: int, measure: ConfidenceMeasure) -> Doubles:
-    """Confidence (T,) in a label at frames (T, V).
+def token_confidence(log_probs: Doubles, label: int, measure: ConfidenceMeasure) -> float:
+    """Confidence in a label that is said in frames (T, V): that of its surest frame.
 
-    Entropy tells how sure the head is of its best label. For another, which a beam, hot words or
-    a given text may have chosen, it is scaled by how much less likely than the best that is.
+    At its edges a label gives way to the next, so that a mean over its frames would tell how long
+    it is. Entropy tells how sure the head is of its best label; for another, which a beam, hot
+    words or a given text may have chosen, it is scaled by how much less likely that is.
     """
     own = log_probs[:, label]
     if measure is ConfidenceMeasure.PROBABILITY:
-        return np.minimum(np.exp(own), 1)
-    found: Doubles = certainty(log_probs) * np.exp(own - log_probs.max(axis=1))
-    return found
+        return min(1.0, float(np.exp(own.max())))
+    return float((certainty(log_probs) * np.exp(own - log_probs.max(axis=1))).max())
 
 
 def geometric_mean(confidences: Iterable[float]) -> float:

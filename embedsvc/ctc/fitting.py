@@ -5,14 +5,15 @@ Letters: T frames, V labels, n frames or tokens of all speech.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
 from embedsvc.ctc.alignment import align, fewest_frames
 from embedsvc.ctc.calibration import COOLEST, HOTTEST, MOST_KNOTS, Calibration
-from embedsvc.ctc.confidence import ConfidenceMeasure, cooled, frame_confidence
+from embedsvc.ctc.confidence import ConfidenceMeasure, cooled, token_confidence
 from embedsvc.ctc.edits import right
-from embedsvc.ctc.measures import Bools
+from embedsvc.ctc.measures import Bools, judge
 from embedsvc.ctc.runs import Doubles, Labels, greedy, labels_of
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import Floats, Vocabulary
@@ -35,21 +36,32 @@ class Example:
 def fit(
     examples: Iterable[Example],
     vocabulary: Vocabulary,
-    measure: ConfidenceMeasure = ConfidenceMeasure.ENTROPY,
+    measures: Sequence[ConfidenceMeasure] = tuple(ConfidenceMeasure),
 ) -> Calibration:
     """The calibration that makes confidence the share of tokens that are right.
 
-    Raises InvalidArgument if the examples have fewer than `FEWEST_TOKENS` tokens.
+    Of the `measures`, each with and without a temperature, it is the one that tells most of which
+    tokens are right. Raises InvalidArgument if the examples have fewer than `FEWEST_TOKENS` tokens.
     """
     every = list(examples)
-    heat = temperature(*aligned(every, vocabulary.blank))
-    confidence, correct = told(every, vocabulary, Calibration(measure, heat))
+    heats = (1.0, temperature(*aligned(every, vocabulary.blank)))
+    tried = [_curved(every, vocabulary, measure, heat) for measure in measures for heat in heats]
+    return max(tried, key=itemgetter(0))[1]
+
+
+def _curved(
+    examples: Sequence[Example], vocabulary: Vocabulary, measure: ConfidenceMeasure, heat: float
+) -> tuple[float, Calibration]:
+    """A calibration, and how much it tells of its own examples."""
+    confidence, correct = told(examples, vocabulary, Calibration(measure, heat))
     if len(correct) < FEWEST_TOKENS:
         raise InvalidArgument(
             f"`examples` must have at least {FEWEST_TOKENS} tokens, but have {len(correct)}",
             field="examples",
         )
-    return Calibration(measure, heat, *isotonic(confidence, correct))
+    found = Calibration(measure, heat, *isotonic(confidence, correct))
+    figures = judge(np.interp(confidence, found.raw, found.told), correct)
+    return figures.nce or 0.0, found
 
 
 def told(
@@ -62,8 +74,8 @@ def told(
         runs = greedy(each.log_probs, vocabulary.blank)
         cool = cooled(each.log_probs.astype(np.float64), calibration.temperature)
         for run in runs:
-            frames = frame_confidence(cool[run.start : run.end], run.label, calibration.measure)
-            confidence.append(calibration.calibrated(float(frames.mean())))
+            raw = token_confidence(cool[run.start : run.end], run.label, calibration.measure)
+            confidence.append(calibration.calibrated(raw))
         correct += right(labels_of(runs), each.said)
     return np.array(confidence), np.array(correct, np.bool_)
 

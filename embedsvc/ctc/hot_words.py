@@ -30,12 +30,14 @@ MOST_BOOST = 20.0
 class Automaton:
     """The state after each label, `after` (H, V), and what it adds to a score, `gain` (H, V).
 
+    `hope` (H,) is the part of what was added that is taken back unless a word is completed.
     `first` is the state before anything was read. `last` (H,) is what the end adds.
     """
 
     first: int
     after: NDArray[np.int32]
     gain: Doubles
+    hope: Doubles
     last: Doubles
 
 
@@ -92,9 +94,9 @@ def automaton(hot_words: Sequence[HotWord], vocabulary: Vocabulary) -> Automaton
     after[:, unheard] = np.arange(len(after))[:, None]
     gain[:, unheard] = 0
     if space is None:
-        return Automaton(0, after, gain, -potential)
+        return Automaton(0, after, gain, potential, -potential)
     last = gain[:, space] - potential[after[:, space]]
-    return Automaton(int(after[0, space]), after, gain, last)
+    return Automaton(int(after[0, space]), after, gain, potential, last)
 
 
 def _encoded(word: HotWord, place: int, vocabulary: Vocabulary) -> Labels:

@@ -4,23 +4,23 @@ Letters: T frames, V labels.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 
-from embedsvc.ctc.alignment import align
-from embedsvc.ctc.beam import MOST_WIDTH, Candidate, beam
+from embedsvc.ctc.alignment import STAR, align
 from embedsvc.ctc.calibration import Calibration
 from embedsvc.ctc.confidence import (
     ConfidenceMeasure,
     certainty,
     cooled,
-    frame_confidence,
     geometric_mean,
     spread,
+    token_confidence,
 )
-from embedsvc.ctc.runs import Doubles, Run, greedy
+from embedsvc.ctc.runs import Doubles, Labels, Run, greedy
+from embedsvc.ctc.search import Candidate, beam
 from embedsvc.ctc.vocabulary import check, encode, is_written, text, text_of
 from embedsvc.timing import FRAME
 from embedsvc.types import (
@@ -37,6 +37,16 @@ from embedsvc.types import (
 
 RAW = Calibration()
 
+ALIGNED = "alignment/v1"
+"""The method of confidence in a known text."""
+
+WIDTH = 16
+"""Of the beam where none is asked for, but hot words or several texts are: one prefix alone would
+lose both."""
+
+ANYTHING = "*"
+"""In a known text, any stretch of speech that it leaves out."""
+
 
 @dataclass(frozen=True)
 class _Heard:
@@ -45,10 +55,22 @@ class _Heard:
     log_probs: Doubles
     cooled: Doubles
     vocabulary: Vocabulary
-    calibration: Calibration
+    calibration: Calibration | None
     alternatives: int
     frame: int
     start: int
+
+    @property
+    def method(self) -> str:
+        return self.calibration.method if self.calibration else ALIGNED
+
+    def confidence(self, run: Run) -> float:
+        """Confidence in a token, from its own frames: blanks do not count."""
+        rows = self.cooled[run.start : run.end]
+        if self.calibration is None:
+            return float(np.exp(min(0.0, float(rows[:, run.label].mean()))))
+        raw = token_confidence(rows, run.label, self.calibration.measure)
+        return self.calibration.calibrated(raw)
 
     def span(self, first: int, end: int) -> Span:
         return Span(self.start + first * self.frame, self.start + end * self.frame)
@@ -62,23 +84,29 @@ def transcribe(
     frame: int = FRAME,
     start: int = 0,
     calibration: Calibration = RAW,
+    summed: bool = True,
 ) -> TranscriptSegment:
     """What log-probabilities (T, V) say, with times and confidence.
 
-    `frame` is how many samples a frame lasts, `start` the sample of the first one. Raises
-    TensorShape if the log-probabilities are not of the vocabulary.
+    `frame` is how many samples a frame lasts, `start` the sample of the first one. `summed` is
+    False for a head that was taught frame by frame, as in `beam`. Raises TensorShape if the
+    log-probabilities are not of the vocabulary, and what `beam` does.
     """
     options = options or DecodeOptions()
     check(log_probs, vocabulary)
     exact = log_probs.astype(np.float64)
     cool = cooled(exact, calibration.temperature)
     heard = _Heard(exact, cool, vocabulary, calibration, options.alternatives, frame, start)
-    if not _searched(options):
+    if options.beam == 1 and options.texts <= 1 and not options.hot_words:
         return _segment(heard, greedy(log_probs, vocabulary.blank), ())
-    found = beam(log_probs, vocabulary, options.beam, options.hot_words, _followed(options))
-    texts = _texts(found, vocabulary)[: options.texts]
-    runs = align(log_probs, found[0].labels, vocabulary.blank).runs
-    return _segment(heard, runs, texts[1:])
+    width = WIDTH if options.beam == 1 else options.beam
+    # All that were followed, since several may be written alike.
+    wanted = max(width, options.texts)
+    found = beam(log_probs, vocabulary, width, options.hot_words, wanted, summed=summed)
+    best, *others = _texts(found, vocabulary, summed=summed)[: max(1, options.texts)]
+    runs = align(log_probs, best.labels, vocabulary.blank).runs
+    told = tuple(Hypothesis(text(each.labels, vocabulary), each.score) for each in others)
+    return _segment(heard, runs, told)
 
 
 def align_text(
@@ -88,37 +116,45 @@ def align_text(
     *,
     frame: int = FRAME,
     start: int = 0,
-    calibration: Calibration = RAW,
 ) -> TranscriptSegment:
     """When each word of a known text is said in log-probabilities (T, V), and how likely it is.
 
-    Letters are written as the vocabulary has them. Raises InvalidArgument if it lacks one, or if
-    the text does not fit into the frames, and TensorShape as `transcribe` does.
+    Letters are written as the vocabulary has them, and `*` is speech that is not in the text.
+    Confidence is the geometric mean of a label's probability over its frames, since a label that
+    is not said is drawn out over what is; no calibration is of it. Raises InvalidArgument if a
+    letter is not in the vocabulary, or if the text does not fit into the frames, and TensorShape
+    as `transcribe` does.
     """
     check(log_probs, vocabulary)
-    runs = align(log_probs, encode(said, vocabulary), vocabulary.blank).runs
+    runs = align(log_probs, _with_stars(said, vocabulary), vocabulary.blank).runs
     exact = log_probs.astype(np.float64)
-    cool = cooled(exact, calibration.temperature)
-    return _segment(_Heard(exact, cool, vocabulary, calibration, 0, frame, start), runs, ())
+    return _segment(_Heard(exact, exact, vocabulary, None, 0, frame, start), runs, ())
 
 
-def _searched(options: DecodeOptions) -> bool:
-    return options.beam != 1 or options.texts > 1 or bool(options.hot_words)
+def _with_stars(said: str, vocabulary: Vocabulary) -> Labels:
+    """Labels of a text, each `*` of it as `STAR`; a star covers the spaces beside it, too."""
+    parts = said.split(ANYTHING)
+    if not any(part.strip() for part in parts):
+        return encode("", vocabulary)
+    known = [encode(part, vocabulary) if part.strip() else () for part in parts]
+    found = list(known[0])
+    for part in known[1:]:
+        found += [STAR, *part]
+    return tuple(found)
 
 
-def _followed(options: DecodeOptions) -> int:
-    """How many label sequences to ask for, as several may be written alike."""
-    return max(options.texts, min(MOST_WIDTH, 2 * options.texts, options.beam))
+def _texts(found: Sequence[Candidate], vocabulary: Vocabulary, *, summed: bool) -> list[Candidate]:
+    """The likeliest label sequence of each text, the best text first.
 
-
-def _texts(found: Sequence[Candidate], vocabulary: Vocabulary) -> tuple[Hypothesis, ...]:
-    """What label sequences say, that of the first one first; those written alike are added."""
-    scores: dict[str, float] = {}
+    The score is that of all ways to write the text, if it is `summed`.
+    """
+    texts: dict[str, Candidate] = {}
     for each in found:
-        said = text(each.labels, vocabulary)
-        scores[said] = float(np.logaddexp(scores.get(said, -np.inf), each.score))
-    first, *others = [Hypothesis(said, score) for said, score in scores.items()]
-    return (first, *sorted(others, key=lambda other: -other.score))
+        written = text(each.labels, vocabulary)
+        best = texts.setdefault(written, each)
+        if summed and best is not each:
+            texts[written] = replace(best, score=float(np.logaddexp(best.score, each.score)))
+    return sorted(texts.values(), key=lambda each: -each.score)
 
 
 def _segment(
@@ -126,34 +162,37 @@ def _segment(
 ) -> TranscriptSegment:
     words = tuple(_words(heard, runs))
     confidence = geometric_mean(word.confidence for word in words)
-    if not words and len(heard.cooled):
-        confidence = heard.calibration.calibrated(_silence(heard))
+    if not words and len(heard.cooled) and heard.calibration:
+        confidence = _silence(heard.cooled, heard.calibration)
     return TranscriptSegment(
         text=" ".join(word.text for word in words),
         span=heard.span(0, len(heard.log_probs)),
         confidence=confidence,
-        method=heard.calibration.method,
+        method=heard.method,
         words=words,
         others=others,
     )
 
 
-def _silence(heard: _Heard) -> float:
+def _silence(log_probs: Doubles, calibration: Calibration) -> float:
     """How sure the head is, over all frames, that nothing is said."""
-    if heard.calibration.measure is ConfidenceMeasure.PROBABILITY:
-        return float(np.exp(heard.cooled.max(axis=1)).mean())
-    return float(certainty(heard.cooled).mean())
+    if calibration.measure is ConfidenceMeasure.PROBABILITY:
+        raw = np.minimum(np.exp(log_probs.max(axis=1)), 1)
+    else:
+        raw = certainty(log_probs)
+    return calibration.calibrated(float(raw.mean()))
 
 
 def _words(heard: _Heard, runs: Sequence[Run]) -> Iterator[Word]:
-    space = heard.vocabulary.space
-    said = [run for run in runs if run.label == space or is_written(run.label, heard.vocabulary)]
-    if space is None:
-        yield from (_word([_token(heard, run)]) for run in said)
-        return
-    for parts, same in groupby(said, key=lambda run: run.label == space):
-        if not parts:
-            yield _word([_token(heard, run) for run in same])
+    vocabulary = heard.vocabulary
+    between = {STAR, vocabulary.space}
+    said = [run for run in runs if run.label in between or is_written(run.label, vocabulary)]
+    for parts, same in groupby(said, key=lambda run: run.label in between):
+        tokens = [] if parts else [_token(heard, run) for run in same]
+        if vocabulary.space is None:
+            yield from (_word([token]) for token in tokens)
+        elif tokens:
+            yield _word(tokens)
 
 
 def _word(tokens: Sequence[Token]) -> Word:
@@ -166,14 +205,11 @@ def _word(tokens: Sequence[Token]) -> Word:
 
 
 def _token(heard: _Heard, run: Run) -> Token:
-    """The token of a run; the mean of its frames, so that blanks do not count."""
     cool = heard.cooled[run.start : run.end]
-    calibration = heard.calibration
-    raw = float(frame_confidence(cool, run.label, calibration.measure).mean())
     return Token(
         text=text_of(run.label, heard.vocabulary),
         span=heard.span(run.start, run.end),
-        confidence=calibration.calibrated(raw),
+        confidence=heard.confidence(run),
         log_prob=float(heard.log_probs[run.start : run.end, run.label].mean()),
         entropy=float(spread(cool).mean()),
         alternatives=_alternatives(heard, run.label, cool),
@@ -182,7 +218,7 @@ def _token(heard: _Heard, run: Run) -> Token:
 
 def _alternatives(heard: _Heard, label: int, cool: Doubles) -> tuple[TokenAlternative, ...]:
     """The likeliest other labels that would be written, by their mean probability."""
-    if not heard.alternatives:
+    if heard.alternatives < 1:
         return ()
     probs = np.exp(cool).mean(axis=0)
     others = [

@@ -42,8 +42,8 @@ class HotWord:
 class DecodeOptions:
     """How text is found: greedily with a `beam` of 1, else by prefix beam search.
 
-    `texts` is how many of the likeliest texts are told, `alternatives` how many other labels of
-    each token.
+    Hot words, and more than one of the `texts`, are searched for in any case. `texts` is how many
+    of the likeliest texts are told, `alternatives` how many other labels of each token.
     """
 
     beam: int = 1
@@ -65,7 +65,8 @@ class Token:
     """One label that was written, and when.
 
     `log_prob` is the raw mean log-probability of the label over its frames, `entropy` the mean
-    normalized entropy there (0 is sure, 1 is any label). `confidence` is from 0 to 1.
+    normalized entropy there (0 is sure, 1 is any label). `confidence` is from 0 to 1; of a
+    calibrated head it is the share of such tokens that are right.
     """
 
     text: str
@@ -98,7 +99,8 @@ class Hypothesis:
 class TranscriptSegment:
     """A stretch of speech and its text.
 
-    `method` names how confidence was computed, such as `entropy/v1` or `entropy+isotonic/v1`.
+    `method` names how confidence was computed, such as `entropy/v1`, `probability+isotonic/v1` or,
+    of a known text, `alignment/v1`. `others` are texts that are less likely, the likeliest first.
     """
 
     text: str

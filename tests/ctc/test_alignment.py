@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from embedsvc.ctc.alignment import STAR, Alignment, align, fewest_frames
@@ -18,6 +18,7 @@ SEEDS = st.integers(0, 999)
 LABELS = st.lists(st.integers(1, 2), max_size=4)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 6), LABELS)
 def test_the_score_is_that_of_the_best_of_all_paths(
     seed: int, frames: int, labels: list[int]
@@ -44,6 +45,7 @@ def path_score(log_probs: Floats, found: Alignment) -> float:
     return float(log_probs[np.arange(len(path)), path].sum())
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 60), st.integers(2, 9), st.sampled_from([0.5, 3]))
 def test_greedy_labels_are_aligned_to_the_frames_they_were_read_from(
     seed: int, frames: int, size: int, sharpness: float
@@ -53,6 +55,7 @@ def test_greedy_labels_are_aligned_to_the_frames_they_were_read_from(
     assert align(log_probs, labels_of(runs), 0).runs == runs
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(2, 30), st.lists(st.integers(1, 5), min_size=1, max_size=12))
 def test_runs_are_in_order_and_none_is_empty(seed: int, frames: int, labels: list[int]) -> None:
     assume(fewest_frames(labels) <= frames)
@@ -115,3 +118,10 @@ def test_a_minute_of_speech_is_aligned_within_a_second() -> None:
     runs = align(log_probs, labels, 0).runs
     assert time.perf_counter() - started < 2
     assert labels_of(runs) == tuple(labels)
+
+
+@pytest.mark.parametrize("path", ["aʃ", "ʃa"])
+def test_a_star_leaves_a_label_the_frames_that_are_its_own(path: str) -> None:
+    log_probs = said("".join(4 * label for label in path), PHONES)
+    labels = [3 if label == "ʃ" else STAR for label in path]
+    assert [(run.start, run.end) for run in align(log_probs, labels, 0).runs] == [(0, 4), (4, 8)]

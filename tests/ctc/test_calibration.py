@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
@@ -45,7 +45,7 @@ def test_a_temperature_is_found_again() -> None:
 
 @pytest.mark.parametrize("measure", ConfidenceMeasure)
 def test_calibrated_confidence_is_the_share_that_is_right(measure: ConfidenceMeasure) -> None:
-    fitted = fit(speech(0, 300), PHONES, measure)
+    fitted = fit(speech(0, 300), PHONES, [measure])
     fresh = speech(1, 300)
     plain = judge(*told(fresh, PHONES, Calibration(measure)))
     figures = judge(*told(fresh, PHONES, fitted))
@@ -54,7 +54,18 @@ def test_calibrated_confidence_is_the_share_that_is_right(measure: ConfidenceMea
     assert figures.nce is not None
     assert figures.auc > 0.7
     assert figures.nce > 0.1
-    assert fitted.method == f"{measure}+temperature+isotonic/v1"
+    assert fitted.measure is measure
+    assert fitted.method.endswith("+isotonic/v1")
+    assert figures.nce > (plain.nce or 0)
+
+
+def test_what_tells_most_is_chosen() -> None:
+    examples = speech(0, 100)
+    each = [fit(examples, PHONES, [measure]) for measure in ConfidenceMeasure]
+    chosen = fit(examples, PHONES)
+    assert chosen in each
+    nces = [judge(*told(examples, PHONES, found)).nce or 0 for found in each]
+    assert judge(*told(examples, PHONES, chosen)).nce == max(nces)
 
 
 def test_confidence_that_is_told_is_that_of_the_transcript() -> None:
@@ -69,6 +80,7 @@ def test_confidence_that_is_told_is_that_of_the_transcript() -> None:
     assert written == pytest.approx(confidence.tolist())
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 600))
 def test_a_curve_rises_and_never_claims_certainty(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
@@ -145,6 +157,6 @@ def test_a_calibrated_transcript_is_named_and_read_off_the_curve() -> None:
     plain = transcribe(log_probs, PHONES)
     curve = Calibration(raw=(0.0, 1.0), told=(0.25, 0.75))
     told_now = transcribe(log_probs, PHONES, calibration=curve)
-    assert told_now.method == "entropy+isotonic/v1"
+    assert told_now.method == "probability+isotonic/v1"
     for before, after in zip(plain.words, told_now.words, strict=True):
         assert after.confidence == pytest.approx(0.25 + before.confidence / 2)

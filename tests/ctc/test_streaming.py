@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedsvc.audio import windows
@@ -30,6 +30,7 @@ def texts(found: tuple[Word, ...]) -> list[str]:
     return [word.text for word in found]
 
 
+@settings(deadline=None)
 @given(HYPOTHESES)
 def test_nothing_stable_is_ever_taken_back(hypotheses: list[list[str]]) -> None:
     agreement = Agreement()
@@ -58,6 +59,7 @@ def test_a_hypothesis_may_be_of_the_end_alone() -> None:
     assert texts(agreement.unstable) == ["d"]
 
 
+@settings(deadline=None)
 @given(st.text(".aʃ", min_size=2, max_size=60), st.integers(1, 20))
 def test_hypotheses_that_only_grow_end_as_the_whole(path: str, every: int) -> None:
     log_probs = said(path, PHONES, 12)
@@ -78,6 +80,7 @@ def parts_of(samples: int, seed: int) -> list[Part]:
     return found
 
 
+@settings(deadline=None)
 @given(st.integers(560, 100_000), st.integers(0, 99))
 def test_cores_are_read_as_the_whole(samples: int, seed: int) -> None:
     found = stitch(parts_of(samples, seed))
@@ -86,6 +89,7 @@ def test_cores_are_read_as_the_whole(samples: int, seed: int) -> None:
     assert transcribe(found.log_probs, PHONES, start=found.start) == transcribe(whole, PHONES)
 
 
+@settings(deadline=None)
 @given(st.integers(560, 100_000), st.integers(0, 99))
 def test_the_frames_of_a_core_are_those_the_windows_say(samples: int, seed: int) -> None:
     sound = np.random.default_rng(seed).normal(size=samples).astype(np.float32)
@@ -95,6 +99,7 @@ def test_the_frames_of_a_core_are_those_the_windows_say(samples: int, seed: int)
         assert core_rows(part, last=window is cut[-1]) == core_frames(window)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(4, 40), min_size=1, max_size=6), st.integers(0, 99))
 def test_longer_frames_do_not_drift_where_windows_begin_between_them(
     lengths: list[int], seed: int

@@ -4,14 +4,21 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedsvc.ctc import Calibration, ConfidenceMeasure, align_text, low_confidence, transcribe
+from embedsvc.ctc import (
+    Calibration,
+    ConfidenceMeasure,
+    align_text,
+    low_confidence,
+    text,
+    transcribe,
+)
 from embedsvc.ctc.confidence import geometric_mean
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.types import DecodeOptions, Floats, HotWord, Span
-from tests.ctc.made import PHONES, TEXT, noise, normalized, said
+from embedsvc.types import DecodeOptions, Floats, HotWord, Span, Vocabulary
+from tests.ctc.made import PHONES, TEXT, noise, normalized, said, totals
 
 SEEDS = st.integers(0, 999)
 FRAMES = st.integers(0, 40)
@@ -33,6 +40,7 @@ def test_each_phone_is_a_word() -> None:
     assert [len(word.tokens) for word in segment.words] == [1, 1, 1]
 
 
+@settings(deadline=None)
 @given(SEEDS, FRAMES, st.integers(1, 640), st.integers(0, 10**6))
 def test_tokens_follow_each_other_within_the_span(
     seed: int, frames: int, frame: int, start: int
@@ -47,6 +55,7 @@ def test_tokens_follow_each_other_within_the_span(
     )
 
 
+@settings(deadline=None)
 @given(SEEDS, FRAMES, st.integers(0, 10**6))
 def test_a_later_start_only_shifts(seed: int, frames: int, start: int) -> None:
     log_probs = noise(seed, frames, 7, 3)
@@ -73,6 +82,7 @@ def test_no_frames_say_nothing() -> None:
     assert (segment.text, segment.span, segment.confidence) == ("", Span(320, 320), 1)
 
 
+@settings(deadline=None)
 @given(SEEDS, FRAMES, st.sampled_from(ConfidenceMeasure))
 def test_confidence_is_in_bounds_and_a_geometric_mean(
     seed: int, frames: int, measure: ConfidenceMeasure
@@ -87,6 +97,7 @@ def test_confidence_is_in_bounds_and_a_geometric_mean(
         assert all(token.log_prob < 1e-6 and 0 <= token.entropy <= 1 for token in word.tokens)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 20), st.sampled_from(ConfidenceMeasure), st.floats(1.1, 4))
 def test_what_is_sharper_is_surer(
     seed: int, frames: int, measure: ConfidenceMeasure, sharper: float
@@ -116,6 +127,7 @@ def test_infinity_is_a_probability_of_zero() -> None:
     assert [each.probability for each in word.tokens[0].alternatives] == [0, 0]
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 3))
 def test_alternatives_are_the_next_likeliest_labels(seed: int, count: int) -> None:
     log_probs = noise(seed, 1, 4)
@@ -136,7 +148,7 @@ def test_a_temperature_makes_less_sure_and_leaves_the_text() -> None:
     )
     assert plain.text == cool.text
     assert plain.confidence > cool.confidence
-    assert cool.method == "entropy+temperature/v1"
+    assert cool.method == "probability+temperature/v1"
     assert plain.words[0].tokens[0].log_prob == cool.words[0].tokens[0].log_prob
 
 
@@ -145,7 +157,7 @@ def test_words_below_the_threshold_are_joined_where_they_are_neighbors() -> None
     log_probs: Floats = np.concatenate([said(path, TEXT, sure) for path, sure in parts])
     segment = transcribe(log_probs, TEXT, frame=1)
     assert segment.text == "a b n a b"
-    assert low_confidence(segment, 0.3) == (Span(2, 5), Span(8, 9))
+    assert low_confidence(segment, 0.7) == (Span(2, 5), Span(8, 9))
     assert low_confidence(segment, 0) == ()
 
 
@@ -162,8 +174,37 @@ def test_other_texts_are_told_best_first_and_none_twice() -> None:
     scores = [other.score for other in segment.others]
     assert scores == sorted(scores, reverse=True)
     assert transcribe(log_probs, TEXT, DecodeOptions(beam=32)).others == ()
+    assert len(transcribe(log_probs, TEXT, DecodeOptions(texts=4)).others) == 3
 
 
+SILENT = Vocabulary(("", "a", "|", "</s>"), 0, 2, frozenset({3}))
+
+
+@settings(deadline=None)
+@given(SEEDS, st.integers(1, 4))
+def test_a_text_is_as_likely_as_all_the_ways_to_write_it(seed: int, frames: int) -> None:
+    log_probs = noise(seed, frames, 4)
+    expected: dict[str, float] = {}
+    for labels, probability in totals(log_probs, 0).items():
+        written = text(labels, SILENT)
+        expected[written] = expected.get(written, 0) + probability
+    best, *others = sorted(expected, key=lambda each: -expected[each])
+    segment = transcribe(log_probs, SILENT, DecodeOptions(beam=1024, texts=1024))
+    assert segment.text == best
+    assert [other.text for other in segment.others] == others
+    assert [np.exp(other.score) for other in segment.others] == pytest.approx(
+        [expected[other] for other in others], rel=1e-5
+    )
+
+
+def test_hot_words_are_searched_for_without_a_beam() -> None:
+    log_probs = said("a.b|", TEXT, 2)
+    hot = (HotWord("an", 4),)
+    assert transcribe(log_probs, TEXT, DecodeOptions(hot_words=hot)).text == "an"
+    assert transcribe(log_probs, TEXT).text == "ab"
+
+
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 30), st.integers(2, 8))
 def test_a_beam_gives_times_to_what_it_finds(seed: int, frames: int, width: int) -> None:
     segment = transcribe(noise(seed, frames, 7, 2), TEXT, DecodeOptions(beam=width), frame=1)
@@ -173,22 +214,61 @@ def test_a_beam_gives_times_to_what_it_finds(seed: int, frames: int, width: int)
     assert segment.text == " ".join(word.text for word in segment.words)
 
 
-def test_a_hot_word_against_the_head_is_not_told_as_sure() -> None:
+@pytest.mark.parametrize("measure", ConfidenceMeasure)
+def test_a_hot_word_against_the_head_is_not_told_as_sure(measure: ConfidenceMeasure) -> None:
     log_probs = said("a.b.n", TEXT, 8)
     log_probs[2, 3] = log_probs[2, 2] - 3
     log_probs = normalized(log_probs)
     hot = DecodeOptions(beam=8, hot_words=(HotWord("ann", 4),))
-    plain, boosted = transcribe(log_probs, TEXT), transcribe(log_probs, TEXT, hot)
+    calibration = Calibration(measure)
+    plain = transcribe(log_probs, TEXT, calibration=calibration)
+    boosted = transcribe(log_probs, TEXT, hot, calibration=calibration)
     assert (plain.text, boosted.text) == ("abn", "ann")
     assert boosted.words[0].tokens[1].confidence < plain.words[0].tokens[1].confidence / 5
 
 
+@settings(deadline=None)
+@given(SEEDS, st.integers(0, 30), st.integers(1, 6))
+def test_a_head_taught_by_frames_is_searched_as_it_is_read_greedily(
+    seed: int, frames: int, width: int
+) -> None:
+    log_probs = noise(seed, frames, 7, 2)
+    options = DecodeOptions(beam=width, hot_words=(HotWord("nab", 0),))
+    found = transcribe(log_probs, TEXT, options, summed=False)
+    assert found == transcribe(log_probs, TEXT)
+
+
 def test_a_known_text_has_its_times() -> None:
     segment = align_text("Ab, n!", said("a.b|n.", TEXT), TEXT, frame=10)
-    assert segment == transcribe(said("a.b|n.", TEXT), TEXT, frame=10)
+    heard = transcribe(said("a.b|n.", TEXT), TEXT, frame=10)
+    assert (segment.text, segment.span) == (heard.text, heard.span)
+    assert [word.span for word in segment.words] == [word.span for word in heard.words]
+    assert segment.method == "alignment/v1"
+    token = segment.words[0].tokens[0]
+    assert token.confidence == pytest.approx(np.exp(token.log_prob))
     assert align_text("ab b", said("a.b|n.", TEXT), TEXT).confidence < segment.confidence / 2
 
 
 def test_a_known_text_that_does_not_fit_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="need 4 frames"):
         align_text("abna", said("abn", TEXT), TEXT)
+
+
+def test_a_star_in_a_known_text_is_anything_that_is_said() -> None:
+    log_probs = said(".bnb|nn|a.b|n.", TEXT, 8)
+    segment = align_text("* a", log_probs[:9], TEXT, frame=1)
+    assert [(word.text, word.span) for word in segment.words] == [("a", Span(8, 9))]
+    segment = align_text("bnb * ab*", log_probs, TEXT, frame=1)
+    assert [(word.text, word.span) for word in segment.words] == [
+        ("bnb", Span(1, 4)),
+        ("ab", Span(8, 11)),
+    ]
+    assert segment.text == "bnb ab"
+    assert align_text("bnb ab", log_probs, TEXT).confidence < segment.confidence / 2
+    with pytest.raises(InvalidArgument, match="nothing"):
+        align_text("* *", log_probs, TEXT)
+
+
+def test_a_star_between_phones_is_not_written() -> None:
+    segment = align_text("a * ʃ", said("a.tttʃ".replace("t", "a"), PHONES), PHONES)
+    assert segment.text == "a ʃ"

@@ -74,17 +74,15 @@ class _Beam:
     bonus: Doubles
     state: Places
 
-    @property
-    def total(self) -> Doubles:
-        found: Doubles = np.logaddexp(self.blank, self.label)
-        return found
-
 
 class _Search:
     """One search; `step` takes the frames in order."""
 
-    def __init__(self, size: int, blank: int, width: int, hot: Automaton | None) -> None:
+    def __init__(
+        self, size: int, blank: int, width: int, hot: Automaton | None, *, summed: bool
+    ) -> None:
         self._size, self._blank, self._width, self._hot = size, blank, width, hot
+        self._joined: np.ufunc = np.logaddexp if summed else np.maximum
         self._tree = _Prefixes()
         first = np.array([hot.first if hot else 0])
         self._beam = _Beam(
@@ -95,7 +93,7 @@ class _Search:
     def step(self, frame: Doubles, begun: Places) -> None:
         """Go on by one frame (V,), in which the labels `begun` (C,) may begin."""
         beam = self._beam
-        total = beam.total
+        total = self._total()
         again = beam.label + frame[beam.last]
         beam.blank, before = total + frame[self._blank], beam.blank
         if not len(begun):
@@ -112,7 +110,7 @@ class _Search:
         into = column[beam.last[children]]
         real = into >= 0
         children, parents, into = children[real], parents[real], into[real]
-        again[children] = np.logaddexp(again[children], longer[parents, into])
+        again[children] = self._joined(again[children], longer[parents, into])
         longer[parents, into] = -np.inf
         beam.label = again
         self._choose(longer, begun)
@@ -122,12 +120,13 @@ class _Search:
         beam, hot = self._beam, self._hot
         count = len(beam.prefixes)
         bonus = np.repeat(beam.bonus[:, None], len(begun), axis=1)
+        hope = np.zeros(count + longer.size)
         if hot:
-            bonus += hot.gain[beam.state[:, None], begun]
-        scores = np.concatenate([beam.total + beam.bonus, (longer + bonus).ravel()])
-        kept = np.flatnonzero(scores > -np.inf)
-        if len(kept) > self._width:
-            kept = np.sort(np.argpartition(-scores, self._width - 1)[: self._width])
+            rows = beam.state[:, None]
+            bonus += hot.gain[rows, begun]
+            hope = np.concatenate([hot.hope[beam.state], hot.hope[hot.after[rows, begun]].ravel()])
+        scores = np.concatenate([self._total() + beam.bonus, (longer + bonus).ravel()])
+        kept = self._best_of(scores, hope)
         if kept[-1] < count and len(kept) == count:
             return
         stay, grown = kept[kept < count], kept[kept >= count] - count
@@ -149,6 +148,26 @@ class _Search:
         )
         self._born = self._inner()
 
+    def _best_of(self, scores: Doubles, hope: Doubles) -> Places:
+        """Places of the best scores; of half of them, without what hot words only may add.
+
+        Else prefixes that hope for a long word would drive out all that are likelier without.
+        """
+        kept = np.flatnonzero(scores > -np.inf)
+        if len(kept) <= self._width:
+            return kept
+        order = np.argpartition(-scores, self._width - 1)[: self._width]
+        if not hope[order].any():
+            return np.sort(order)
+        sober = np.argsort(hope - scores, kind="stable")[: (self._width + 1) // 2]
+        rest = np.setdiff1d(order, sober)
+        rest = rest[np.argsort(-scores[rest], kind="stable")][: self._width - len(sober)]
+        return np.sort(np.concatenate([sober, rest]))
+
+    def _total(self) -> Doubles:
+        found: Doubles = self._joined(self._beam.blank, self._beam.label)
+        return found
+
     def _inner(self) -> tuple[Places, Places]:
         """Rows of prefixes whose parent is in the beam too, and the rows of those parents."""
         row_of = {prefix: row for row, prefix in enumerate(self._beam.prefixes)}
@@ -163,7 +182,7 @@ class _Search:
     def best(self, count: int) -> tuple[Candidate, ...]:
         """The best label sequences, the best first."""
         beam = self._beam
-        scores = beam.total + beam.bonus
+        scores = self._total() + beam.bonus
         if self._hot:
             scores = scores + self._hot.last[beam.state]
         order = np.argsort(-scores, kind="stable")[:count]
@@ -179,13 +198,18 @@ def beam(
     width: int,
     hot_words: Sequence[HotWord] = (),
     n_best: int = 1,
+    *,
+    summed: bool = True,
     pruned: float = PRUNED,
 ) -> tuple[Candidate, ...]:
     """Up to `n_best` of the likeliest label sequences of (T, V), the best first.
 
     `width` prefixes are followed, or `n_best` if more are asked for. With `pruned` 0 and a width
-    of all prefixes the search is exact. Raises InvalidArgument for a width that is not from 1 to
-    `MOST_WIDTH`, and as `automaton` does.
+    of all prefixes the search is exact. Where alignments are not `summed`, a sequence is as likely
+    as its best one: a head that was taught frame by frame is as sure of each frame of a label, so
+    that the many ways to say a label twice add up to more than the one that was meant.
+
+    Raises InvalidArgument for a width that is not from 1 to `MOST_WIDTH`, and as `automaton` does.
     """
     followed = max(width, n_best)
     if not 1 <= min(width, n_best) <= followed <= MOST_WIDTH:
@@ -195,7 +219,7 @@ def beam(
             field="beam",
         )
     hot = automaton(hot_words, vocabulary) if hot_words else None
-    search = _Search(log_probs.shape[1], vocabulary.blank, followed, hot)
+    search = _Search(log_probs.shape[1], vocabulary.blank, followed, hot, summed=summed)
     frames = log_probs.astype(np.float64)
     with np.errstate(divide="ignore"):
         margin = np.log(pruned) - max(0.0, *(word.boost for word in hot_words), 0.0)

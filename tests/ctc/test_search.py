@@ -4,11 +4,11 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedsvc.ctc.beam import MOST_WIDTH, beam
 from embedsvc.ctc.runs import greedy, labels_of
+from embedsvc.ctc.search import MOST_WIDTH, beam
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import HotWord, Vocabulary
 from tests.ctc.made import PHONES, TEXT, noise, said, totals
@@ -19,25 +19,31 @@ SPACED = Vocabulary(("a", "", " "), 1, 2)
 EVERY = MOST_WIDTH
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 5), st.sampled_from([0.5, 2, 5]))
 def test_a_wide_beam_finds_every_label_sequence_and_its_probability(
     seed: int, frames: int, sharpness: float
 ) -> None:
     log_probs = noise(seed, frames, 3, sharpness)
     expected = totals(log_probs, 0)
-    found = {each.labels: np.exp(each.score) for each in beam(log_probs, TINY, EVERY, (), EVERY, 0)}
+    found = {
+        each.labels: np.exp(each.score)
+        for each in beam(log_probs, TINY, EVERY, (), EVERY, pruned=0)
+    }
     assert found == pytest.approx(expected, abs=1e-6)
     assert sum(found.values()) == pytest.approx(1, abs=1e-5)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 6), st.integers(1, 4))
 def test_the_best_come_first(seed: int, frames: int, count: int) -> None:
     log_probs = noise(seed, frames, 3)
     expected = sorted(totals(log_probs, 0).values(), reverse=True)[:count]
-    found = beam(log_probs, TINY, EVERY, (), count, 0)
+    found = beam(log_probs, TINY, EVERY, (), count, pruned=0)
     assert [np.exp(each.score) for each in found] == pytest.approx(expected, rel=1e-4)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 30), st.integers(1, 4), st.integers(1, 12))
 def test_no_beam_tells_more_than_is_likely_and_none_twice(
     seed: int, frames: int, count: int, width: int
@@ -58,6 +64,7 @@ def test_what_is_likely_in_many_ways_beats_the_best_path() -> None:
     assert np.exp(found.score) == pytest.approx(0.64, rel=1e-4)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 40))
 def test_a_sure_head_is_read_as_greedily(seed: int, frames: int) -> None:
     path = "".join(np.random.default_rng(seed).choice(list(".abn|"), frames))
@@ -70,6 +77,7 @@ def occurrences(word: tuple[str, ...], labels: tuple[str, ...]) -> int:
     return sum(labels[at : at + len(word)] == word for at in range(len(labels)))
 
 
+@settings(deadline=None)
 @given(
     SEEDS,
     st.integers(1, 5),
@@ -87,10 +95,11 @@ def test_phones_have_the_boost_of_each_hot_word_in_them(
             boost * len(text) * occurrences(tuple(text), spelled) for text, boost in boosts.items()
         )
         expected[labels] = np.log(total) + bonus
-    found = {each.labels: each.score for each in beam(log_probs, TINY, EVERY, hot, EVERY, 0)}
+    found = {each.labels: each.score for each in beam(log_probs, TINY, EVERY, hot, EVERY, pruned=0)}
     assert found == pytest.approx(expected, abs=1e-5)
 
 
+@settings(deadline=None)
 @given(
     SEEDS,
     st.integers(1, 5),
@@ -111,7 +120,9 @@ def test_words_have_the_boost_only_where_they_are_whole(
             for text, boost in boosts.items()
         )
         expected[labels] = np.log(total) + bonus
-    found = {each.labels: each.score for each in beam(log_probs, SPACED, EVERY, hot, EVERY, 0)}
+    found = {
+        each.labels: each.score for each in beam(log_probs, SPACED, EVERY, hot, EVERY, pruned=0)
+    }
     assert found == pytest.approx(expected, abs=1e-5)
 
 
@@ -120,6 +131,14 @@ def test_a_hot_word_wins_where_the_head_is_in_doubt() -> None:
     log_probs[2] = np.log(np.array([0.01, 0.01, 0.5, 0.45, 0.01, 0.01, 0.01]))
     assert beam(log_probs, TEXT, 8)[0].labels == (1, 2, 4, 3, 3)
     assert beam(log_probs, TEXT, 8, [HotWord("An", 1)])[0].labels == (1, 3, 4, 3, 3)
+
+
+def test_hopes_for_a_long_word_do_not_drive_out_what_was_said() -> None:
+    log_probs = said("a.b|", TEXT, 2)
+    (plain,) = beam(log_probs, TEXT, 16)
+    (found,) = beam(log_probs, TEXT, 16, [HotWord("nnn", 6)])
+    assert found.labels == plain.labels
+    assert found.score == pytest.approx(plain.score, abs=0.1)
 
 
 def test_silent_labels_do_not_part_a_hot_word() -> None:
