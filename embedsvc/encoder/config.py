@@ -152,11 +152,17 @@ def _joint_faults(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"`conv_depthwise_kernel_size` must be odd, but is {kernel}"
 
 
+def preprocessor(directory: Path) -> tuple[str, Mapping[str, Any]]:
+    """File that says how samples are prepared, and what it says; newer ones say more beside."""
+    own, joint = directory / "preprocessor_config.json", directory / "processor_config.json"
+    if own.is_file() or not joint.is_file():
+        return own.name, read_object(own) if own.exists() else {}
+    values = read_object(joint).get("feature_extractor")
+    return joint.name, values if isinstance(values, dict) else {}
+
+
 def _feature_faults(directory: Path) -> Iterator[str]:
-    path = directory / "preprocessor_config.json"
-    if not path.exists():
-        return
-    values = read_object(path)
+    file, values = preprocessor(directory)
     for name, needed in _FEATURES.items():
         if values.get(name, needed) != needed:
-            yield f"`{name}` of {path.name} must be {needed}, but is {values[name]!r}"
+            yield f"`{name}` of {file} must be {needed}, but is {values[name]!r}"

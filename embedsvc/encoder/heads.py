@@ -16,6 +16,7 @@ from embedsvc.types import Floats
 
 CHOICES_FILE = "heads.json"
 TENSORS_FILE = "heads.safetensors"
+_LONGEST_LICENSE = 100
 _WEIGHT, _BIAS = "phones.weight", "phones.bias"
 
 
@@ -23,13 +24,14 @@ _WEIGHT, _BIAS = "phones.weight", "phones.bias"
 class PhoneHead:
     """Which phone each frame of `layer` is; label 0 is silence, and the blank of CTC.
 
-    `weight` is (V, D) and `bias` (V,), for the V `labels`.
+    `weight` is (V, D) and `bias` (V,), for the V `labels`. `license` is what it says of itself.
     """
 
     layer: int
     labels: tuple[str, ...]
     weight: Floats
     bias: Floats
+    license: str = ""
 
     def __call__(self, states: Floats) -> Floats:
         """Log-probabilities (T, V) of hidden states (T, D)."""
@@ -42,8 +44,9 @@ class PhoneHead:
 def load_phone_head(checkpoint: Checkpoint) -> PhoneHead | None:
     """Phone head of a checkpoint, if it has one.
 
-    `heads.json` names the layer and the labels; `heads.safetensors` holds `phones.weight` (V, D)
-    and `phones.bias` (V,). Raises `FailedPrecondition` if they do not fit, or do not fit the model.
+    `heads.json` names the layer and the labels, perhaps a license; `heads.safetensors` holds
+    `phones.weight` (V, D) and `phones.bias` (V,). Raises `FailedPrecondition` if they do not fit,
+    or do not fit the model.
     """
     path = checkpoint.directory / CHOICES_FILE
     choices = read_object(path).get("phones") if path.exists() else None
@@ -54,7 +57,7 @@ def load_phone_head(checkpoint: Checkpoint) -> PhoneHead | None:
     tensors = _tensors(checkpoint.directory)
     weight = _fitting(tensors, _WEIGHT, (len(labels), config.hidden_size))
     bias = _fitting(tensors, _BIAS, (len(labels),))
-    return PhoneHead(layer, labels, weight, bias)
+    return PhoneHead(layer, labels, weight, bias, _license(choices))
 
 
 def _layer(choices: Any, layers: int) -> int:
@@ -73,6 +76,13 @@ def _labels(choices: Mapping[str, Any]) -> tuple[str, ...]:
             f'{CHOICES_FILE} has labels that do not begin with "" or are not all different'
         )
     return tuple(labels)
+
+
+def _license(choices: Mapping[str, Any]) -> str:
+    license = choices.get("license", "")
+    if not isinstance(license, str) or len(license) > _LONGEST_LICENSE:
+        raise _fault(f"{CHOICES_FILE} has a license that is no text, or a long one")
+    return license
 
 
 def _tensors(directory: Path) -> Mapping[str, Any]:

@@ -66,6 +66,7 @@ def test_a_checkpoint_may_have_no_phone_head(load: Load, choices: Any) -> None:
     [
         ({"layer": 4}, "layer 4"),
         ({"layer": True}, "layer True"),
+        ({"license": 1}, "license that is no text"),
         ({"labels": "a"}, "no list of texts"),
         ({"labels": ["", 3]}, "no list of texts"),
         ({"labels": ["a", "", "b"]}, "do not begin"),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,8 @@ class Projection:
 
     def __call__(self, states: Floats) -> Floats:
         """Log-probabilities (T', V) of states (T, D), in float32."""
+        # A copy where the states may not be written, which torch warns of.
+        states = np.require(states, np.float32, ["C", "W"])
         with torch.inference_mode():
             scores: Tensor = self.linear(self._adapted(torch.from_numpy(states)))
             answer: Floats = torch.log_softmax(scores.float(), dim=-1).numpy()

@@ -102,6 +102,6 @@ def _phone_head(head: PhoneHead, checkpoint: Checkpoint) -> CtcHead:
         labels=len(head.labels),
         frame_seconds=to_seconds(FRAMES.hop),
         calibration=CONFIDENCE,
-        license=stated_license(checkpoint.directory),
+        license=head.license or stated_license(checkpoint.directory),
     )
     return CtcHead(info, Vocabulary(head.labels, blank=0), head.layer, FRAMES, head)

@@ -1,11 +1,12 @@
 """What the labels of a CTC head stand for, from the files of its tokenizer."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedsvc.encoder.config import read_object
+from embedsvc.encoder.config import read_object, whole
 from embedsvc.types import HeadKind, Vocabulary
 
 VOCABULARY_FILE = "vocab.json"
@@ -26,6 +27,7 @@ _SPECIAL = {
 }
 """Tokens with a meaning, and what they are where no file says so."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST = 256
 _MOST_LANGUAGES = 10_000
 _MOST_IDS = 1_000_000
@@ -182,17 +184,20 @@ def _is_nested(words: Mapping[str, Any]) -> bool:
 
 def _nested_faults(words: Mapping[str, Any]) -> Iterator[str]:
     if not _is_nested(words):
-        yield from _token_faults(VOCABULARY_FILE, words)
-        if not words:
-            yield f"{VOCABULARY_FILE} must have tokens, but has none"
-        return
-    if len(words) > _MOST_LANGUAGES:
+        yield from _all_faults(VOCABULARY_FILE, words)
+    elif len(words) > _MOST_LANGUAGES:
         yield (
             f"{VOCABULARY_FILE} must have at most {_MOST_LANGUAGES} languages, but has {len(words)}"
         )
-        return
-    for language, tokens in words.items():
-        yield from _token_faults(f"{VOCABULARY_FILE} of {language[:40]!r}", tokens)
+    else:
+        for language, tokens in words.items():
+            yield from _all_faults(f"{VOCABULARY_FILE} of {language[:40]!r}", tokens)
+
+
+def _all_faults(file: str, tokens: Mapping[str, Any]) -> Iterator[str]:
+    if not tokens:
+        yield f"{file} must have tokens, but has none"
+    yield from _token_faults(file, tokens)
 
 
 def _token_faults(file: str, tokens: Mapping[str, Any]) -> Iterator[str]:
@@ -200,8 +205,10 @@ def _token_faults(file: str, tokens: Mapping[str, Any]) -> Iterator[str]:
     long = next((token for token in tokens if len(token) > _LONGEST), None)
     if long is not None:
         yield f"tokens of {file} must have at most {_LONGEST} characters, but one has {len(long)}"
+    if any(_SURROGATE.search(token) for token in tokens):
+        yield f"tokens of {file} must be text, but one has half a character"
     for token, place in tokens.items():
-        if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < _MOST_IDS:
+        if not whole(place, 0, _MOST_IDS - 1):
             yield (
                 f"tokens of {file} must be at whole numbers from 0 to {_MOST_IDS - 1}, "
                 f"but {token[:40]!r} is {str(place)[:40]!r}"

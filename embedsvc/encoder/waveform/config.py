@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedsvc.encoder.config import ACTIVATIONS, read_object, whole
+from embedsvc.encoder.config import ACTIVATIONS, preprocessor, read_object, whole
 from embedsvc.encoder.grid import Grid
 from embedsvc.errors import FailedPrecondition, InvalidArgument, ModelNotFound
 from embedsvc.timing import SAMPLE_RATE
@@ -102,9 +102,9 @@ def read_waveform_config(directory: Path) -> WaveformConfig:
             f"`model` must be of type {WAVEFORM_TYPE}, but is {values.get('model_type')!r}",
             field="model",
         )
-    features = _preprocessor(directory)
+    file, features = preprocessor(directory)
     values = _OPTIONAL | values | {_NORMALIZE: features.get(_NORMALIZE, True)}
-    faults = [*_size_faults(values), *_choice_faults(values), *_feature_faults(features)]
+    faults = [*_size_faults(values), *_choice_faults(values), *_feature_faults(file, features)]
     if not faults:
         faults.extend(_joint_faults(values))
     if faults:
@@ -114,16 +114,6 @@ def read_waveform_config(directory: Path) -> WaveformConfig:
     lists = {name: tuple(values[name]) for name in _LISTS}
     chosen = {name: values[name] for name in WaveformConfig.__dataclass_fields__} | lists
     return WaveformConfig(**chosen)
-
-
-def _preprocessor(directory: Path) -> Mapping[str, Any]:
-    """What is said of the samples, in a file of its own or, newer, in that of the processor."""
-    own = directory / "preprocessor_config.json"
-    if own.is_file():
-        return read_object(own)
-    joint = directory / "processor_config.json"
-    values = read_object(joint).get("feature_extractor") if joint.is_file() else None
-    return values if isinstance(values, dict) else {}
 
 
 def _size_faults(values: Mapping[str, Any]) -> Iterator[str]:
@@ -165,10 +155,10 @@ def _choice_faults(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"`{name}` must be true or false, but is {values[name]!r}"
 
 
-def _feature_faults(values: Mapping[str, Any]) -> Iterator[str]:
+def _feature_faults(file: str, values: Mapping[str, Any]) -> Iterator[str]:
     for name, needed in _FEATURES.items():
         if values.get(name, needed) != needed:
-            yield f"`{name}` of the preprocessor must be {needed}, but is {values[name]!r}"
+            yield f"`{name}` of {file} must be {needed}, but is {values[name]!r}"
 
 
 def _joint_faults(values: Mapping[str, Any]) -> Iterator[str]:

@@ -164,7 +164,8 @@ class WaveformEncoder:
             mean = samples.mean(dtype=np.float64)
             scale = 1.0 / np.sqrt(samples.var(dtype=np.float64) + _EPSILON)
             samples = ((samples - mean) * scale).astype(np.float32)
-        return torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self.device)
+        # A copy where the samples may not be written, which torch warns of.
+        return torch.from_numpy(np.require(samples, np.float32, ["C", "W"])).to(self.device)
 
     def _check(
         self, utterances: Sequence[Floats], asks: Sequence[Ask], languages: Sequence[str]

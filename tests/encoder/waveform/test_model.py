@@ -5,7 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import Wav2Vec2ForCTC
+from transformers import (
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
+    Wav2Vec2ForPreTraining,
+)
 
 from embedsvc.encoder.ctc import CtcHead, load_heads, resolve_ctc
 from embedsvc.encoder.tensors import shapes_in
@@ -15,6 +20,7 @@ from embedsvc.types import Ask, Floats
 from tests.encoder.ctc.published import (
     LANGUAGES,
     STABLE,
+    WAVE,
     log_probabilities,
     of_languages,
     renamed,
@@ -165,6 +171,44 @@ def test_what_is_too_short_is_named(tmp_path: Path) -> None:
         encoder.resolve_layer(4)
     assert [encoder.resolve_layer(layer) for layer in (None, -1, -4, 2)] == [3, 3, 0, 2]
     encoder.warm_up()
+
+
+def test_padding_and_masks_of_the_reference_change_nothing(tmp_path: Path) -> None:
+    model = wave(**STABLE)
+    checkpoint = resolve_waveform(str(write(model, tmp_path)))
+    encoder, (head,) = WaveformEncoder.load(checkpoint), load_heads(checkpoint)
+    utterances = [speech(length) for length in (3_000, 9_000, 5_321)]
+    extractor: Any = Wav2Vec2FeatureExtractor
+    inputs = extractor(return_attention_mask=True)(
+        utterances, sampling_rate=16_000, padding=True, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        wanted = model(**inputs).logits.numpy()
+    for states, padded in zip(states_of(encoder, utterances), wanted, strict=True):
+        logits = log_probabilities(padded[: len(states)])
+        np.testing.assert_allclose(head(states), logits, atol=NEAR, rtol=0)
+
+
+def test_arrays_that_must_not_be_written_are_read(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False}))
+    checkpoint = resolve_waveform(str(write(wave(), tmp_path)))
+    encoder, (head,) = WaveformEncoder.load(checkpoint), load_heads(checkpoint)
+    samples = speech(1_000)
+    samples.flags.writeable = False
+    (states,) = states_of(encoder, [samples])
+    states.flags.writeable = False
+    assert head(states).shape == (2, 9)
+
+
+def test_a_model_before_it_learned_to_write_is_a_body_without_a_head(tmp_path: Path) -> None:
+    values = {name: each for name, each in WAVE.items() if name != "vocab_size"}
+    quantizer = {"codevector_dim": 16, "proj_codevector_dim": 16, "num_codevectors_per_group": 4}
+    model: Any = Wav2Vec2ForPreTraining(Wav2Vec2Config(**(values | quantizer)))
+    model.save_pretrained(tmp_path)
+    checkpoint = resolve_waveform(str(tmp_path))
+    assert load_heads(checkpoint) == ()
+    (states,) = states_of(WaveformEncoder.load(checkpoint), [speech(2_000)])
+    assert states.shape == (6, 48)
 
 
 def test_silence_has_finite_states(tmp_path: Path) -> None:
