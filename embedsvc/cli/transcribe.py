@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from embedsvc.cli import connection, flags
+from embedsvc.cli import connection, flags, live
 from embedsvc.cli.output import console, emit, printable, progress, say, span_text, table
 from embedsvc.client import Client, Transcript
 from embedsvc.errors import EmbedsvcError
@@ -49,6 +49,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="W",
         help="likelier here than elsewhere; may be given again",
     )
+    parser.add_argument(
+        "--stream", action="store_true", help="replay the files live, and show text as it comes"
+    )
+    parser.add_argument(
+        "--pace",
+        type=flags.positive,
+        default=1.0,
+        metavar="X",
+        help="of --stream, as a multiple of real time (default: 1)",
+    )
     connection.add_channels(parser)
     connection.add_flags(parser)
     parser.set_defaults(run=run)
@@ -58,6 +68,8 @@ def run(chosen: argparse.Namespace) -> int:
     """Transcribe each file; those that fail do not stop the others."""
     done = 0
     with connection.connect(chosen) as client:
+        if chosen.stream:
+            return live.run(client, chosen, options(chosen))
         for path, found in _transcripts(client, chosen):
             if isinstance(found, EmbedsvcError):
                 say(f"{path}: {found}")

@@ -13,7 +13,7 @@ from embedsvc.client.results import (
     ServerInfo,
     Window,
 )
-from embedsvc.client.transcripts import Aligned, Transcript
+from embedsvc.client.transcripts import Aligned, FinalText, InterimText, Transcript
 
 __all__ = [
     "AddedRecording",
@@ -24,7 +24,9 @@ __all__ = [
     "Collection",
     "Embedding",
     "Examples",
+    "FinalText",
     "HeardWindow",
+    "InterimText",
     "Probes",
     "SearchResult",
     "ServerInfo",

@@ -43,6 +43,37 @@ class Aligned:
     timing: Timing
 
 
+@dataclass(frozen=True)
+class InterimText:
+    """Text of live speech that goes on: `stable` only grows until the final."""
+
+    stable: str
+    unstable: str
+    heard: Span
+
+
+@dataclass(frozen=True)
+class FinalText:
+    """What is written of a stretch of a live stream that is over."""
+
+    segments: tuple[TranscriptSegment, ...]
+    heard: Span
+
+    @property
+    def text(self) -> str:
+        """All of it; empty for no speech."""
+        return " ".join(segment.text for segment in self.segments)
+
+
+def live_text(message: Any) -> InterimText | FinalText:
+    """Live text, from its message."""
+    if message.HasField("final"):
+        heard = times.span(message.final.heard, "heard")
+        return FinalText(transcripts.segments(message.final.segments), heard)
+    told = message.interim
+    return InterimText(told.stable_text, told.unstable_text, times.span(told.heard, "heard"))
+
+
 def transcript(segments: Sequence[TranscriptSegment], end: Any) -> Transcript:
     """A transcript, from its segments and the message that tells of the rest."""
     return Transcript(

@@ -54,7 +54,8 @@ def load_all(
     else:
         checkpoint = resolve(model)
         encoder = Encoder.load(checkpoint, threads, device)
-        heads = Heads(load_heads(checkpoint))
+        # A head that reads another body's states, such as one with adapters, is not of this one.
+        heads = Heads(head for head in load_heads(checkpoint) if not head.adapter)
         if wanted is not Precision.FP32:
             encoder = in_precision(encoder, wanted, probe(), judges(encoder))
         return_freed()

@@ -76,9 +76,10 @@ class Writer(Labels):
 
     hears = True
 
-    def __init__(self, head: CtcHead, options: DecodeOptions) -> None:
+    def __init__(self, head: CtcHead, options: DecodeOptions, origin: int = 0) -> None:
         super().__init__(head)
         self._options = options
+        self._origin = origin
         self._cutter = Cutter(head.vocabulary, head.grid.hop)
         self._ready: list[TranscriptSegment] = []
 
@@ -101,7 +102,7 @@ class Writer(Labels):
         return self.taken()
 
     def _write(self, piece: Piece) -> None:
-        segment = written(piece, self._head, self._options)
+        segment = written(piece, self._head, self._options, self._origin)
         if segment.words:
             self._ready.append(segment)
 
@@ -129,10 +130,16 @@ class Keeper(Labels):
         return _placed(found)
 
 
-def written(piece: Piece, head: CtcHead, options: DecodeOptions) -> TranscriptSegment:
-    """The text of a piece; its span is from the first token to the end of the last."""
-    start = head.grid.span(piece.start).start
-    found = transcribe(piece.log_probs, head.vocabulary, options, frame=head.grid.hop, start=start)
+def written(
+    piece: Piece, head: CtcHead, options: DecodeOptions, origin: int = 0
+) -> TranscriptSegment:
+    """The text of a piece; its span is from the first token to the end of the last.
+
+    `origin` is the sample of the recording with which its labels begin.
+    """
+    start = origin + head.grid.span(piece.start).start
+    hop = head.grid.hop
+    found = transcribe(piece.log_probs, head.vocabulary, options, frame=hop, start=start)
     return _placed(found)
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from embedsvc.ctc import encode
 from embedsvc.encoder.ctc import CtcHead
-from embedsvc.errors import InvalidArgument
+from embedsvc.errors import InvalidArgument, StreamProtocol
+from embedsvc.pipeline.live_text import Final, Interim
 from embedsvc.pipeline.transcriber import WINDOWING, Ended, Task
 from embedsvc.service import convert, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, stream, unary
 from embedsvc.service.terms import chosen_lane, terms
-from embedsvc.types import Lane, Source, TranscriptSegment
+from embedsvc.types import DecodeOptions, Lane, Source, TranscriptSegment
 from embedsvc.v1 import transcription_pb2, transcription_pb2_grpc
 from embedsvc.wire import audio, enums, probes, times, transcripts
 
@@ -76,6 +77,31 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
                             kind(segment=style.message(each)), self._most_bytes, _ADVICE
                         )
 
+    @stream
+    async def StreamTranscribe(
+        self, request_iterator: AsyncIterator[Any], context: Context
+    ) -> AsyncIterator[transcription_pb2.StreamTranscribeResponse]:
+        """Live audio in, text out while it is said."""
+        config: transcription_pb2.StreamTranscribeRequest.Config
+        config = await uploads.config_of(request_iterator)
+        options = config.options
+        head = self._backend.heads.chosen(config.head, config.language_code, "config.")
+        task = Task(head, _decoding(options, head, "config."))
+        style = _Style(options, "config.options.")
+        if not config.HasField("pcm"):
+            raise InvalidArgument("`config.pcm` must be set", field="config.pcm")
+        form = audio.pcm_format(config.pcm, "config.pcm")
+        policy = audio.channel_policy(config.channel_policy, "config.channel_policy")
+        lane = chosen_lane(config.lane, "config.lane", Lane.INTERACTIVE)
+        came = terms(context, lane, patient=True)
+        transcriber = self._backend.transcriber
+        live = transcriber.live(form, policy, task, transcripts.interval(config))
+        chunks = _chunks(request_iterator)
+        async with aclosing(transcriber.stream(chunks, live, task, came)) as found:
+            async for each in found:
+                if not config.omit_interim or isinstance(each, Final):
+                    yield _live_response(each, style)
+
     @unary
     async def Align(
         self, request: transcription_pb2.AlignRequest, context: Context
@@ -99,9 +125,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
     async def _task(self, request: Any, prefix: str = "") -> Task:
         """What a request asks for; raises for a head, option or probe that is none."""
         head = self._backend.heads.chosen(request.head, request.language_code, prefix)
-        options = transcripts.options(request.options, f"{prefix}options")
-        for place, hot in enumerate(options.hot_words):
-            _spelled(hot.text, head, f"{prefix}options.hot_words[{place}].text")
+        options = _decoding(request.options, head, prefix)
         if not request.probes:
             return Task(head, options)
         field = f"{prefix}probes"
@@ -119,6 +143,40 @@ class _Style:
 
     def message(self, segment: TranscriptSegment) -> transcription_pb2.TranscriptSegment:
         return transcripts.segment_message(segment, self._below, words=self._words)
+
+
+def _decoding(
+    message: transcription_pb2.DecodeOptions, head: CtcHead, prefix: str
+) -> DecodeOptions:
+    """How text is to be found; raises InvalidArgument for what the head cannot do."""
+    options = transcripts.options(message, f"{prefix}options")
+    for place, hot in enumerate(options.hot_words):
+        _spelled(hot.text, head, f"{prefix}options.hot_words[{place}].text")
+    return options
+
+
+def _live_response(
+    told: Interim | Final, style: _Style
+) -> transcription_pb2.StreamTranscribeResponse:
+    kind = transcription_pb2.StreamTranscribeResponse
+    heard = times.span_message(told.heard)
+    if isinstance(told, Final):
+        return kind(final=kind.Final(segments=map(style.message, told.segments), heard=heard))
+    return kind(
+        interim=kind.Interim(stable_text=told.stable, unstable_text=told.unstable, heard=heard)
+    )
+
+
+async def _chunks(messages: AsyncIterator[Any]) -> AsyncIterator[bytes | None]:
+    """The audio of a live stream, None where it is to be flushed."""
+    async for message in messages:
+        match message.WhichOneof("message"):
+            case "audio":
+                yield message.audio
+            case "flush":
+                yield None
+            case _:
+                raise StreamProtocol("`config` must come once, and only audio and `flush` after it")
 
 
 def _spelled(text: str, head: CtcHead, field: str) -> None:

@@ -575,6 +575,158 @@ class TranscribeUploadResponse(google.protobuf.message.Message):
 global___TranscribeUploadResponse = TranscribeUploadResponse
 
 @typing.final
+class StreamTranscribeRequest(google.protobuf.message.Message):
+    """A live stream: the config first, then raw PCM in any chunks."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Config(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        PCM_FIELD_NUMBER: builtins.int
+        CHANNEL_POLICY_FIELD_NUMBER: builtins.int
+        LANGUAGE_CODE_FIELD_NUMBER: builtins.int
+        HEAD_FIELD_NUMBER: builtins.int
+        OPTIONS_FIELD_NUMBER: builtins.int
+        LANE_FIELD_NUMBER: builtins.int
+        INTERVAL_FIELD_NUMBER: builtins.int
+        OMIT_INTERIM_FIELD_NUMBER: builtins.int
+        channel_policy: embedsvc.v1.types_pb2.ChannelPolicy.ValueType
+        language_code: builtins.str
+        """As the fields of that name of TranscribeRequest."""
+        head: builtins.str
+        lane: embedsvc.v1.types_pb2.Lane.ValueType
+        """INTERACTIVE when absent."""
+        omit_interim: builtins.bool
+        """Finals alone."""
+        @property
+        def pcm(self) -> embedsvc.v1.types_pb2.PcmFormat: ...
+        @property
+        def options(self) -> global___DecodeOptions: ...
+        @property
+        def interval(self) -> google.protobuf.duration_pb2.Duration:
+            """How much new audio is waited for until it is heard, 0.2 s to 5 s; 1 s when absent."""
+
+        def __init__(
+            self,
+            *,
+            pcm: embedsvc.v1.types_pb2.PcmFormat | None = ...,
+            channel_policy: embedsvc.v1.types_pb2.ChannelPolicy.ValueType = ...,
+            language_code: builtins.str = ...,
+            head: builtins.str = ...,
+            options: global___DecodeOptions | None = ...,
+            lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
+            interval: google.protobuf.duration_pb2.Duration | None = ...,
+            omit_interim: builtins.bool = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["interval", b"interval", "options", b"options", "pcm", b"pcm"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["channel_policy", b"channel_policy", "head", b"head", "interval", b"interval", "lane", b"lane", "language_code", b"language_code", "omit_interim", b"omit_interim", "options", b"options", "pcm", b"pcm"]) -> None: ...
+
+    @typing.final
+    class Flush(google.protobuf.message.Message):
+        """End the stretch now, with all audio received; the stream goes on after it."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        def __init__(
+            self,
+        ) -> None: ...
+
+    CONFIG_FIELD_NUMBER: builtins.int
+    AUDIO_FIELD_NUMBER: builtins.int
+    FLUSH_FIELD_NUMBER: builtins.int
+    audio: builtins.bytes
+    @property
+    def config(self) -> global___StreamTranscribeRequest.Config: ...
+    @property
+    def flush(self) -> global___StreamTranscribeRequest.Flush: ...
+    def __init__(
+        self,
+        *,
+        config: global___StreamTranscribeRequest.Config | None = ...,
+        audio: builtins.bytes = ...,
+        flush: global___StreamTranscribeRequest.Flush | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["audio", b"audio", "config", b"config", "flush", b"flush", "message", b"message"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audio", b"audio", "config", b"config", "flush", b"flush", "message", b"message"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["config", "audio", "flush"] | None: ...
+
+global___StreamTranscribeRequest = StreamTranscribeRequest
+
+@typing.final
+class StreamTranscribeResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Interim(google.protobuf.message.Message):
+        """Text of a segment that goes on."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        STABLE_TEXT_FIELD_NUMBER: builtins.int
+        UNSTABLE_TEXT_FIELD_NUMBER: builtins.int
+        HEARD_FIELD_NUMBER: builtins.int
+        stable_text: builtins.str
+        """What two passes in a row agreed on: it only grows until the final."""
+        unstable_text: builtins.str
+        """What may still change."""
+        @property
+        def heard(self) -> embedsvc.v1.types_pb2.TimeSpan:
+            """What it was read from."""
+
+        def __init__(
+            self,
+            *,
+            stable_text: builtins.str = ...,
+            unstable_text: builtins.str = ...,
+            heard: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["heard", b"heard"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["heard", b"heard", "stable_text", b"stable_text", "unstable_text", b"unstable_text"]) -> None: ...
+
+    @typing.final
+    class Final(google.protobuf.message.Message):
+        """A stretch of the stream that is over; stretches do not overlap."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        SEGMENTS_FIELD_NUMBER: builtins.int
+        HEARD_FIELD_NUMBER: builtins.int
+        @property
+        def segments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TranscriptSegment]:
+            """As Transcribe answers for a recording of these samples alone; none for no speech."""
+
+        @property
+        def heard(self) -> embedsvc.v1.types_pb2.TimeSpan: ...
+        def __init__(
+            self,
+            *,
+            segments: collections.abc.Iterable[global___TranscriptSegment] | None = ...,
+            heard: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["heard", b"heard"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["heard", b"heard", "segments", b"segments"]) -> None: ...
+
+    INTERIM_FIELD_NUMBER: builtins.int
+    FINAL_FIELD_NUMBER: builtins.int
+    @property
+    def interim(self) -> global___StreamTranscribeResponse.Interim: ...
+    @property
+    def final(self) -> global___StreamTranscribeResponse.Final: ...
+    def __init__(
+        self,
+        *,
+        interim: global___StreamTranscribeResponse.Interim | None = ...,
+        final: global___StreamTranscribeResponse.Final | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["final", b"final", "interim", b"interim", "message", b"message"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["final", b"final", "interim", b"interim", "message", b"message"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["interim", "final"] | None: ...
+
+global___StreamTranscribeResponse = StreamTranscribeResponse
+
+@typing.final
 class AlignRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -50,6 +50,11 @@ class TranscriptionServiceStub(object):
                 request_serializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadRequest.SerializeToString,
                 response_deserializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadResponse.FromString,
                 _registered_method=True)
+        self.StreamTranscribe = channel.stream_stream(
+                '/embedsvc.v1.TranscriptionService/StreamTranscribe',
+                request_serializer=embedsvc_dot_v1_dot_transcription__pb2.StreamTranscribeRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_transcription__pb2.StreamTranscribeResponse.FromString,
+                _registered_method=True)
         self.Align = channel.unary_unary(
                 '/embedsvc.v1.TranscriptionService/Align',
                 request_serializer=embedsvc_dot_v1_dot_transcription__pb2.AlignRequest.SerializeToString,
@@ -80,6 +85,14 @@ class TranscriptionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamTranscribe(self, request_iterator, context):
+        """Live audio: text while it is said, and each stretch when it is over. A segment is heard from its
+        start again every interval, so that this costs several times what an upload does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Align(self, request, context):
         """When each word of a text is said.
         """
@@ -104,6 +117,11 @@ def add_TranscriptionServiceServicer_to_server(servicer, server):
                     servicer.TranscribeUpload,
                     request_deserializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadRequest.FromString,
                     response_serializer=embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadResponse.SerializeToString,
+            ),
+            'StreamTranscribe': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamTranscribe,
+                    request_deserializer=embedsvc_dot_v1_dot_transcription__pb2.StreamTranscribeRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_transcription__pb2.StreamTranscribeResponse.SerializeToString,
             ),
             'Align': grpc.unary_unary_rpc_method_handler(
                     servicer.Align,
@@ -193,6 +211,33 @@ class TranscriptionService(object):
             '/embedsvc.v1.TranscriptionService/TranscribeUpload',
             embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadRequest.SerializeToString,
             embedsvc_dot_v1_dot_transcription__pb2.TranscribeUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamTranscribe(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/embedsvc.v1.TranscriptionService/StreamTranscribe',
+            embedsvc_dot_v1_dot_transcription__pb2.StreamTranscribeRequest.SerializeToString,
+            embedsvc_dot_v1_dot_transcription__pb2.StreamTranscribeResponse.FromString,
             options,
             channel_credentials,
             insecure,

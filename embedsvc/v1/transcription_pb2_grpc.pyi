@@ -37,6 +37,14 @@ class TranscriptionServiceStub:
     ]
     """One long file, hours if need be, in bounded memory."""
 
+    StreamTranscribe: grpc.StreamStreamMultiCallable[
+        embedsvc.v1.transcription_pb2.StreamTranscribeRequest,
+        embedsvc.v1.transcription_pb2.StreamTranscribeResponse,
+    ]
+    """Live audio: text while it is said, and each stretch when it is over. A segment is heard from its
+    start again every interval, so that this costs several times what an upload does.
+    """
+
     Align: grpc.UnaryUnaryMultiCallable[
         embedsvc.v1.transcription_pb2.AlignRequest,
         embedsvc.v1.transcription_pb2.AlignResponse,
@@ -61,6 +69,14 @@ class TranscriptionServiceAsyncStub:
         embedsvc.v1.transcription_pb2.TranscribeUploadResponse,
     ]
     """One long file, hours if need be, in bounded memory."""
+
+    StreamTranscribe: grpc.aio.StreamStreamMultiCallable[
+        embedsvc.v1.transcription_pb2.StreamTranscribeRequest,
+        embedsvc.v1.transcription_pb2.StreamTranscribeResponse,
+    ]
+    """Live audio: text while it is said, and each stretch when it is over. A segment is heard from its
+    start again every interval, so that this costs several times what an upload does.
+    """
 
     Align: grpc.aio.UnaryUnaryMultiCallable[
         embedsvc.v1.transcription_pb2.AlignRequest,
@@ -92,6 +108,16 @@ class TranscriptionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[embedsvc.v1.transcription_pb2.TranscribeUploadResponse], collections.abc.AsyncIterator[embedsvc.v1.transcription_pb2.TranscribeUploadResponse]]:
         """One long file, hours if need be, in bounded memory."""
+
+    @abc.abstractmethod
+    def StreamTranscribe(
+        self,
+        request_iterator: _MaybeAsyncIterator[embedsvc.v1.transcription_pb2.StreamTranscribeRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[embedsvc.v1.transcription_pb2.StreamTranscribeResponse], collections.abc.AsyncIterator[embedsvc.v1.transcription_pb2.StreamTranscribeResponse]]:
+        """Live audio: text while it is said, and each stretch when it is over. A segment is heard from its
+        start again every interval, so that this costs several times what an upload does.
+        """
 
     @abc.abstractmethod
     def Align(

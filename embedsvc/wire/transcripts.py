@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from embedsvc.ctc import low_confidence
 from embedsvc.errors import InvalidArgument
+from embedsvc.timing import FRAME, SAMPLE_RATE, to_seconds
 from embedsvc.types import (
     DecodeOptions,
     HeadInfo,
@@ -24,6 +25,8 @@ MOST_HOT_WORDS = 100
 LONGEST_HOT_WORD = 200
 MOST_BOOST = 20.0
 LOW_CONFIDENCE = 0.5
+INTERVAL = SAMPLE_RATE
+MIN_INTERVAL, MAX_INTERVAL = SAMPLE_RATE // 5, 5 * SAMPLE_RATE
 
 
 def options(message: transcription_pb2.DecodeOptions, field: str = "options") -> DecodeOptions:
@@ -63,6 +66,22 @@ def threshold(
     if not 0 <= value <= 1:
         raise InvalidArgument(f"`{field}` must be 0 to 1, but is {value:g}", field=field)
     return float(value)
+
+
+def interval(
+    message: transcription_pb2.StreamTranscribeRequest.Config, field: str = "config.interval"
+) -> int:
+    """Samples of live audio that are waited for."""
+    if not message.HasField("interval"):
+        return INTERVAL
+    samples = times.samples(message.interval, field) // FRAME * FRAME
+    if not MIN_INTERVAL <= samples <= MAX_INTERVAL:
+        raise InvalidArgument(
+            f"`{field}` must be {to_seconds(MIN_INTERVAL):g} s to {to_seconds(MAX_INTERVAL):g} s, "
+            f"but is {times.seconds(message.interval):g} s",
+            field=field,
+        )
+    return samples
 
 
 def options_message(

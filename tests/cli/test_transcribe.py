@@ -1,6 +1,9 @@
 """`embedsvc transcribe`, for people and for programs."""
 
+import time
 from pathlib import Path
+
+import soundfile
 
 from tests.cli.program import Program, objects
 
@@ -51,3 +54,24 @@ def test_a_head_that_is_none_is_told(main: Program, target: str, folder: Path) -
     ended = main("transcribe", folder / "a.wav", "--head", "latin", "--target", target)
     assert ended.returncode == 1
     assert "must be one of phones, but is 'latin'" in ended.stderr
+
+
+def test_a_file_is_replayed_as_if_it_were_spoken(main: Program, target: str, folder: Path) -> None:
+    asked = ("transcribe", folder / "a.wav", "--stream", "--pace", 4, "--target", target)
+    ended = main(*asked)
+    assert ended.returncode == 0, ended.stderr
+    assert " s  " in ended.stdout.splitlines()[0]
+    started = time.monotonic()
+    told = objects(main(*asked, "--json"))
+    assert time.monotonic() - started > soundfile.info(folder / "a.wav").duration / 4
+    finals = [each["text"] for each in told if each["final"]]
+    assert " ".join(" ".join(finals).split()) in " ".join(ended.stdout.split())
+    assert any(each["stable"] for each in told if not each["final"])
+
+
+def test_what_cannot_be_replayed_is_told(main: Program, target: str, mixed: Path) -> None:
+    asked = ("transcribe", *sorted(mixed.glob("*e*")), "nowhere.wav", "--stream", "--pace", 50)
+    ended = main(*asked, "--target", target)
+    assert ended.returncode == 1
+    for name in ("empty.wav", "noise.flac", "nowhere.wav"):
+        assert name in ended.stderr

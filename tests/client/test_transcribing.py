@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from embedsvc import Client
+from embedsvc.client import FinalText, InterimText
 from embedsvc.errors import HeadNotFound, InvalidArgument
-from embedsvc.types import DecodeOptions, Floats, HeadKind, HotWord
+from embedsvc.types import DecodeOptions, Floats, HeadKind, HotWord, PcmFormat, SampleFormat
 
 
 def test_heads_are_values(client: Client) -> None:
@@ -20,6 +21,7 @@ def test_a_transcript_tells_what_when_and_how_surely(client: Client, clip: Path)
     found = client.transcribe(clip, options=DecodeOptions(8, 3, 2), probes=["language"])
     assert (found.head, found.kind) == ("phones", HeadKind.PHONES)
     (segment,) = found.segments
+    assert segment.method == client.heads()[0].calibration
     assert found.text == segment.text == " ".join(word.text for word in segment.words)
     assert segment.span.seconds[1] <= found.seconds
     assert len(segment.others) == 2
@@ -68,3 +70,29 @@ def test_a_language_and_a_head_choose(client: Client, clip: Path) -> None:
         client.transcribe(clip, head="latin")
     with pytest.raises(InvalidArgument, match="language_code"):
         client.align(clip, "a", language="??")
+
+
+def test_live_text_ends_as_the_recording_of_its_samples(client: Client, speech: Floats) -> None:
+    heard = np.concatenate([speech, np.zeros(16_000, np.float32), speech])
+    data = np.asarray(heard, "<f4").tobytes()
+    chunks = (data[place : place + 50_000] for place in range(0, len(data), 50_000))
+    pcm = PcmFormat(SampleFormat.F32, 16_000)
+    told = list(client.transcribe_stream(chunks, pcm, interval=0.5))
+    finals = [each for each in told if isinstance(each, FinalText) and each.text]
+    assert len(finals) >= 2
+    for final in finals:
+        part = heard[final.heard.start : final.heard.end]
+        assert client.transcribe((part, 16_000)).text.replace("\n", " ") == final.text
+    assert any(isinstance(each, InterimText) and each.stable for each in told)
+
+
+def test_live_text_can_be_asked_for_at_once(client: Client, speech: Floats) -> None:
+    data = np.asarray(speech, "<f4").tobytes()
+    half = len(data) // 8 * 4
+    pcm = PcmFormat(SampleFormat.F32, 16_000)
+    told = client.transcribe_stream([data[:half], None, data[half:]], pcm)
+    ends = [each.heard.end for each in told if isinstance(each, FinalText)]
+    assert half // 4 in ends
+    assert ends[-1] == len(speech)
+    with pytest.raises(InvalidArgument, match="interval"):
+        list(client.transcribe_stream([data], pcm, interval=9))
