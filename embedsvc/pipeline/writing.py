@@ -123,7 +123,14 @@ class Keeper(Labels):
         log_probs = np.concatenate(self._parts)
         start = head.grid.span(0).start
         try:
-            found = align_text(text, log_probs, head.vocabulary, frame=head.grid.hop, start=start)
+            found = align_text(
+                text,
+                log_probs,
+                head.vocabulary,
+                frame=head.grid.hop,
+                start=start,
+                calibration=head.calibration,
+            )
         except InvalidArgument as error:
             raise error.named("text") from error
         return _placed(found)
@@ -132,7 +139,14 @@ class Keeper(Labels):
 def written(piece: Piece, head: CtcHead, options: DecodeOptions) -> TranscriptSegment:
     """The text of a piece; its span is from the first token to the end of the last."""
     start = head.grid.span(piece.start).start
-    found = transcribe(piece.log_probs, head.vocabulary, options, frame=head.grid.hop, start=start)
+    found = transcribe(
+        piece.log_probs,
+        head.vocabulary,
+        options,
+        frame=head.grid.hop,
+        start=start,
+        calibration=head.calibration,
+    )
     return _placed(found)
 
 
