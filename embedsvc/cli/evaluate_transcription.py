@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from embedsvc.evaluation.speech import Row
     from embedsvc.evaluation.transcription import Confidence, Figures, Spoken
 
-_A_LANGUAGE = 15
+_A_LANGUAGE = 8
 
 
 def add(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -66,7 +66,9 @@ def add_calibration(what: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help=f"clips of each language to fit on (default: {_A_LANGUAGE})",
     )
     parser.add_argument(
-        "--measure", choices=["entropy", "probability"], default="entropy", help="default: entropy"
+        "--measure",
+        choices=["entropy", "probability"],
+        help="default: the one that tells most on half of what is fitted on",
     )
     parser.add_argument("--only", type=condition, metavar="EXPR", help="rows to use (default: all)")
     parser.add_argument(
@@ -101,7 +103,7 @@ def run(chosen: argparse.Namespace) -> int:
 def calibrate(chosen: argparse.Namespace) -> int:
     """Fit on one part, measure on the other, and write what was fitted."""
     from embedsvc.ctc import ConfidenceMeasure
-    from embedsvc.ctc.fitting import fit
+    from embedsvc.ctc.fitting import fit, fit_best
     from embedsvc.encoder.ctc.calibrations import CALIBRATION_FILE, written
     from embedsvc.evaluation.speech import capped
     from embedsvc.evaluation.transcription import RAW, halves
@@ -112,7 +114,11 @@ def calibrate(chosen: argparse.Namespace) -> int:
     if not learned or not asked:
         raise InvalidArgument(f"`DIR` must have rows on both sides of --by {chosen.by}")
     examples = [each.example for each in heard.said(capped(learned, chosen.most), "fitting")]
-    fitted = fit(examples, heard.head.vocabulary, ConfidenceMeasure(chosen.measure))
+    vocabulary = heard.head.vocabulary
+    if chosen.measure is None:
+        fitted = fit_best(examples, vocabulary)
+    else:
+        fitted = fit(examples, vocabulary, ConfidenceMeasure(chosen.measure))
     figures = heard.figures(asked, {**RAW, "calibrated": fitted})
     say(f"fitted on {len(examples)} clips: {fitted.method}, temperature {fitted.temperature:.3f}")
     _show(figures)

@@ -4,7 +4,7 @@ Letters: T frames, V labels, n frames or tokens of all speech.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from embedsvc.ctc.alignment import align, fewest_frames
 from embedsvc.ctc.calibration import COOLEST, HOTTEST, MOST_KNOTS, Calibration
 from embedsvc.ctc.confidence import ConfidenceMeasure, cooled, frame_confidence
 from embedsvc.ctc.edits import right
-from embedsvc.ctc.measures import Bools
+from embedsvc.ctc.measures import Bools, judge
 from embedsvc.ctc.runs import Doubles, Labels, greedy, labels_of
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import Floats, Vocabulary
@@ -43,13 +43,43 @@ def fit(
     """
     every = list(examples)
     heat = temperature(*aligned(every, vocabulary.blank))
-    confidence, correct = told(every, vocabulary, Calibration(measure, heat))
+    return _curved(every, vocabulary, Calibration(measure, heat))
+
+
+def fit_best(examples: Iterable[Example], vocabulary: Vocabulary) -> Calibration:
+    """The calibration that tells most of what it was not fitted on, by either measure.
+
+    Each measure is tried with and without a temperature: fitted on every other example, judged on
+    the rest by normalized cross-entropy. The best is fitted again on all. Raises as `fit`.
+    """
+    every = list(examples)
+    learned, asked = every[::2], every[1::2]
+    heat = temperature(*aligned(learned, vocabulary.blank))
+    choices = [
+        Calibration(measure, warmth) for measure in ConfidenceMeasure for warmth in (1.0, heat)
+    ]
+
+    def worth(choice: Calibration) -> float:
+        fitted = _curved(learned, vocabulary, choice)
+        return judge(*told(asked, vocabulary, fitted)).nce or 0.0
+
+    best = max(choices, key=worth)
+    if best.temperature == 1:
+        return _curved(every, vocabulary, best)
+    return fit(every, vocabulary, best.measure)
+
+
+def _curved(
+    every: Sequence[Example], vocabulary: Vocabulary, calibration: Calibration
+) -> Calibration:
+    confidence, correct = told(every, vocabulary, calibration)
     if len(correct) < FEWEST_TOKENS:
         raise InvalidArgument(
             f"`examples` must have at least {FEWEST_TOKENS} tokens, but have {len(correct)}",
             field="examples",
         )
-    return Calibration(measure, heat, *isotonic(confidence, correct))
+    raw, shares = isotonic(confidence, correct)
+    return replace(calibration, raw=raw, told=shares)
 
 
 def told(

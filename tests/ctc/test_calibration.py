@@ -11,7 +11,7 @@ from sklearn.isotonic import IsotonicRegression
 from embedsvc.ctc import Calibration, ConfidenceMeasure, transcribe
 from embedsvc.ctc.calibration import MOST_KNOTS, from_json
 from embedsvc.ctc.confidence import cooled
-from embedsvc.ctc.fitting import Example, fit, isotonic, temperature, told
+from embedsvc.ctc.fitting import Example, fit, fit_best, isotonic, temperature, told
 from embedsvc.ctc.measures import judge
 from embedsvc.errors import InvalidArgument
 from tests.ctc.made import PHONES, noise, normalized
@@ -55,6 +55,20 @@ def test_calibrated_confidence_is_the_share_that_is_right(measure: ConfidenceMea
     assert figures.auc > 0.7
     assert figures.nce > 0.1
     assert fitted.method == f"{measure}+temperature+isotonic/v1"
+
+
+def test_the_best_calibration_tells_at_least_as_much_as_either_measure() -> None:
+    examples, fresh = speech(0, 300), speech(1, 300)
+    best = fit_best(examples, PHONES)
+
+    def worth(calibration: Calibration) -> float:
+        return judge(*told(fresh, PHONES, calibration)).nce or 0
+
+    assert (
+        worth(best) > max(worth(fit(examples, PHONES, each)) for each in ConfidenceMeasure) - 0.01
+    )
+    with pytest.raises(InvalidArgument, match="at least 100 tokens"):
+        fit_best(speech(0, 3), PHONES)
 
 
 def test_confidence_that_is_told_is_that_of_the_transcript() -> None:
