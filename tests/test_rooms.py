@@ -22,8 +22,8 @@ FILES = sorted(
 FLOORS = (
     ("errors", "timing", "version", "v1"),
     ("types", "files", "filters", "samples", "models", "languages"),
-    ("transforms",),
-    ("audio", "ctc", "encoder", "feature_files", "index", "moments", "operations", "probes"),
+    ("transforms", "ctc"),
+    ("audio", "encoder", "feature_files", "index", "moments", "operations", "probes"),
     ("settings", "telemetry", "wire", "evaluation"),
     ("batching", "pipeline", "training"),
     ("service",),

@@ -26,6 +26,7 @@ from embedsvc.cli import (
     evaluate_moments,
     evaluate_probe,
     evaluate_stages,
+    evaluate_transcription,
 )
 from embedsvc.cli.index import Item, results, select
 from embedsvc.cli.output import emit, progress, say, table
@@ -77,6 +78,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     evaluate_moments.add(what)
     evaluate_duplicates.add(what)
     evaluate_probe.add(what)
+    evaluate_transcription.add(what)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 `mini` does it all: speech is synthesized and turned to features, an encoder is trained on them, and
 a model directory comes out that every other command takes by `--model`. It goes on where it was
-stopped, also by kill -9. `probes` makes the classifiers that ship with a model.
+stopped, also by kill -9. `probes` makes the classifiers that ship with a model, `calibration` what
+turns the confidence of a CTC head into the share that is right.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from embedsvc.cli import evaluate_transcription
 from embedsvc.cli.flags import count, listed
 from embedsvc.cli.output import emit, progress, say
 from embedsvc.errors import InvalidArgument
@@ -58,6 +60,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     probes.add_argument("--out", type=Path, required=True, metavar="DIR")
     probes.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
     probes.set_defaults(run=_probes)
+    evaluate_transcription.add_calibration(what)
 
 
 def _mini(chosen: argparse.Namespace) -> int:

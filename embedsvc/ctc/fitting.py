@@ -4,8 +4,7 @@ Letters: T frames, V labels, n frames or tokens of all speech.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,28 +39,41 @@ def fit(
 ) -> Calibration:
     """The calibration that makes confidence the share of tokens that are right.
 
-    Of the `measures`, each with and without a temperature, it is the one that tells most of which
-    tokens are right. Raises InvalidArgument if the examples have fewer than `FEWEST_TOKENS` tokens.
+    Each of the `measures` is tried with and without a temperature: fitted on every other example,
+    judged on the rest by normalized cross-entropy, and the best is fitted again on all. Raises
+    InvalidArgument if the examples have fewer than `FEWEST_TOKENS` tokens.
     """
     every = list(examples)
-    heats = (1.0, temperature(*aligned(every, vocabulary.blank)))
-    tried = [_curved(every, vocabulary, measure, heat) for measure in measures for heat in heats]
-    return max(tried, key=itemgetter(0))[1]
+    learned, asked = every[::2], every[1::2]
+    heat = temperature(*aligned(learned, vocabulary.blank))
+    choices = [Calibration(measure, warmth) for measure in measures for warmth in (1.0, heat)]
+
+    def worth(choice: Calibration) -> float:
+        fitted = _curved(learned, vocabulary, choice)
+        return judge(*told(asked, vocabulary, fitted)).nce or 0.0
+
+    _check_enough(every, vocabulary)
+    best = max(choices, key=worth)
+    if best.temperature != 1:
+        best = replace(best, temperature=temperature(*aligned(every, vocabulary.blank)))
+    return _curved(every, vocabulary, best)
+
+
+def _check_enough(examples: Sequence[Example], vocabulary: Vocabulary) -> None:
+    confidence, _ = told(examples, vocabulary, Calibration())
+    if len(confidence) < FEWEST_TOKENS:
+        raise InvalidArgument(
+            f"`examples` must have at least {FEWEST_TOKENS} tokens, but have {len(confidence)}",
+            field="examples",
+        )
 
 
 def _curved(
-    examples: Sequence[Example], vocabulary: Vocabulary, measure: ConfidenceMeasure, heat: float
-) -> tuple[float, Calibration]:
-    """A calibration, and how much it tells of its own examples."""
-    confidence, correct = told(examples, vocabulary, Calibration(measure, heat))
-    if len(correct) < FEWEST_TOKENS:
-        raise InvalidArgument(
-            f"`examples` must have at least {FEWEST_TOKENS} tokens, but have {len(correct)}",
-            field="examples",
-        )
-    found = Calibration(measure, heat, *isotonic(confidence, correct))
-    figures = judge(np.interp(confidence, found.raw, found.told), correct)
-    return figures.nce or 0.0, found
+    examples: Sequence[Example], vocabulary: Vocabulary, calibration: Calibration
+) -> Calibration:
+    confidence, correct = told(examples, vocabulary, calibration)
+    raw, shares = isotonic(confidence, correct)
+    return replace(calibration, raw=raw, told=shares)
 
 
 def told(

@@ -27,6 +27,7 @@ HUB_FILES = (
     "README.md",
     "embedsvc.json",
     "heads.json",
+    "calibration.json",
     "probes/*/probe.json",
     "probes/*/probe.safetensors",
 )

@@ -124,7 +124,14 @@ class Keeper(Labels):
         log_probs = np.concatenate(self._parts)
         start = head.grid.span(0).start
         try:
-            found = align_text(text, log_probs, head.vocabulary, frame=head.grid.hop, start=start)
+            found = align_text(
+                text,
+                log_probs,
+                head.vocabulary,
+                frame=head.grid.hop,
+                start=start,
+                calibration=head.calibration,
+            )
         except InvalidArgument as error:
             raise error.named("text") from error
         return _placed(found)
@@ -137,9 +144,14 @@ def written(
 
     `origin` is the sample of the recording with which its labels begin.
     """
-    start = origin + head.grid.span(piece.start).start
-    hop = head.grid.hop
-    found = transcribe(piece.log_probs, head.vocabulary, options, frame=hop, start=start)
+    found = transcribe(
+        piece.log_probs,
+        head.vocabulary,
+        options,
+        frame=head.grid.hop,
+        start=origin + head.grid.span(piece.start).start,
+        calibration=head.calibration,
+    )
     return _placed(found)
 
 

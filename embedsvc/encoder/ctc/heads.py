@@ -6,11 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from embedsvc.ctc.calibration import Calibration
 from embedsvc.encoder.ctc.adapters import Adapter
 from embedsvc.encoder.grid import Grid
 from embedsvc.encoder.heads import PhoneHead
 from embedsvc.encoder.linear import Linear
 from embedsvc.types import Floats, HeadInfo, Vocabulary
+
+UNCALIBRATED = Calibration()
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class CtcHead:
     """A head that is ready: `layer` of the body's hidden states is what it reads.
 
     `grid` tells which samples each label stands for. `adapter` names the language whose adapters
-    the body must have on the way to these states, "" for none.
+    the body must have on the way to these states, "" for none. `calibration` makes its confidence
+    the share of labels that are right, where one was fitted.
     """
 
     info: HeadInfo
@@ -55,6 +59,7 @@ class CtcHead:
     grid: Grid
     scores: Projection | PhoneHead
     adapter: str = ""
+    calibration: Calibration = UNCALIBRATED
 
     @property
     def frame_samples(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from embedsvc.encoder.checkpoints import Checkpoint, locate, verified
 from embedsvc.encoder.config import read_object
 from embedsvc.encoder.ctc.adapters import bert_adapter, bert_shapes, grid_after
+from embedsvc.encoder.ctc.calibrations import calibrated
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
 from embedsvc.encoder.ctc.licenses import stated_license
 from embedsvc.encoder.ctc.sources import (
@@ -56,8 +57,12 @@ def load_heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
 
     The phone head, that of a `Wav2Vec2BertForCTC` or of a `Wav2Vec2ForCTC`, or that of each
     language with adapters. Raises `FailedPrecondition` with every fault of a head that can not be
-    run.
+    run, or with that of a calibration.
     """
+    return tuple(calibrated(head, checkpoint.directory) for head in _heads(checkpoint))
+
+
+def _heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
     there = has_ctc(checkpoint.directory, checkpoint.files)
     if isinstance(checkpoint, WaveformCheckpoint):
         if checkpoint.languages:

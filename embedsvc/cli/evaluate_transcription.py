@@ -1,0 +1,244 @@
+"""Is a CTC head right, and does it know? `evaluate transcription` and `train calibration`.
+
+The model runs in this process. What was said is the column `phones` for a head of phones, or what
+espeak-ng makes of the transcript; for one of text it is the transcript.
+"""
+
+import argparse
+import json
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedsvc import filters
+from embedsvc.cli import evaluate_texts, flags
+from embedsvc.cli.output import progress, say, table
+from embedsvc.cli.search import condition
+from embedsvc.errors import InvalidArgument
+from embedsvc.types import HeadKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from embedsvc.ctc import Calibration
+    from embedsvc.ctc.measures import ConfidenceFigures
+    from embedsvc.encoder import Encoder
+    from embedsvc.encoder.ctc import CtcHead
+    from embedsvc.evaluation.embedding import Tell
+    from embedsvc.evaluation.speech import Row
+    from embedsvc.evaluation.transcription import Confidence, Figures, Spoken
+
+_A_LANGUAGE = 8
+
+
+def add(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`evaluate transcription` and its flags."""
+    parser = what.add_parser("transcription", help="is a CTC head right, and does it know?")
+    _add_common(parser)
+    parser.add_argument(
+        "--only",
+        type=condition,
+        default=filters.parse('split = "dev"'),
+        metavar="EXPR",
+        help="""rows to ask about (default: split = "dev")""",
+    )
+    parser.set_defaults(run=run)
+
+
+def add_calibration(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`train calibration` and its flags."""
+    parser = what.add_parser(
+        "calibration", help="confidence of a CTC head: the share that is right"
+    )
+    _add_common(parser)
+    parser.add_argument(
+        "--by",
+        choices=["split", "speaker", "group"],
+        default="split",
+        help="fit on train and measure on dev (default), or on halves of speakers or groups",
+    )
+    parser.add_argument(
+        "--most",
+        type=flags.count,
+        default=_A_LANGUAGE,
+        metavar="N",
+        help=f"clips of each language to fit on (default: {_A_LANGUAGE})",
+    )
+    parser.add_argument(
+        "--measure",
+        choices=["entropy", "probability"],
+        help="default: the one that tells most on half of what is fitted on",
+    )
+    parser.add_argument("--only", type=condition, metavar="EXPR", help="rows to use (default: all)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="model directory to write calibration.json into"
+    )
+    parser.set_defaults(run=calibrate)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sets", nargs="+", type=Path, metavar="DIR", help="folders of clips with an index.tsv"
+    )
+    parser.add_argument("--model", default="mini", help="bundled name or directory")
+    parser.add_argument("--head", default="", metavar="NAME", help="default: the only one")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Measure a head as it is, beside what its confidence would be without a calibration."""
+    from embedsvc.evaluation.transcription import RAW
+
+    heard = _ready(chosen)
+    rows = [row for row in _rows(chosen) if _meets(row, chosen.only)]
+    own = heard.head.calibration
+    figures = heard.figures(rows, dict(RAW) | ({"as it is served": own} if own.raw else {}))
+    _show(figures)
+    _write(chosen.json, heard.head, figures, own)
+    return 0
+
+
+def calibrate(chosen: argparse.Namespace) -> int:
+    """Fit on one part, measure on the other, and write what was fitted."""
+    from embedsvc.ctc import ConfidenceMeasure
+    from embedsvc.ctc.fitting import fit
+    from embedsvc.encoder.ctc.calibrations import CALIBRATION_FILE, written
+    from embedsvc.evaluation.speech import capped
+    from embedsvc.evaluation.transcription import RAW, halves
+    from embedsvc.files import replace_file
+
+    heard = _ready(chosen)
+    learned, asked = halves([row for row in _rows(chosen) if _meets(row, chosen.only)], chosen.by)
+    if not learned or not asked:
+        raise InvalidArgument(f"`DIR` must have rows on both sides of --by {chosen.by}")
+    examples = [each.example for each in heard.said(capped(learned, chosen.most), "fitting")]
+    vocabulary = heard.head.vocabulary
+    if chosen.measure is None:
+        fitted = fit(examples, vocabulary)
+    else:
+        fitted = fit(examples, vocabulary, [ConfidenceMeasure(chosen.measure)])
+    figures = heard.figures(asked, {**RAW, "calibrated": fitted})
+    say(f"fitted on {len(examples)} clips: {fitted.method}, temperature {fitted.temperature:.3f}")
+    _show(figures)
+    _write(chosen.json, heard.head, figures, fitted)
+    if chosen.out is not None:
+        path = chosen.out / CALIBRATION_FILE
+        replace_file(path, written(heard.head.info.name, _rounded(fitted), chosen.out))
+        say(f"wrote {path}")
+    return 0
+
+
+def _rounded(fitted: "Calibration") -> "Calibration":
+    """Six digits are more than the tokens can tell, and knots stay apart."""
+    raw = [float(f"{each:.6g}") for each in fitted.raw]
+    kept = [place for place, each in enumerate(raw) if each not in raw[:place]]
+    return replace(
+        fitted,
+        temperature=round(fitted.temperature, 4),
+        raw=tuple(raw[place] for place in kept),
+        told=tuple(round(fitted.told[place], 6) for place in kept),
+    )
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A model and its head."""
+
+    encoder: "Encoder"
+    head: "CtcHead"
+
+    def said(self, rows: "Sequence[Row]", title: str) -> "Iterator[Spoken]":
+        from embedsvc.evaluation.transcription import hear
+
+        phones = _phones(self.head, rows)
+        with _telling(title) as tell:
+            yield from hear(self.encoder, self.head, rows, phones, tell)
+
+    def figures(self, rows: "Sequence[Row]", kinds: "Mapping[str, Calibration]") -> "Figures":
+        from embedsvc.evaluation.transcription import measure
+
+        return measure(self.said(rows, "measuring"), self.head.vocabulary, kinds)
+
+
+def _ready(chosen: argparse.Namespace) -> _Ready:
+    from embedsvc.pipeline import loading
+
+    encoder, heads = loading.load_all(chosen.model, chosen.threads)
+    return _Ready(encoder, heads.chosen(chosen.head))
+
+
+def _rows(chosen: argparse.Namespace) -> "list[Row]":
+    from embedsvc.evaluation.speech import INDEX, read_table
+
+    return [row for folder in chosen.sets for row in read_table(folder / INDEX, folder.name)]
+
+
+def _meets(row: "Row", only: filters.Filter | None) -> bool:
+    return only is None or filters.matches(only, row.metadata)
+
+
+def _phones(head: "CtcHead", rows: "Sequence[Row]") -> "Mapping[Row, tuple[str, ...]]":
+    """Phones of the clips that have a transcript alone, where espeak-ng is there to tell."""
+    silent = [row for row in rows if row.transcript and not row.phones]
+    if head.info.kind is not HeadKind.PHONES or not silent:
+        return {}
+    if why := evaluate_texts.fault():
+        say(f"left out {len(silent)} clips without phones: {why}")
+        return {}
+    return evaluate_texts.spell(silent)
+
+
+@contextmanager
+def _telling(title: str) -> "Iterator[Tell]":
+    with progress() as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _show(found: "Figures") -> None:
+    rates = {"labels": found.labels, "characters": found.characters, "words": found.words}
+    rows = [
+        (name, each.said, f"{each.rate:.1%}", each.substituted, each.inserted, each.deleted)
+        for name, each in rates.items()
+        if each is not None
+    ]
+    columns = ("errors of", "said>", "rate>", "substituted>", "inserted>", "deleted>")
+    table(f"What {found.clips} clips say", columns, rows)
+    told = [row for each in found.confidence for row in _told(each)]
+    figures = ("confidence", "of", "heard>", "wrong>", "AUC>", "ECE>", "NCE>")
+    table("Does confidence tell what is wrong?", figures, told)
+    kept = [
+        (each.name, f"{at.threshold:g}", f"{at.share:.1%}", f"{at.right:.1%}" if at.share else "-")
+        for each in found.confidence
+        for at in each.kept
+    ]
+    table("Labels from a threshold on", ("confidence", "from>", "kept>", "right>"), kept)
+
+
+def _told(each: "Confidence") -> "Iterator[tuple[object, ...]]":
+    yield (each.name, "labels", *_cells(each.tokens))
+    if each.words is not None:
+        yield (each.name, "words", *_cells(each.words))
+
+
+def _cells(found: "ConfidenceFigures") -> tuple[object, ...]:
+    auc = "-" if found.auc is None else f"{found.auc:.3f}"
+    nce = "-" if found.nce is None else f"{found.nce:.3f}"
+    return found.count, f"{found.wrong / max(1, found.count):.1%}", auc, f"{found.ece:.3f}", nce
+
+
+def _write(
+    path: Path | None, head: "CtcHead", figures: "Figures", calibration: "Calibration"
+) -> None:
+    if path is None:
+        return
+    document: dict[str, Any] = {
+        "head": head.info.name,
+        "method": calibration.method,
+        "temperature": calibration.temperature,
+        "figures": asdict(figures),
+    }
+    path.write_text(f"{json.dumps(document, ensure_ascii=False, indent=1)}\n", encoding="utf-8")
+    say(f"wrote {path}")
