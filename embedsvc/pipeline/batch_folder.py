@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -58,6 +59,8 @@ class Gathering:
         self._file: BinaryIO | None = None
         self._size = 0
         self._total = 0
+        self._is_over = False
+        self._lock = Lock()
         with disk_errors():
             folder.mkdir(mode=0o700, parents=True)
 
@@ -70,13 +73,27 @@ class Gathering:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-        if kind is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        # A sender that leaves does not wait for the thread that keeps what it sent.
+        with self._lock:
+            self._is_over = True
+            if self._file is not None:
+                self._file.close()
+            if kind is not None:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def next(self, sent: Sent) -> None:
         """The next file; raises InvalidArgument for its id, or one too many."""
+        with self._lock:
+            self._next(sent)
+
+    def write(self, data: bytes) -> None:
+        """Bytes of the file in hand; raises AudioTooLong, and InvalidArgument for all in all."""
+        with self._lock:
+            self._write(data)
+
+    def _next(self, sent: Sent) -> None:
+        if self._is_over:
+            return
         if not 1 <= len(sent.id) <= LONGEST_ID:
             raise InvalidArgument(
                 f"`file.id` must have 1 to {LONGEST_ID} characters, but has {len(sent.id)}",
@@ -96,8 +113,9 @@ class Gathering:
         self._file = (self.folder / f"{len(self._sent)}.audio").open("wb")
         self._sent[sent.id] = sent
 
-    def write(self, data: bytes) -> None:
-        """Bytes of the file in hand; raises AudioTooLong, and InvalidArgument for all in all."""
+    def _write(self, data: bytes) -> None:
+        if self._is_over:
+            return
         if self._file is None:
             raise StreamProtocol("`file` must come before its `audio`", field="file")
         self._size += len(data)
@@ -123,9 +141,11 @@ class Gathering:
         """All is there, and survives a crash; raises InvalidArgument for nothing."""
         if not self._sent:
             raise InvalidArgument("`file` must be some, but are none", field="file")
-        self._close()
         listed = [asdict(sent) for sent in self._sent.values()]
-        with disk_errors():
+        with self._lock, disk_errors():
+            if self._is_over:
+                return
+            self._close()
             replace_file(self.folder / LIST, json.dumps(listed).encode())
             sync_directory(self.folder)
             sync_directory(self.folder.parent)
