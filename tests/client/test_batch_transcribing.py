@@ -20,11 +20,15 @@ def operations(client: Client) -> list[str]:
     return [each.name for each in reply.operations]
 
 
+def mixed(*sources: Audible) -> list[Audible]:
+    return list(sources)
+
+
 def test_every_source_has_an_answer_in_its_place(
     client: Client, clip: Path, wav: bytes, speech: Floats, tmp_path: Path
 ) -> None:
     missing = tmp_path / "missing.wav"
-    sources: list[Audible] = [
+    sources = mixed(
         missing,
         clip,
         b"",
@@ -33,7 +37,7 @@ def test_every_source_has_an_answer_in_its_place(
         (np.zeros(32_000, np.float32), 16_000),
         wav,
         str(missing),
-    ]
+    )
     told: list[tuple[int, int]] = []
     asked = client.transcribe_batch(sources, tell=lambda now: told.append((now.done, now.total)))
     found = list(asked)
