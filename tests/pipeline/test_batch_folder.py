@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedsvc.errors import AudioQuarantined, FailedPrecondition, InvalidArgument
@@ -21,6 +21,7 @@ SENT = st.builds(
 )
 
 
+@settings(max_examples=30, deadline=None)  # each is synchronized with the disk
 @given(st.lists(SENT, min_size=1, max_size=6, unique_by=lambda sent: sent.id), st.data())
 def test_what_was_sent_is_what_is_read(
     tmp_path_factory: pytest.TempPathFactory, sent: list[Sent], data: st.DataObject
