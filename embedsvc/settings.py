@@ -65,6 +65,12 @@ class AudioSettings(_Section):
     max_upload_bytes: Count = 4096 * MEBIBYTE
     """One upload, encoded; it waits in a temporary file."""
 
+    max_batch_files: Count = 10_000
+    """Files of one BatchTranscribe."""
+
+    max_batch_bytes: Count = 16_384 * MEBIBYTE
+    """All of them together; they wait in the data directory until they are written down."""
+
     decode_workers: Count = 2
     """Processes that decode untrusted files."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from embedsvc.cli import connection, flags, live
+from embedsvc.cli import batch_transcribe, connection, flags, live
 from embedsvc.cli.output import console, emit, printable, progress, say, span_text, table
 from embedsvc.client import Client, Transcript
 from embedsvc.errors import EmbedsvcError
@@ -59,6 +59,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="X",
         help="of --stream, as a multiple of real time (default: 1)",
     )
+    batch_transcribe.add_flags(parser)
     connection.add_channels(parser)
     connection.add_flags(parser)
     parser.set_defaults(run=run)
@@ -67,6 +68,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(chosen: argparse.Namespace) -> int:
     """Transcribe each file; those that fail do not stop the others."""
     done = 0
+    out = None if chosen.out is None else batch_transcribe.Folder(chosen.out)
     with connection.connect(chosen) as client:
         if chosen.stream:
             return live.run(client, chosen, options(chosen))
@@ -77,8 +79,11 @@ def run(chosen: argparse.Namespace) -> int:
             done += 1
             for warning in found.warnings:
                 say(f"{path}: {warning.message}")
-            if chosen.json:
-                emit({"path": str(path), **described(found)})
+            facts = {"path": str(path), **described(found)}
+            if out is not None:
+                out.keep(path, facts)
+            elif chosen.json:
+                emit(facts)
             else:
                 _show(path, found, words=chosen.each)
     return 0 if done == len(chosen.audio) else 1
@@ -94,6 +99,9 @@ def options(chosen: argparse.Namespace) -> DecodeOptions:
 def _transcripts(
     client: Client, chosen: argparse.Namespace
 ) -> Iterator[tuple[Path, Transcript | EmbedsvcError]]:
+    if chosen.batch:
+        yield from batch_transcribe.transcripts(client, chosen, options(chosen))
+        return
     with progress() as bar:
         for path in bar.track(chosen.audio, description="transcribing"):
             try:

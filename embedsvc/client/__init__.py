@@ -1,6 +1,7 @@
 """The client: one class for a server and for this process, with numpy arrays out."""
 
 from embedsvc.client.audible import Audible
+from embedsvc.client.batch_transcribing import Written
 from embedsvc.client.client import Client
 from embedsvc.client.collection import Collection
 from embedsvc.client.probes import Examples, Probes
@@ -32,4 +33,5 @@ __all__ = [
     "ServerInfo",
     "Transcript",
     "Window",
+    "Written",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from embedsvc.client import results
+from embedsvc.client.batch_transcribing import BatchTranscribingCalls
 from embedsvc.client.classifying import ClassifyingCalls
 from embedsvc.client.collection import Collection
 from embedsvc.client.embedding import EmbeddingCalls
@@ -14,7 +15,7 @@ from embedsvc.v1 import collection_pb2
 from embedsvc.wire import spaces as wire_spaces
 
 
-class Client(EmbeddingCalls, ClassifyingCalls, TranscribingCalls):
+class Client(EmbeddingCalls, ClassifyingCalls, TranscribingCalls, BatchTranscribingCalls):
     """A connection to a server, or with `:local:` to the same service in this process.
 
     A local one keeps its collections in `data` and runs `model`, with further `projections` of a

@@ -37,17 +37,26 @@ class Running:
         self._stub = stub
         self._caller = caller
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return str(self._seen.name)
+
+    def is_over(self) -> bool:
+        """Whether it was over when it was last looked at."""
+        return bool(self._seen.done)
+
     def finish(self, tell: Tell | None = None) -> operations_pb2.Operation:
         """The operation when it went well; raises what ended it. Interrupted, it is cancelled."""
         try:
             while not self._seen.done:
                 if tell is not None:
                     tell(self.status())
-                self._look()
+                self.look()
         except KeyboardInterrupt:
             request = operations_pb2.CancelOperationRequest(name=self._seen.name)
             self._caller.unary(self._stub.CancelOperation, request)
-            self._look()  # it ends at its next step; another may begin then
+            self.look()  # it ends at its next step; another may begin then
             raise
         if self._seen.HasField("error"):
             raise error_of(self._seen.error)
@@ -59,7 +68,8 @@ class Running:
         self._seen.metadata.Unpack(metadata)
         return Status(metadata.done_steps, metadata.total_steps, metadata.step)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look again, for at most `POLL_SECONDS`."""
         limit = duration_pb2.Duration(seconds=POLL_SECONDS)
         request = operations_pb2.WaitOperationRequest(name=self._seen.name, timeout=limit)
         self._seen = self._caller.unary(self._stub.WaitOperation, request)

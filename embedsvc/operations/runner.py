@@ -43,7 +43,9 @@ MAX_STARTS = 3
 class Operations:
     """The operations of one data directory. To be used from one event loop.
 
-    `start` brings back those of before and goes on with what was not over.
+    `start` brings back those of before and goes on with what was not over. `gone` is told of each
+    that is forgotten. Kinds that are `patient` go on where they were, and so may be begun any
+    number of times: they give up by themselves.
     """
 
     def __init__(
@@ -52,11 +54,15 @@ class Operations:
         kinds: Mapping[str, Kind],
         fault: Fault,
         over: Over = lambda _: None,
+        gone: Over = lambda _: None,
+        patient: frozenset[str] = frozenset(),
     ) -> None:
         self._keeper = Keeper(directory)
         self._kinds = kinds
         self._fault = fault
         self._told_over = over
+        self._told_gone = gone
+        self._patient = patient
         self._known: dict[str, Operation] = {}
         self._cancelled: set[str] = set()
         self._over: dict[str, asyncio.Event] = {}
@@ -142,9 +148,7 @@ class Operations:
                 f"`name` must be of an operation that is over, but operations/{id} is not",
                 field="name",
             )
-        await asyncio.to_thread(self._keeper.forget, id)
-        del self._known[id]
-        self._over.pop(id, None)
+        await self._forget(self._known[id])
 
     def _enqueue(self, id: str) -> None:
         self._over[id] = asyncio.Event()
@@ -179,7 +183,7 @@ class Operations:
             self._running = ""
 
     async def _result(self, operation: Operation) -> Mapping[str, Any]:
-        if operation.starts > MAX_STARTS:
+        if operation.starts > MAX_STARTS and operation.kind not in self._patient:
             raise Internal(f"was begun {MAX_STARTS} times, and the server ended each time")
         kind = self._kinds.get(operation.kind)
         if kind is None:
@@ -220,9 +224,13 @@ class Operations:
             (each for each in self._known.values() if each.done), key=lambda each: each.updated_at
         )
         for each in done[: max(0, len(done) - MOST_KEPT)]:
-            await asyncio.to_thread(self._keeper.forget, each.id)
-            self._known.pop(each.id, None)
-            self._over.pop(each.id, None)
+            await self._forget(each)
+
+    async def _forget(self, operation: Operation) -> None:
+        await asyncio.to_thread(self._keeper.forget, operation.id)
+        self._known.pop(operation.id, None)
+        self._over.pop(operation.id, None)
+        await asyncio.to_thread(self._told_gone, operation)
 
 
 def _cancelled() -> Cancelled:

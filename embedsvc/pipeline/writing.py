@@ -130,7 +130,6 @@ class Keeper(Labels):
                 head.vocabulary,
                 frame=head.grid.hop,
                 start=start,
-                calibration=head.calibration,
             )
         except InvalidArgument as error:
             raise error.named("text") from error

@@ -12,8 +12,10 @@ from embedsvc.batching import Batcher, Cost, Limits, Model, calibrated, noise
 from embedsvc.encoder import Encoder, out_of_memory, share_threads, threads, usual_passes
 from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
-from embedsvc.operations import Operations
-from embedsvc.pipeline import fitting, loading
+from embedsvc.operations import Operation, Operations
+from embedsvc.pipeline import batch_transcribing, fitting, loading
+from embedsvc.pipeline.batch_folder import Limits as BatchLimits
+from embedsvc.pipeline.batch_transcribing import Batches
 from embedsvc.pipeline.classifier import Classifier
 from embedsvc.pipeline.embedder import Embedder
 from embedsvc.pipeline.heads import Heads
@@ -21,6 +23,7 @@ from embedsvc.pipeline.library import Library
 from embedsvc.pipeline.probe_training import Trainings
 from embedsvc.pipeline.transcriber import Transcriber
 from embedsvc.probes import Shelf
+from embedsvc.service import written
 from embedsvc.settings import BatcherSettings, ModelSettings, Settings
 from embedsvc.types import Ask, Lane
 
@@ -49,6 +52,7 @@ class Backend:
         self._library: Library | None = None
         self._operations: Operations | None = None
         self._trainings: Trainings | None = None
+        self._batches: Batches | None = None
         self._shelf: Shelf | None = None
         self._classifier: Classifier | None = None
         self._embedder: Embedder | None = None
@@ -76,15 +80,28 @@ class Backend:
         if self._operations is None:
             catalog = self.library.catalog
             trainings = self.trainings
+            self._batches = batches = self._own_batches()
+
+            def over(operation: Operation) -> None:
+                trainings.over(operation)
+                batches.over(operation)
+
             self._operations = Operations(
                 self.settings.data / "operations",
-                {fitting.KIND: partial(fitting.work, catalog), **trainings.kinds},
+                {
+                    fitting.KIND: partial(fitting.work, catalog),
+                    batch_transcribing.KIND: batches.work,
+                    **trainings.kinds,
+                },
                 lambda name, error: telemetry.bug(name, "", error),
-                trainings.over,
+                over,
+                batches.gone,
+                frozenset({batch_transcribing.KIND}),
             )
             self._operations.start()
             # Nobody else has the data directory, and nothing is being written.
             trainings.recover(self._operations)
+            batches.recover(self._operations)
         return self._operations
 
     @property
@@ -135,11 +152,25 @@ class Backend:
         return Transcriber(self.embedder)
 
     @property
+    def batches(self) -> Batches:
+        """Files that are written down by operations."""
+        assert self.operations is not None, "they make it"
+        assert self._batches is not None
+        return self._batches
+
+    @property
     def batcher(self) -> Batcher:
         """The queue of the encoder."""
         if self._batcher is None:
             raise _loading()
         return self._batcher
+
+    def _own_batches(self) -> Batches:
+        audio = self.settings.audio
+        limits = BatchLimits(audio.max_batch_files, audio.max_upload_bytes, audio.max_batch_bytes)
+        return Batches(
+            self.transcriber, self.heads, self.settings.data / "transcripts", written.NOTES, limits
+        )
 
     async def start(self, tell: Callable[[str], None]) -> None:
         """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""

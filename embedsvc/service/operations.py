@@ -9,8 +9,8 @@ from google.protobuf import empty_pb2
 
 from embedsvc.errors import CollectionNotFound, DataLoss, InvalidArgument, ProbeNotFound
 from embedsvc.operations import Operation
-from embedsvc.pipeline import fitting
-from embedsvc.service import convert, paging
+from embedsvc.pipeline import batch_transcribing, fitting
+from embedsvc.service import convert, paging, written
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, unary
 from embedsvc.v1 import collection_pb2, operation_pb2, probe_pb2
@@ -54,7 +54,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         self, request: operations_pb2.GetOperationRequest, context: Context
     ) -> operations_pb2.Operation:
         """An operation as it is now."""
-        operation = self._backend.operations.get(_id(request.name))
+        operation = self._backend.operations.get(id_of(request.name))
         return await message(self._backend, operation)
 
     @unary
@@ -65,7 +65,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         limit = times.seconds(request.timeout) if request.HasField("timeout") else None
         left = context.time_remaining()
         seconds = min((each for each in (limit, left) if each is not None), default=None)
-        operation = await self._backend.operations.wait(_id(request.name), seconds)
+        operation = await self._backend.operations.wait(id_of(request.name), seconds)
         return await message(self._backend, operation)
 
     @unary
@@ -73,7 +73,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         self, request: operations_pb2.CancelOperationRequest, context: Context
     ) -> empty_pb2.Empty:
         """Ask an operation to end."""
-        await self._backend.operations.cancel(_id(request.name))
+        await self._backend.operations.cancel(id_of(request.name))
         return empty_pb2.Empty()
 
     @unary
@@ -81,7 +81,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         self, request: operations_pb2.DeleteOperationRequest, context: Context
     ) -> empty_pb2.Empty:
         """Forget an operation that is over."""
-        await self._backend.operations.delete(_id(request.name))
+        await self._backend.operations.delete(id_of(request.name))
         return empty_pb2.Empty()
 
 
@@ -110,6 +110,8 @@ async def _response(backend: Backend, operation: Operation) -> Any:
     assert operation.result is not None
     if operation.kind == fitting.KIND:
         return await _fitted(backend, operation.result["collection"])
+    if operation.kind == batch_transcribing.KIND:
+        return written.counts(operation.result)
     address = f"{operation.result['probe']}@{operation.result['version']}"
     response = probe_pb2.TrainProbeResponse()
     with suppress(ProbeNotFound, DataLoss):  # gone since
@@ -126,8 +128,11 @@ async def _fitted(backend: Backend, name: str) -> collection_pb2.FitTransformRes
     return response
 
 
-def _id(name: str) -> str:
+def id_of(name: str, field: str = "name") -> str:
+    """The id in the name of an operation; raises InvalidArgument."""
     head, _, id = name.partition("/")
     if head != COLLECTION or not id:
-        raise InvalidArgument(f"`name` must be {COLLECTION}/ID, but is {name[:80]!r}", field="name")
+        raise InvalidArgument(
+            f"`{field}` must be {COLLECTION}/ID, but is {name[:80]!r}", field=field
+        )
     return id

@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from google.longrunning import operations_pb2
+
 from embedsvc.ctc import encode
 from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import InvalidArgument, StreamProtocol
+from embedsvc.pipeline.batch_transcribing import Order
 from embedsvc.pipeline.live_text import Final, Interim
 from embedsvc.pipeline.transcriber import WINDOWING, Ended, Task
-from embedsvc.service import convert, uploads
+from embedsvc.service import batch_transcription, convert, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, stream, unary
 from embedsvc.service.terms import chosen_lane, terms
@@ -118,20 +121,53 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         response.timing.CopyFrom(times.timing_message(ended.timing.written(seconds)))
         return convert.fitting(response, self._most_bytes, "align shorter audio")
 
+    @unary
+    async def BatchTranscribe(
+        self,
+        request_iterator: AsyncIterator[transcription_pb2.BatchTranscribeRequest],
+        context: Context,
+    ) -> operations_pb2.Operation:
+        """Gather files, then begin to write them down."""
+        config: transcription_pb2.BatchTranscribeRequest.Config
+        config = await uploads.config_of(request_iterator)
+        head, options = self._writing(config, "config.")
+        order = Order(
+            head.info.name,
+            options,
+            chosen_lane(config.lane, "config.lane", Lane.BULK),
+            transcripts.threshold(config.options, "config.options.low_confidence"),
+            not config.options.omit_words,
+        )
+        return await batch_transcription.begin(self._backend, order, request_iterator)
+
+    @unary
+    async def ListTranscripts(
+        self, request: transcription_pb2.ListTranscriptsRequest, context: Context
+    ) -> transcription_pb2.ListTranscriptsResponse:
+        """What came of each file of a batch."""
+        return await batch_transcription.page(self._backend, request)
+
     @property
     def _most_bytes(self) -> int:
         return self._backend.settings.server.max_response_bytes
 
     async def _task(self, request: Any, prefix: str = "") -> Task:
         """What a request asks for; raises for a head, option or probe that is none."""
-        head = self._backend.heads.chosen(request.head, request.language_code, prefix)
-        options = _decoding(request.options, head, prefix)
+        head, options = self._writing(request, prefix)
         if not request.probes:
             return Task(head, options)
         field = f"{prefix}probes"
         names = probes.names(request.probes, field)
         asked = await self._backend.classifier.fitting(names, WINDOWING, field)
         return Task(head, options, asked)
+
+    def _writing(self, request: Any, prefix: str) -> tuple[CtcHead, DecodeOptions]:
+        """The head that is asked for, and how its text is to be found."""
+        head = self._backend.heads.chosen(request.head, request.language_code, prefix)
+        options = transcripts.options(request.options, f"{prefix}options")
+        for place, hot in enumerate(options.hot_words):
+            _spelled(hot.text, head, f"{prefix}options.hot_words[{place}].text")
+        return head, options
 
 
 class _Style:

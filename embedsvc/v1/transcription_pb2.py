@@ -24,10 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from embedsvc.v1 import classification_pb2 as embedsvc_dot_v1_dot_classification__pb2
 from embedsvc.v1 import types_pb2 as embedsvc_dot_v1_dot_types__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65mbedsvc/v1/transcription.proto\x12\x0b\x65mbedsvc.v1\x1a embedsvc/v1/classification.proto\x1a\x17\x65mbedsvc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8d\x02\n\x04Head\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.embedsvc.v1.HeadKind\x12\x11\n\tlanguages\x18\x03 \x03(\t\x12\x0e\n\x06labels\x18\x04 \x01(\r\x12(\n\x05\x66rame\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x63\x61libration\x18\x06 \x01(\t\x12\x0f\n\x07license\x18\x07 \x01(\t\x12/\n\x07\x66igures\x18\x08 \x03(\x0b\x32\x1e.embedsvc.v1.Head.FiguresEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x12\n\x10ListHeadsRequest\"5\n\x11ListHeadsResponse\x12 \n\x05heads\x18\x01 \x03(\x0b\x32\x11.embedsvc.v1.Head\"5\n\x10TokenAlternative\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\xba\x01\n\x05Token\x12\x0c\n\x04text\x18\x01 \x01(\t\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x17\n\nconfidence\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x10\n\x08log_prob\x18\x04 \x01(\x02\x12\x0f\n\x07\x65ntropy\x18\x05 \x01(\x02\x12\x33\n\x0c\x61lternatives\x18\x06 \x03(\x0b\x32\x1d.embedsvc.v1.TokenAlternativeB\r\n\x0b_confidence\"\x85\x01\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x17\n\nconfidence\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\"\n\x06tokens\x18\x04 \x03(\x0b\x32\x12.embedsvc.v1.TokenB\r\n\x0b_confidence\")\n\nHypothesis\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"\x8f\x02\n\x11TranscriptSegment\x12\x0c\n\x04text\x18\x01 \x01(\t\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x17\n\nconfidence\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x11\x63onfidence_method\x18\x05 \x01(\t\x12 \n\x05words\x18\x06 \x03(\x0b\x32\x11.embedsvc.v1.Word\x12-\n\x0c\x61lternatives\x18\x07 \x03(\x0b\x32\x17.embedsvc.v1.Hypothesis\x12-\n\x0elow_confidence\x18\x08 \x03(\x0b\x32\x15.embedsvc.v1.TimeSpanB\r\n\x0b_confidenceJ\x04\x08\x04\x10\x05\"5\n\x07HotWord\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\x05\x62oost\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_boost\"\xaf\x01\n\rDecodeOptions\x12\x0c\n\x04\x62\x65\x61m\x18\x01 \x01(\r\x12\r\n\x05texts\x18\x02 \x01(\r\x12\x14\n\x0c\x61lternatives\x18\x03 \x01(\r\x12\'\n\thot_words\x18\x04 \x03(\x0b\x32\x14.embedsvc.v1.HotWord\x12\x1b\n\x0elow_confidence\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\nomit_words\x18\x06 \x01(\x08\x42\x11\n\x0f_low_confidence\"\xb9\x01\n\x11TranscribeRequest\x12!\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x12.embedsvc.v1.Audio\x12\x15\n\rlanguage_code\x18\x02 \x01(\t\x12\x0c\n\x04head\x18\x03 \x01(\t\x12+\n\x07options\x18\x04 \x01(\x0b\x32\x1a.embedsvc.v1.DecodeOptions\x12\x1f\n\x04lane\x18\x05 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12\x0e\n\x06probes\x18\x06 \x03(\t\"\xab\x02\n\x12TranscribeResponse\x12\x30\n\x08segments\x18\x01 \x03(\x0b\x32\x1e.embedsvc.v1.TranscriptSegment\x12&\n\x08warnings\x18\x02 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x04 \x01(\x0b\x32\x13.embedsvc.v1.Timing\x12\x0c\n\x04head\x18\x05 \x01(\t\x12#\n\x04kind\x18\x06 \x01(\x0e\x32\x15.embedsvc.v1.HeadKind\x12\n\n\x02id\x18\x07 \x01(\t\x12\x34\n\x0f\x63lassifications\x18\x08 \x03(\x0b\x32\x1b.embedsvc.v1.Classification\"\xeb\x02\n\x17TranscribeUploadRequest\x12=\n\x06\x63onfig\x18\x01 \x01(\x0b\x32+.embedsvc.v1.TranscribeUploadRequest.ConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x1a\xf4\x01\n\x06\x43onfig\x12#\n\x03pcm\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12\x32\n\x0e\x63hannel_policy\x18\x02 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x0e\n\x06strict\x18\x03 \x01(\x08\x12\x15\n\rlanguage_code\x18\x04 \x01(\t\x12\x0c\n\x04head\x18\x05 \x01(\t\x12+\n\x07options\x18\x06 \x01(\x0b\x32\x1a.embedsvc.v1.DecodeOptions\x12\x1f\n\x04lane\x18\x07 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12\x0e\n\x06probes\x18\x08 \x03(\tB\t\n\x07message\"\xf3\x02\n\x18TranscribeUploadResponse\x12\x31\n\x07segment\x18\x01 \x01(\x0b\x32\x1e.embedsvc.v1.TranscriptSegmentH\x00\x12\x38\n\x03\x65nd\x18\x02 \x01(\x0b\x32).embedsvc.v1.TranscribeUploadResponse.EndH\x00\x1a\xde\x01\n\x03\x45nd\x12&\n\x08warnings\x18\x01 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x03 \x01(\x0b\x32\x13.embedsvc.v1.Timing\x12\x0c\n\x04head\x18\x04 \x01(\t\x12#\n\x04kind\x18\x05 \x01(\x0e\x32\x15.embedsvc.v1.HeadKind\x12\x34\n\x0f\x63lassifications\x18\x06 \x03(\x0b\x32\x1b.embedsvc.v1.ClassificationB\t\n\x07message\"\xd4\x03\n\x17StreamTranscribeRequest\x12=\n\x06\x63onfig\x18\x01 \x01(\x0b\x32+.embedsvc.v1.StreamTranscribeRequest.ConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12;\n\x05\x66lush\x18\x03 \x01(\x0b\x32*.embedsvc.v1.StreamTranscribeRequest.FlushH\x00\x1a\x97\x02\n\x06\x43onfig\x12#\n\x03pcm\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12\x32\n\x0e\x63hannel_policy\x18\x02 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12\x0c\n\x04head\x18\x04 \x01(\t\x12+\n\x07options\x18\x05 \x01(\x0b\x32\x1a.embedsvc.v1.DecodeOptions\x12\x1f\n\x04lane\x18\x06 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12+\n\x08interval\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0comit_interim\x18\x08 \x01(\x08\x1a\x07\n\x05\x46lushB\t\n\x07message\"\xe3\x02\n\x18StreamTranscribeResponse\x12@\n\x07interim\x18\x01 \x01(\x0b\x32-.embedsvc.v1.StreamTranscribeResponse.InterimH\x00\x12<\n\x05\x66inal\x18\x02 \x01(\x0b\x32+.embedsvc.v1.StreamTranscribeResponse.FinalH\x00\x1a[\n\x07Interim\x12\x13\n\x0bstable_text\x18\x01 \x01(\t\x12\x15\n\runstable_text\x18\x02 \x01(\t\x12$\n\x05heard\x18\x03 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x1a_\n\x05\x46inal\x12\x30\n\x08segments\x18\x01 \x03(\x0b\x32\x1e.embedsvc.v1.TranscriptSegment\x12$\n\x05heard\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpanB\t\n\x07message\"\x85\x01\n\x0c\x41lignRequest\x12!\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x12.embedsvc.v1.Audio\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12\x0c\n\x04head\x18\x04 \x01(\t\x12\x1f\n\x04lane\x18\x05 \x01(\x0e\x32\x11.embedsvc.v1.Lane\"\xef\x01\n\rAlignResponse\x12/\n\x07segment\x18\x01 \x01(\x0b\x32\x1e.embedsvc.v1.TranscriptSegment\x12&\n\x08warnings\x18\x02 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x04 \x01(\x0b\x32\x13.embedsvc.v1.Timing\x12\x0c\n\x04head\x18\x05 \x01(\t\x12#\n\x04kind\x18\x06 \x01(\x0e\x32\x15.embedsvc.v1.HeadKind\x12\n\n\x02id\x18\x07 \x01(\t*O\n\x08HeadKind\x12\x19\n\x15HEAD_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eHEAD_KIND_TEXT\x10\x01\x12\x14\n\x10HEAD_KIND_PHONES\x10\x02\x32\xca\x03\n\x14TranscriptionService\x12O\n\tListHeads\x12\x1d.embedsvc.v1.ListHeadsRequest\x1a\x1e.embedsvc.v1.ListHeadsResponse\"\x03\x90\x02\x01\x12R\n\nTranscribe\x12\x1e.embedsvc.v1.TranscribeRequest\x1a\x1f.embedsvc.v1.TranscribeResponse\"\x03\x90\x02\x01\x12\x63\n\x10TranscribeUpload\x12$.embedsvc.v1.TranscribeUploadRequest\x1a%.embedsvc.v1.TranscribeUploadResponse(\x01\x30\x01\x12\x63\n\x10StreamTranscribe\x12$.embedsvc.v1.StreamTranscribeRequest\x1a%.embedsvc.v1.StreamTranscribeResponse(\x01\x30\x01\x12\x43\n\x05\x41lign\x12\x19.embedsvc.v1.AlignRequest\x1a\x1a.embedsvc.v1.AlignResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65mbedsvc/v1/transcription.proto\x12\x0b\x65mbedsvc.v1\x1a embedsvc/v1/classification.proto\x1a\x17\x65mbedsvc/v1/types.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\x8d\x02\n\x04Head\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.embedsvc.v1.HeadKind\x12\x11\n\tlanguages\x18\x03 \x03(\t\x12\x0e\n\x06labels\x18\x04 \x01(\r\x12(\n\x05\x66rame\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x63\x61libration\x18\x06 \x01(\t\x12\x0f\n\x07license\x18\x07 \x01(\t\x12/\n\x07\x66igures\x18\x08 \x03(\x0b\x32\x1e.embedsvc.v1.Head.FiguresEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x12\n\x10ListHeadsRequest\"5\n\x11ListHeadsResponse\x12 \n\x05heads\x18\x01 \x03(\x0b\x32\x11.embedsvc.v1.Head\"5\n\x10TokenAlternative\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\xba\x01\n\x05Token\x12\x0c\n\x04text\x18\x01 \x01(\t\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x17\n\nconfidence\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x10\n\x08log_prob\x18\x04 \x01(\x02\x12\x0f\n\x07\x65ntropy\x18\x05 \x01(\x02\x12\x33\n\x0c\x61lternatives\x18\x06 \x03(\x0b\x32\x1d.embedsvc.v1.TokenAlternativeB\r\n\x0b_confidence\"\x85\x01\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x17\n\nconfidence\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\"\n\x06tokens\x18\x04 \x03(\x0b\x32\x12.embedsvc.v1.TokenB\r\n\x0b_confidence\")\n\nHypothesis\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"\x8f\x02\n\x11TranscriptSegment\x12\x0c\n\x04text\x18\x01 \x01(\t\x12#\n\x04span\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x12\x17\n\nconfidence\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x11\x63onfidence_method\x18\x05 \x01(\t\x12 \n\x05words\x18\x06 \x03(\x0b\x32\x11.embedsvc.v1.Word\x12-\n\x0c\x61lternatives\x18\x07 \x03(\x0b\x32\x17.embedsvc.v1.Hypothesis\x12-\n\x0elow_confidence\x18\x08 \x03(\x0b\x32\x15.embedsvc.v1.TimeSpanB\r\n\x0b_confidenceJ\x04\x08\x04\x10\x05\"5\n\x07HotWord\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\x05\x62oost\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_boost\"\xaf\x01\n\rDecodeOptions\x12\x0c\n\x04\x62\x65\x61m\x18\x01 \x01(\r\x12\r\n\x05texts\x18\x02 \x01(\r\x12\x14\n\x0c\x61lternatives\x18\x03 \x01(\r\x12\'\n\thot_words\x18\x04 \x03(\x0b\x32\x14.embedsvc.v1.HotWord\x12\x1b\n\x0elow_confidence\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\nomit_words\x18\x06 \x01(\x08\x42\x11\n\x0f_low_confidence\"\xb9\x01\n\x11TranscribeRequest\x12!\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x12.embedsvc.v1.Audio\x12\x15\n\rlanguage_code\x18\x02 \x01(\t\x12\x0c\n\x04head\x18\x03 \x01(\t\x12+\n\x07options\x18\x04 \x01(\x0b\x32\x1a.embedsvc.v1.DecodeOptions\x12\x1f\n\x04lane\x18\x05 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12\x0e\n\x06probes\x18\x06 \x03(\t\"\xab\x02\n\x12TranscribeResponse\x12\x30\n\x08segments\x18\x01 \x03(\x0b\x32\x1e.embedsvc.v1.TranscriptSegment\x12&\n\x08warnings\x18\x02 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x04 \x01(\x0b\x32\x13.embedsvc.v1.Timing\x12\x0c\n\x04head\x18\x05 \x01(\t\x12#\n\x04kind\x18\x06 \x01(\x0e\x32\x15.embedsvc.v1.HeadKind\x12\n\n\x02id\x18\x07 \x01(\t\x12\x34\n\x0f\x63lassifications\x18\x08 \x03(\x0b\x32\x1b.embedsvc.v1.Classification\"\xeb\x02\n\x17TranscribeUploadRequest\x12=\n\x06\x63onfig\x18\x01 \x01(\x0b\x32+.embedsvc.v1.TranscribeUploadRequest.ConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x1a\xf4\x01\n\x06\x43onfig\x12#\n\x03pcm\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12\x32\n\x0e\x63hannel_policy\x18\x02 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x0e\n\x06strict\x18\x03 \x01(\x08\x12\x15\n\rlanguage_code\x18\x04 \x01(\t\x12\x0c\n\x04head\x18\x05 \x01(\t\x12+\n\x07options\x18\x06 \x01(\x0b\x32\x1a.embedsvc.v1.DecodeOptions\x12\x1f\n\x04lane\x18\x07 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12\x0e\n\x06probes\x18\x08 \x03(\tB\t\n\x07message\"\xf3\x02\n\x18TranscribeUploadResponse\x12\x31\n\x07segment\x18\x01 \x01(\x0b\x32\x1e.embedsvc.v1.TranscriptSegmentH\x00\x12\x38\n\x03\x65nd\x18\x02 \x01(\x0b\x32).embedsvc.v1.TranscribeUploadResponse.EndH\x00\x1a\xde\x01\n\x03\x45nd\x12&\n\x08warnings\x18\x01 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x02 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x03 \x01(\x0b\x32\x13.embedsvc.v1.Timing\x12\x0c\n\x04head\x18\x04 \x01(\t\x12#\n\x04kind\x18\x05 \x01(\x0e\x32\x15.embedsvc.v1.HeadKind\x12\x34\n\x0f\x63lassifications\x18\x06 \x03(\x0b\x32\x1b.embedsvc.v1.ClassificationB\t\n\x07message\"\xd4\x03\n\x17StreamTranscribeRequest\x12=\n\x06\x63onfig\x18\x01 \x01(\x0b\x32+.embedsvc.v1.StreamTranscribeRequest.ConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12;\n\x05\x66lush\x18\x03 \x01(\x0b\x32*.embedsvc.v1.StreamTranscribeRequest.FlushH\x00\x1a\x97\x02\n\x06\x43onfig\x12#\n\x03pcm\x18\x01 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12\x32\n\x0e\x63hannel_policy\x18\x02 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12\x0c\n\x04head\x18\x04 \x01(\t\x12+\n\x07options\x18\x05 \x01(\x0b\x32\x1a.embedsvc.v1.DecodeOptions\x12\x1f\n\x04lane\x18\x06 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12+\n\x08interval\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0comit_interim\x18\x08 \x01(\x08\x1a\x07\n\x05\x46lushB\t\n\x07message\"\xe3\x02\n\x18StreamTranscribeResponse\x12@\n\x07interim\x18\x01 \x01(\x0b\x32-.embedsvc.v1.StreamTranscribeResponse.InterimH\x00\x12<\n\x05\x66inal\x18\x02 \x01(\x0b\x32+.embedsvc.v1.StreamTranscribeResponse.FinalH\x00\x1a[\n\x07Interim\x12\x13\n\x0bstable_text\x18\x01 \x01(\t\x12\x15\n\runstable_text\x18\x02 \x01(\t\x12$\n\x05heard\x18\x03 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpan\x1a_\n\x05\x46inal\x12\x30\n\x08segments\x18\x01 \x03(\x0b\x32\x1e.embedsvc.v1.TranscriptSegment\x12$\n\x05heard\x18\x02 \x01(\x0b\x32\x15.embedsvc.v1.TimeSpanB\t\n\x07message\"\x85\x01\n\x0c\x41lignRequest\x12!\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x12.embedsvc.v1.Audio\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12\x0c\n\x04head\x18\x04 \x01(\t\x12\x1f\n\x04lane\x18\x05 \x01(\x0e\x32\x11.embedsvc.v1.Lane\"\xef\x01\n\rAlignResponse\x12/\n\x07segment\x18\x01 \x01(\x0b\x32\x1e.embedsvc.v1.TranscriptSegment\x12&\n\x08warnings\x18\x02 \x03(\x0b\x32\x14.embedsvc.v1.Warning\x12!\n\x05usage\x18\x03 \x01(\x0b\x32\x12.embedsvc.v1.Usage\x12#\n\x06timing\x18\x04 \x01(\x0b\x32\x13.embedsvc.v1.Timing\x12\x0c\n\x04head\x18\x05 \x01(\t\x12#\n\x04kind\x18\x06 \x01(\x0e\x32\x15.embedsvc.v1.HeadKind\x12\n\n\x02id\x18\x07 \x01(\t\"\xa6\x03\n\x16\x42\x61tchTranscribeRequest\x12<\n\x06\x63onfig\x18\x01 \x01(\x0b\x32*.embedsvc.v1.BatchTranscribeRequest.ConfigH\x00\x12\x38\n\x04\x66ile\x18\x02 \x01(\x0b\x32(.embedsvc.v1.BatchTranscribeRequest.FileH\x00\x12\x0f\n\x05\x61udio\x18\x03 \x01(\x0cH\x00\x1a{\n\x06\x43onfig\x12\x15\n\rlanguage_code\x18\x01 \x01(\t\x12\x0c\n\x04head\x18\x02 \x01(\t\x12+\n\x07options\x18\x03 \x01(\x0b\x32\x1a.embedsvc.v1.DecodeOptions\x12\x1f\n\x04lane\x18\x04 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x1a{\n\x04\x46ile\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x03pcm\x18\x02 \x01(\x0b\x32\x16.embedsvc.v1.PcmFormat\x12\x32\n\x0e\x63hannel_policy\x18\x03 \x01(\x0e\x32\x1a.embedsvc.v1.ChannelPolicy\x12\x0e\n\x06strict\x18\x04 \x01(\x08\x42\t\n\x07message\"x\n\x17\x42\x61tchTranscribeResponse\x12\r\n\x05\x66iles\x18\x01 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\r\x12\x15\n\raudio_seconds\x18\x03 \x01(\x01\x12\'\n\x04work\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"f\n\x16ListTranscriptsRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x12\n\nomit_words\x18\x04 \x01(\x08\"\xb5\x01\n\x0e\x46ileTranscript\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x33\n\ntranscript\x18\x03 \x01(\x0b\x32\x1f.embedsvc.v1.TranscribeResponse\x12\x15\n\raudio_seconds\x18\x04 \x01(\x01\x12\'\n\x04work\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"d\n\x17ListTranscriptsResponse\x12\x30\n\x0btranscripts\x18\x01 \x03(\x0b\x32\x1b.embedsvc.v1.FileTranscript\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*O\n\x08HeadKind\x12\x19\n\x15HEAD_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eHEAD_KIND_TEXT\x10\x01\x12\x14\n\x10HEAD_KIND_PHONES\x10\x02\x32\xb8\x05\n\x14TranscriptionService\x12O\n\tListHeads\x12\x1d.embedsvc.v1.ListHeadsRequest\x1a\x1e.embedsvc.v1.ListHeadsResponse\"\x03\x90\x02\x01\x12R\n\nTranscribe\x12\x1e.embedsvc.v1.TranscribeRequest\x1a\x1f.embedsvc.v1.TranscribeResponse\"\x03\x90\x02\x01\x12\x63\n\x10TranscribeUpload\x12$.embedsvc.v1.TranscribeUploadRequest\x1a%.embedsvc.v1.TranscribeUploadResponse(\x01\x30\x01\x12\x63\n\x10StreamTranscribe\x12$.embedsvc.v1.StreamTranscribeRequest\x1a%.embedsvc.v1.StreamTranscribeResponse(\x01\x30\x01\x12\x43\n\x05\x41lign\x12\x19.embedsvc.v1.AlignRequest\x1a\x1a.embedsvc.v1.AlignResponse\"\x03\x90\x02\x01\x12\x88\x01\n\x0f\x42\x61tchTranscribe\x12#.embedsvc.v1.BatchTranscribeRequest\x1a\x1d.google.longrunning.Operation\"/\xca\x41,\n\x17\x42\x61tchTranscribeResponse\x12\x11OperationMetadata(\x01\x12\x61\n\x0fListTranscripts\x12#.embedsvc.v1.ListTranscriptsRequest\x1a$.embedsvc.v1.ListTranscriptsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,58 +44,76 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['Transcribe']._serialized_options = b'\220\002\001'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['Align']._loaded_options = None
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['Align']._serialized_options = b'\220\002\001'
-  _globals['_HEADKIND']._serialized_start=3853
-  _globals['_HEADKIND']._serialized_end=3932
-  _globals['_HEAD']._serialized_start=140
-  _globals['_HEAD']._serialized_end=409
-  _globals['_HEAD_FIGURESENTRY']._serialized_start=363
-  _globals['_HEAD_FIGURESENTRY']._serialized_end=409
-  _globals['_LISTHEADSREQUEST']._serialized_start=411
-  _globals['_LISTHEADSREQUEST']._serialized_end=429
-  _globals['_LISTHEADSRESPONSE']._serialized_start=431
-  _globals['_LISTHEADSRESPONSE']._serialized_end=484
-  _globals['_TOKENALTERNATIVE']._serialized_start=486
-  _globals['_TOKENALTERNATIVE']._serialized_end=539
-  _globals['_TOKEN']._serialized_start=542
-  _globals['_TOKEN']._serialized_end=728
-  _globals['_WORD']._serialized_start=731
-  _globals['_WORD']._serialized_end=864
-  _globals['_HYPOTHESIS']._serialized_start=866
-  _globals['_HYPOTHESIS']._serialized_end=907
-  _globals['_TRANSCRIPTSEGMENT']._serialized_start=910
-  _globals['_TRANSCRIPTSEGMENT']._serialized_end=1181
-  _globals['_HOTWORD']._serialized_start=1183
-  _globals['_HOTWORD']._serialized_end=1236
-  _globals['_DECODEOPTIONS']._serialized_start=1239
-  _globals['_DECODEOPTIONS']._serialized_end=1414
-  _globals['_TRANSCRIBEREQUEST']._serialized_start=1417
-  _globals['_TRANSCRIBEREQUEST']._serialized_end=1602
-  _globals['_TRANSCRIBERESPONSE']._serialized_start=1605
-  _globals['_TRANSCRIBERESPONSE']._serialized_end=1904
-  _globals['_TRANSCRIBEUPLOADREQUEST']._serialized_start=1907
-  _globals['_TRANSCRIBEUPLOADREQUEST']._serialized_end=2270
-  _globals['_TRANSCRIBEUPLOADREQUEST_CONFIG']._serialized_start=2015
-  _globals['_TRANSCRIBEUPLOADREQUEST_CONFIG']._serialized_end=2259
-  _globals['_TRANSCRIBEUPLOADRESPONSE']._serialized_start=2273
-  _globals['_TRANSCRIBEUPLOADRESPONSE']._serialized_end=2644
-  _globals['_TRANSCRIBEUPLOADRESPONSE_END']._serialized_start=2411
-  _globals['_TRANSCRIBEUPLOADRESPONSE_END']._serialized_end=2633
-  _globals['_STREAMTRANSCRIBEREQUEST']._serialized_start=2647
-  _globals['_STREAMTRANSCRIBEREQUEST']._serialized_end=3115
-  _globals['_STREAMTRANSCRIBEREQUEST_CONFIG']._serialized_start=2816
-  _globals['_STREAMTRANSCRIBEREQUEST_CONFIG']._serialized_end=3095
-  _globals['_STREAMTRANSCRIBEREQUEST_FLUSH']._serialized_start=3097
-  _globals['_STREAMTRANSCRIBEREQUEST_FLUSH']._serialized_end=3104
-  _globals['_STREAMTRANSCRIBERESPONSE']._serialized_start=3118
-  _globals['_STREAMTRANSCRIBERESPONSE']._serialized_end=3473
-  _globals['_STREAMTRANSCRIBERESPONSE_INTERIM']._serialized_start=3274
-  _globals['_STREAMTRANSCRIBERESPONSE_INTERIM']._serialized_end=3365
-  _globals['_STREAMTRANSCRIBERESPONSE_FINAL']._serialized_start=3367
-  _globals['_STREAMTRANSCRIBERESPONSE_FINAL']._serialized_end=3462
-  _globals['_ALIGNREQUEST']._serialized_start=3476
-  _globals['_ALIGNREQUEST']._serialized_end=3609
-  _globals['_ALIGNRESPONSE']._serialized_start=3612
-  _globals['_ALIGNRESPONSE']._serialized_end=3851
-  _globals['_TRANSCRIPTIONSERVICE']._serialized_start=3935
-  _globals['_TRANSCRIPTIONSERVICE']._serialized_end=4393
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['BatchTranscribe']._loaded_options = None
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['BatchTranscribe']._serialized_options = b'\312A,\n\027BatchTranscribeResponse\022\021OperationMetadata'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['ListTranscripts']._loaded_options = None
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['ListTranscripts']._serialized_options = b'\220\002\001'
+  _globals['_HEADKIND']._serialized_start=4852
+  _globals['_HEADKIND']._serialized_end=4931
+  _globals['_HEAD']._serialized_start=202
+  _globals['_HEAD']._serialized_end=471
+  _globals['_HEAD_FIGURESENTRY']._serialized_start=425
+  _globals['_HEAD_FIGURESENTRY']._serialized_end=471
+  _globals['_LISTHEADSREQUEST']._serialized_start=473
+  _globals['_LISTHEADSREQUEST']._serialized_end=491
+  _globals['_LISTHEADSRESPONSE']._serialized_start=493
+  _globals['_LISTHEADSRESPONSE']._serialized_end=546
+  _globals['_TOKENALTERNATIVE']._serialized_start=548
+  _globals['_TOKENALTERNATIVE']._serialized_end=601
+  _globals['_TOKEN']._serialized_start=604
+  _globals['_TOKEN']._serialized_end=790
+  _globals['_WORD']._serialized_start=793
+  _globals['_WORD']._serialized_end=926
+  _globals['_HYPOTHESIS']._serialized_start=928
+  _globals['_HYPOTHESIS']._serialized_end=969
+  _globals['_TRANSCRIPTSEGMENT']._serialized_start=972
+  _globals['_TRANSCRIPTSEGMENT']._serialized_end=1243
+  _globals['_HOTWORD']._serialized_start=1245
+  _globals['_HOTWORD']._serialized_end=1298
+  _globals['_DECODEOPTIONS']._serialized_start=1301
+  _globals['_DECODEOPTIONS']._serialized_end=1476
+  _globals['_TRANSCRIBEREQUEST']._serialized_start=1479
+  _globals['_TRANSCRIBEREQUEST']._serialized_end=1664
+  _globals['_TRANSCRIBERESPONSE']._serialized_start=1667
+  _globals['_TRANSCRIBERESPONSE']._serialized_end=1966
+  _globals['_TRANSCRIBEUPLOADREQUEST']._serialized_start=1969
+  _globals['_TRANSCRIBEUPLOADREQUEST']._serialized_end=2332
+  _globals['_TRANSCRIBEUPLOADREQUEST_CONFIG']._serialized_start=2077
+  _globals['_TRANSCRIBEUPLOADREQUEST_CONFIG']._serialized_end=2321
+  _globals['_TRANSCRIBEUPLOADRESPONSE']._serialized_start=2335
+  _globals['_TRANSCRIBEUPLOADRESPONSE']._serialized_end=2706
+  _globals['_TRANSCRIBEUPLOADRESPONSE_END']._serialized_start=2473
+  _globals['_TRANSCRIBEUPLOADRESPONSE_END']._serialized_end=2695
+  _globals['_STREAMTRANSCRIBEREQUEST']._serialized_start=2709
+  _globals['_STREAMTRANSCRIBEREQUEST']._serialized_end=3177
+  _globals['_STREAMTRANSCRIBEREQUEST_CONFIG']._serialized_start=2878
+  _globals['_STREAMTRANSCRIBEREQUEST_CONFIG']._serialized_end=3157
+  _globals['_STREAMTRANSCRIBEREQUEST_FLUSH']._serialized_start=3159
+  _globals['_STREAMTRANSCRIBEREQUEST_FLUSH']._serialized_end=3166
+  _globals['_STREAMTRANSCRIBERESPONSE']._serialized_start=3180
+  _globals['_STREAMTRANSCRIBERESPONSE']._serialized_end=3535
+  _globals['_STREAMTRANSCRIBERESPONSE_INTERIM']._serialized_start=3336
+  _globals['_STREAMTRANSCRIBERESPONSE_INTERIM']._serialized_end=3427
+  _globals['_STREAMTRANSCRIBERESPONSE_FINAL']._serialized_start=3429
+  _globals['_STREAMTRANSCRIBERESPONSE_FINAL']._serialized_end=3524
+  _globals['_ALIGNREQUEST']._serialized_start=3538
+  _globals['_ALIGNREQUEST']._serialized_end=3671
+  _globals['_ALIGNRESPONSE']._serialized_start=3674
+  _globals['_ALIGNRESPONSE']._serialized_end=3913
+  _globals['_BATCHTRANSCRIBEREQUEST']._serialized_start=3916
+  _globals['_BATCHTRANSCRIBEREQUEST']._serialized_end=4338
+  _globals['_BATCHTRANSCRIBEREQUEST_CONFIG']._serialized_start=4079
+  _globals['_BATCHTRANSCRIBEREQUEST_CONFIG']._serialized_end=4202
+  _globals['_BATCHTRANSCRIBEREQUEST_FILE']._serialized_start=4204
+  _globals['_BATCHTRANSCRIBEREQUEST_FILE']._serialized_end=4327
+  _globals['_BATCHTRANSCRIBERESPONSE']._serialized_start=4340
+  _globals['_BATCHTRANSCRIBERESPONSE']._serialized_end=4460
+  _globals['_LISTTRANSCRIPTSREQUEST']._serialized_start=4462
+  _globals['_LISTTRANSCRIPTSREQUEST']._serialized_end=4564
+  _globals['_FILETRANSCRIPT']._serialized_start=4567
+  _globals['_FILETRANSCRIPT']._serialized_end=4748
+  _globals['_LISTTRANSCRIPTSRESPONSE']._serialized_start=4750
+  _globals['_LISTTRANSCRIPTSRESPONSE']._serialized_end=4850
+  _globals['_TRANSCRIPTIONSERVICE']._serialized_start=4934
+  _globals['_TRANSCRIPTIONSERVICE']._serialized_end=5630
 # @@protoc_insertion_point(module_scope)

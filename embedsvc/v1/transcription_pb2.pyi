@@ -12,6 +12,7 @@ import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.rpc.status_pb2
 import sys
 import typing
 
@@ -796,3 +797,202 @@ class AlignResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["head", b"head", "id", b"id", "kind", b"kind", "segment", b"segment", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
 
 global___AlignResponse = AlignResponse
+
+@typing.final
+class BatchTranscribeRequest(google.protobuf.message.Message):
+    """Many files: the config first, then each file and its bytes in any chunks, then half-close."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Config(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        LANGUAGE_CODE_FIELD_NUMBER: builtins.int
+        HEAD_FIELD_NUMBER: builtins.int
+        OPTIONS_FIELD_NUMBER: builtins.int
+        LANE_FIELD_NUMBER: builtins.int
+        language_code: builtins.str
+        """As the fields of that name of TranscribeRequest."""
+        head: builtins.str
+        lane: embedsvc.v1.types_pb2.Lane.ValueType
+        """BULK when absent."""
+        @property
+        def options(self) -> global___DecodeOptions: ...
+        def __init__(
+            self,
+            *,
+            language_code: builtins.str = ...,
+            head: builtins.str = ...,
+            options: global___DecodeOptions | None = ...,
+            lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["options", b"options"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["head", b"head", "lane", b"lane", "language_code", b"language_code", "options", b"options"]) -> None: ...
+
+    @typing.final
+    class File(google.protobuf.message.Message):
+        """What the bytes that follow are."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        ID_FIELD_NUMBER: builtins.int
+        PCM_FIELD_NUMBER: builtins.int
+        CHANNEL_POLICY_FIELD_NUMBER: builtins.int
+        STRICT_FIELD_NUMBER: builtins.int
+        id: builtins.str
+        """1 to 200 characters, once in a batch."""
+        channel_policy: embedsvc.v1.types_pb2.ChannelPolicy.ValueType
+        strict: builtins.bool
+        @property
+        def pcm(self) -> embedsvc.v1.types_pb2.PcmFormat:
+            """Set for raw PCM; absent for an encoded file."""
+
+        def __init__(
+            self,
+            *,
+            id: builtins.str = ...,
+            pcm: embedsvc.v1.types_pb2.PcmFormat | None = ...,
+            channel_policy: embedsvc.v1.types_pb2.ChannelPolicy.ValueType = ...,
+            strict: builtins.bool = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["pcm", b"pcm"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["channel_policy", b"channel_policy", "id", b"id", "pcm", b"pcm", "strict", b"strict"]) -> None: ...
+
+    CONFIG_FIELD_NUMBER: builtins.int
+    FILE_FIELD_NUMBER: builtins.int
+    AUDIO_FIELD_NUMBER: builtins.int
+    audio: builtins.bytes
+    @property
+    def config(self) -> global___BatchTranscribeRequest.Config: ...
+    @property
+    def file(self) -> global___BatchTranscribeRequest.File: ...
+    def __init__(
+        self,
+        *,
+        config: global___BatchTranscribeRequest.Config | None = ...,
+        file: global___BatchTranscribeRequest.File | None = ...,
+        audio: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["audio", b"audio", "config", b"config", "file", b"file", "message", b"message"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audio", b"audio", "config", b"config", "file", b"file", "message", b"message"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["config", "file", "audio"] | None: ...
+
+global___BatchTranscribeRequest = BatchTranscribeRequest
+
+@typing.final
+class BatchTranscribeResponse(google.protobuf.message.Message):
+    """What came of a batch; ListTranscripts has the transcripts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: builtins.int
+    FAILED_FIELD_NUMBER: builtins.int
+    AUDIO_SECONDS_FIELD_NUMBER: builtins.int
+    WORK_FIELD_NUMBER: builtins.int
+    files: builtins.int
+    failed: builtins.int
+    """Those that have a status in place of a transcript."""
+    audio_seconds: builtins.float
+    """Of the files that were written."""
+    @property
+    def work(self) -> google.protobuf.duration_pb2.Duration:
+        """From the first byte read of each file to its last segment, added up."""
+
+    def __init__(
+        self,
+        *,
+        files: builtins.int = ...,
+        failed: builtins.int = ...,
+        audio_seconds: builtins.float = ...,
+        work: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["work", b"work"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audio_seconds", b"audio_seconds", "failed", b"failed", "files", b"files", "work", b"work"]) -> None: ...
+
+global___BatchTranscribeResponse = BatchTranscribeResponse
+
+@typing.final
+class ListTranscriptsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    OMIT_WORDS_FIELD_NUMBER: builtins.int
+    operation: builtins.str
+    """Of the operation, as BatchTranscribe answered it."""
+    page_size: builtins.int
+    """At most 1000; 100 when 0. A page also ends where a message is full."""
+    page_token: builtins.str
+    omit_words: builtins.bool
+    """Text and spans of segments alone, whatever the batch asked for."""
+    def __init__(
+        self,
+        *,
+        operation: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        omit_words: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["omit_words", b"omit_words", "operation", b"operation", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+global___ListTranscriptsRequest = ListTranscriptsRequest
+
+@typing.final
+class FileTranscript(google.protobuf.message.Message):
+    """What came of one file."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    TRANSCRIPT_FIELD_NUMBER: builtins.int
+    AUDIO_SECONDS_FIELD_NUMBER: builtins.int
+    WORK_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    audio_seconds: builtins.float
+    """0 when the file was not written."""
+    @property
+    def status(self) -> google.rpc.status_pb2.Status:
+        """Absent when the file was written."""
+
+    @property
+    def transcript(self) -> global___TranscribeResponse: ...
+    @property
+    def work(self) -> google.protobuf.duration_pb2.Duration: ...
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        status: google.rpc.status_pb2.Status | None = ...,
+        transcript: global___TranscribeResponse | None = ...,
+        audio_seconds: builtins.float = ...,
+        work: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["status", b"status", "transcript", b"transcript", "work", b"work"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audio_seconds", b"audio_seconds", "id", b"id", "status", b"status", "transcript", b"transcript", "work", b"work"]) -> None: ...
+
+global___FileTranscript = FileTranscript
+
+@typing.final
+class ListTranscriptsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRANSCRIPTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty after the last. While the operation runs, the page of a token may be empty yet."""
+    @property
+    def transcripts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___FileTranscript]:
+        """In the order sent; while the operation runs, those that are finished."""
+
+    def __init__(
+        self,
+        *,
+        transcripts: collections.abc.Iterable[global___FileTranscript] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "transcripts", b"transcripts"]) -> None: ...
+
+global___ListTranscriptsResponse = ListTranscriptsResponse

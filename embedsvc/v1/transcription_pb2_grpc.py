@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from embedsvc.v1 import transcription_pb2 as embedsvc_dot_v1_dot_transcription__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 
 GRPC_GENERATED_VERSION = '1.71.2'
 GRPC_VERSION = grpc.__version__
@@ -60,6 +61,16 @@ class TranscriptionServiceStub(object):
                 request_serializer=embedsvc_dot_v1_dot_transcription__pb2.AlignRequest.SerializeToString,
                 response_deserializer=embedsvc_dot_v1_dot_transcription__pb2.AlignResponse.FromString,
                 _registered_method=True)
+        self.BatchTranscribe = channel.stream_unary(
+                '/embedsvc.v1.TranscriptionService/BatchTranscribe',
+                request_serializer=embedsvc_dot_v1_dot_transcription__pb2.BatchTranscribeRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.ListTranscripts = channel.unary_unary(
+                '/embedsvc.v1.TranscriptionService/ListTranscripts',
+                request_serializer=embedsvc_dot_v1_dot_transcription__pb2.ListTranscriptsRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_transcription__pb2.ListTranscriptsResponse.FromString,
+                _registered_method=True)
 
 
 class TranscriptionServiceServicer(object):
@@ -100,6 +111,21 @@ class TranscriptionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchTranscribe(self, request_iterator, context):
+        """Many files, one after the other; one that fails stops no other. The operation goes on with the
+        next file after a restart of the server.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTranscripts(self, request, context):
+        """What came of each file of a batch; kept as long as its operation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TranscriptionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +153,16 @@ def add_TranscriptionServiceServicer_to_server(servicer, server):
                     servicer.Align,
                     request_deserializer=embedsvc_dot_v1_dot_transcription__pb2.AlignRequest.FromString,
                     response_serializer=embedsvc_dot_v1_dot_transcription__pb2.AlignResponse.SerializeToString,
+            ),
+            'BatchTranscribe': grpc.stream_unary_rpc_method_handler(
+                    servicer.BatchTranscribe,
+                    request_deserializer=embedsvc_dot_v1_dot_transcription__pb2.BatchTranscribeRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ListTranscripts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTranscripts,
+                    request_deserializer=embedsvc_dot_v1_dot_transcription__pb2.ListTranscriptsRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_transcription__pb2.ListTranscriptsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -265,6 +301,60 @@ class TranscriptionService(object):
             '/embedsvc.v1.TranscriptionService/Align',
             embedsvc_dot_v1_dot_transcription__pb2.AlignRequest.SerializeToString,
             embedsvc_dot_v1_dot_transcription__pb2.AlignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchTranscribe(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/embedsvc.v1.TranscriptionService/BatchTranscribe',
+            embedsvc_dot_v1_dot_transcription__pb2.BatchTranscribeRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTranscripts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.TranscriptionService/ListTranscripts',
+            embedsvc_dot_v1_dot_transcription__pb2.ListTranscriptsRequest.SerializeToString,
+            embedsvc_dot_v1_dot_transcription__pb2.ListTranscriptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ Speech to text with CTC heads: maps from a layer of the encoder to labels."""
 import abc
 import collections.abc
 import embedsvc.v1.transcription_pb2
+import google.longrunning.operations_pb2
 import grpc
 import grpc.aio
 import typing
@@ -51,6 +52,20 @@ class TranscriptionServiceStub:
     ]
     """When each word of a text is said."""
 
+    BatchTranscribe: grpc.StreamUnaryMultiCallable[
+        embedsvc.v1.transcription_pb2.BatchTranscribeRequest,
+        google.longrunning.operations_pb2.Operation,
+    ]
+    """Many files, one after the other; one that fails stops no other. The operation goes on with the
+    next file after a restart of the server.
+    """
+
+    ListTranscripts: grpc.UnaryUnaryMultiCallable[
+        embedsvc.v1.transcription_pb2.ListTranscriptsRequest,
+        embedsvc.v1.transcription_pb2.ListTranscriptsResponse,
+    ]
+    """What came of each file of a batch; kept as long as its operation."""
+
 class TranscriptionServiceAsyncStub:
     """Writes down speech. FAILED_PRECONDITION when the model has no head."""
 
@@ -83,6 +98,20 @@ class TranscriptionServiceAsyncStub:
         embedsvc.v1.transcription_pb2.AlignResponse,
     ]
     """When each word of a text is said."""
+
+    BatchTranscribe: grpc.aio.StreamUnaryMultiCallable[
+        embedsvc.v1.transcription_pb2.BatchTranscribeRequest,
+        google.longrunning.operations_pb2.Operation,
+    ]
+    """Many files, one after the other; one that fails stops no other. The operation goes on with the
+    next file after a restart of the server.
+    """
+
+    ListTranscripts: grpc.aio.UnaryUnaryMultiCallable[
+        embedsvc.v1.transcription_pb2.ListTranscriptsRequest,
+        embedsvc.v1.transcription_pb2.ListTranscriptsResponse,
+    ]
+    """What came of each file of a batch; kept as long as its operation."""
 
 class TranscriptionServiceServicer(metaclass=abc.ABCMeta):
     """Writes down speech. FAILED_PRECONDITION when the model has no head."""
@@ -126,5 +155,23 @@ class TranscriptionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[embedsvc.v1.transcription_pb2.AlignResponse, collections.abc.Awaitable[embedsvc.v1.transcription_pb2.AlignResponse]]:
         """When each word of a text is said."""
+
+    @abc.abstractmethod
+    def BatchTranscribe(
+        self,
+        request_iterator: _MaybeAsyncIterator[embedsvc.v1.transcription_pb2.BatchTranscribeRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[google.longrunning.operations_pb2.Operation, collections.abc.Awaitable[google.longrunning.operations_pb2.Operation]]:
+        """Many files, one after the other; one that fails stops no other. The operation goes on with the
+        next file after a restart of the server.
+        """
+
+    @abc.abstractmethod
+    def ListTranscripts(
+        self,
+        request: embedsvc.v1.transcription_pb2.ListTranscriptsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[embedsvc.v1.transcription_pb2.ListTranscriptsResponse, collections.abc.Awaitable[embedsvc.v1.transcription_pb2.ListTranscriptsResponse]]:
+        """What came of each file of a batch; kept as long as its operation."""
 
 def add_TranscriptionServiceServicer_to_server(servicer: TranscriptionServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,5 +1,6 @@
 """`embedsvc transcribe`, for people and for programs."""
 
+import json
 import time
 from pathlib import Path
 
@@ -75,3 +76,29 @@ def test_what_cannot_be_replayed_is_told(main: Program, target: str, mixed: Path
     assert ended.returncode == 1
     for name in ("empty.wav", "noise.flac", "nowhere.wav"):
         assert name in ended.stderr
+
+
+def test_a_batch_says_the_same_as_one_by_one(
+    main: Program, target: str, mixed: Path, tmp_path: Path
+) -> None:
+    files = sorted(mixed.iterdir())
+    one_by_one = main("transcribe", *files, "--json", "--target", target)
+    ended = main("transcribe", "--batch", *files, "--json", "--target", target)
+    assert ended.returncode == 1
+    assert "empty.wav" in ended.stderr
+    assert "noise.flac" in ended.stderr
+    assert objects(ended) == objects(one_by_one)
+
+
+def test_results_are_kept_in_a_folder_under_names_of_their_own(
+    main: Program, target: str, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "deep" / "out"
+    files = (folder / "a.wav", folder / "b.wav", folder / "a.wav")
+    ended = main("transcribe", "--batch", *files, "--out", out, "--target", target)
+    assert ended.returncode == 0, ended.stderr
+    assert not ended.stdout
+    kept = {path.name: json.loads(path.read_text("utf-8")) for path in out.iterdir()}
+    assert sorted(kept) == ["a.wav-2.json", "a.wav.json", "b.wav.json"]
+    assert kept["a.wav.json"]["text"] == kept["a.wav-2.json"]["text"] != kept["b.wav.json"]["text"]
+    assert kept["b.wav.json"]["segments"]
