@@ -1,9 +1,7 @@
 """The CTC heads of a model, and which of them is to write."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
-from embedsvc.ctc import Calibration
 from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import FeatureDisabled, HeadNotFound, InvalidArgument
 from embedsvc.languages import normalize
@@ -17,9 +15,8 @@ class Heads:
         self._heads = {head.info.name: head for head in sorted(heads, key=lambda h: h.info.name)}
 
     def infos(self) -> tuple[HeadInfo, ...]:
-        """What each of them is, and how its confidence is computed here."""
-        method = Calibration().method
-        return tuple(replace(head.info, calibration=method) for head in self._heads.values())
+        """What each of them is."""
+        return tuple(head.info for head in self._heads.values())
 
     def chosen(self, name: str = "", language: str = "", prefix: str = "") -> CtcHead:
         """The head of that name, or one that writes the language; `prefix` leads to the fields.

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedsvc.ctc import Calibration
+from embedsvc.ctc import Calibration, ConfidenceMeasure
 from embedsvc.ctc.fitting import Example
 from embedsvc.encoder import resolve
 from embedsvc.encoder.ctc import CtcHead, load_heads
@@ -42,7 +42,7 @@ def test_errors_and_confidence_are_counted_by_hand() -> None:
 def test_what_is_kept_is_above_its_threshold() -> None:
     sure = Spoken(Example(said("a.", PHONES_LIKE, 60), (1,)), "a")
     unsure = Spoken(Example(said("b.", PHONES_LIKE, 1), (1,)), "a")
-    kinds = {"curve": Calibration(raw=(0.0, 1.0), told=(0.1, 0.96))}
+    kinds = {"curve": Calibration(ConfidenceMeasure.ENTROPY, raw=(0.0, 1.0), told=(0.1, 0.96))}
     (found,) = measure([sure, unsure], PHONES_LIKE, kinds).confidence
     assert found.words is None
     assert found.method == "entropy+isotonic/v1"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embedsvc.ctc import Calibration
 from embedsvc.encoder.config import read_object
 from embedsvc.encoder.ctc.config import HeadConfig, head_config, head_faults
 from embedsvc.encoder.ctc.licenses import stated_license
@@ -18,8 +19,8 @@ from embedsvc.types import HeadInfo, Vocabulary
 TEXT = "text"
 """Name of the head that is the only one of its checkpoint to write text."""
 
-CONFIDENCE = "entropy/v1"
-"""How sure a label is where nothing was calibrated: by the entropy of its frames."""
+CONFIDENCE = Calibration().method
+"""How sure a label is where nothing was calibrated: by its probability."""
 
 LM_HEAD = ("lm_head.weight", "lm_head.bias")
 

@@ -39,7 +39,7 @@ def test_a_head_has_the_calibration_of_its_name_alone(bare: Path) -> None:
     (bare / CALIBRATION_FILE).write_bytes(written("phones", CURVE, bare))
     assert read_calibrations(bare) == {"other": CURVE, "phones": CURVE}
     assert only(bare).calibration == CURVE
-    assert only(bare).info.calibration == "entropy+isotonic/v1"
+    assert only(bare).info.calibration == CURVE.method
 
 
 def test_the_bundled_head_is_calibrated() -> None:

@@ -106,7 +106,7 @@ def test_a_head_tells_what_it_is(copy: Path) -> None:
         languages=(),
         labels=9,
         frame_seconds=0.04,
-        calibration="entropy/v1",
+        calibration="probability/v1",
         license="mit",
     )
     assert (head.layer, head.frame_samples, head.adapter) == (3, 640, "")
