@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
 from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.transforms.languages import fit_centers
+from embedsvc.transforms.shrinkage import covariance
 from embedsvc.transforms.transform import Transform
 from embedsvc.types import Floats, TransformRecipe
 
@@ -92,8 +92,7 @@ def _affine(x: Doubles, recipe: TransformRecipe, kept: int) -> tuple[Doubles, Do
     plain = not (recipe.drop or recipe.whiten or kept < len(mean))
     if plain:
         return mean, np.diag(scale)
-    covariance, _ = ledoit_wolf((x - mean) * scale, assume_centered=True)
-    variances, components = np.linalg.eigh(covariance)
+    variances, components = np.linalg.eigh(covariance((x - mean) * scale))
     last = len(mean) - recipe.drop
     chosen = slice(last - kept, last)
     directions = _signed(components[:, chosen])[:, ::-1]

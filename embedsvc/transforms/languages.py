@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
+from embedsvc.transforms.shrinkage import covariance
 from embedsvc.types import Floats
 
 Doubles = NDArray[np.float64]
@@ -79,12 +79,12 @@ def fit_centers(vectors: Floats, languages: Sequence[str], groups: Sequence[str]
 def _discriminants(x: Doubles, y: NDArray[np.int64], count: int) -> tuple[Doubles, Doubles]:
     """Weights (D, L) and bias (L,) of discriminants with equal priors.
 
-    The covariance within languages is shrunk as Ledoit and Wolf (2004) found best for its size.
+    The covariance within languages is shrunk for its size.
     """
     means, _ = _means(x, y, count)
-    covariance, _ = ledoit_wolf(x - means[y], assume_centered=True)
-    ridge = 1e-9 * np.trace(covariance) / len(covariance)
-    weights = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), means.T)
+    within = covariance(x - means[y])
+    ridge = 1e-9 * np.trace(within) / len(within)
+    weights = np.linalg.solve(within + ridge * np.eye(len(within)), means.T)
     return weights, -0.5 * (means.T * weights).sum(axis=0)
 
 
