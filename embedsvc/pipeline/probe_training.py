@@ -6,15 +6,13 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import IO, Any
-
-import numpy as np
 
 from embedsvc import filters
 from embedsvc.errors import (
@@ -30,14 +28,14 @@ from embedsvc.index import Catalog, Collection
 from embedsvc.operations import Kind, Operation, Operations, Progress, Tell
 from embedsvc.pipeline.background import Background
 from embedsvc.pipeline.embedder import Embedder
-from embedsvc.probes import OF_RECORDING, Gathering, Shelf, Workplace, check_name
+from embedsvc.pipeline.labelled import gather
+from embedsvc.probes import Gathering, Shelf, Workplace, check_name
 from embedsvc.probes.worker import ORDER_FILE
-from embedsvc.types import Floats, MetadataValue, OutputSpec, ProbeRecipe, Space, StoredRecording
+from embedsvc.types import Floats, OutputSpec, ProbeRecipe, Space
 
 ON_COLLECTION = "train-probe"
 ON_VECTORS = "train-probe-on-vectors"
 
-PAGE = 500
 LOOK_SECONDS = 0.1
 """Between two looks at whether a training is to end."""
 
@@ -191,32 +189,8 @@ class Trainings:
 
     def _gather(self, request: Mapping[str, Any], tell: Tell) -> None:
         collection = self._catalog.get(request["collection"])
-        text = request["filter"]
-        condition = filters.parse(text) if text else None
-        total = collection.count(condition)
-        folder = self._folder / request["folder"]
-        chosen = request["spaces"]
-        with Gathering(folder, self._spaces(collection, chosen)) as gathering:
-            done = 0
-            for recording in _recordings(collection, condition):
-                tell(Progress(done, total, "reading vectors"))
-                done += 1
-                label = recording.metadata.get(request["label_field"])
-                if label is None:
-                    continue
-                vectors = vectors_of(collection, recording.id, chosen)
-                group = recording.metadata.get(request["group_field"], "")
-                # All of a recording belong together, whoever else does.
-                group = _text(group) or f"{OF_RECORDING}{recording.id}"
-                labels = [_text(label)] * len(vectors)
-                gathering.add(vectors, labels, [group] * len(vectors))
-            if not gathering.count:
-                raise FailedPrecondition(
-                    f"`collection` {collection.name!r} must have recordings with the field "
-                    f"{request['label_field']!r}, but has none",
-                    field="label_field",
-                )
-            gathering.finish()
+        spaces = self._spaces(collection, request["spaces"])
+        gather(collection, spaces, request, self._folder / request["folder"], tell)
 
     def _spaces(self, collection: Collection, names: Sequence[str]) -> tuple[Space, ...]:
         """What the stored vectors of a collection are of: they are kept at unit length."""
@@ -247,12 +221,6 @@ def names_of(collection: Collection, asked: Sequence[str]) -> list[str]:
             f"`spaces` must name each once, but is {', '.join(asked)[:200]}", field="spaces"
         )
     return [collection.space_name(name) for name in asked or [""]]
-
-
-def vectors_of(collection: Collection, id: str, names: Sequence[str]) -> Floats:  # the field's name
-    """Vectors (S, D) of a recording in the spaces of those names, side by side."""
-    parts = [[each.vector for each in collection.vectors(id, name)] for name in names]
-    return np.concatenate([np.stack(part) for part in parts], axis=1)
 
 
 def run_worker(folder: Path, tell: Tell) -> None:
@@ -304,20 +272,3 @@ def _read(pipe: IO[bytes], lines: "SimpleQueue[bytes]") -> None:
 def _error(facts: Mapping[str, str]) -> EmbedsvcError:
     kind = kind_of(facts["reason"]) or Internal
     return kind(facts["message"], field=facts["field"])
-
-
-def _recordings(collection: Collection, condition: Filter | None) -> Iterator[StoredRecording]:
-    cursor: int | None = 0
-    while cursor is not None:
-        page = collection.page(condition, after=cursor, limit=PAGE)
-        yield from page.recordings
-        cursor = page.cursor
-
-
-def _text(value: MetadataValue) -> str:
-    """A value of metadata as a label.
-
-    >>> _text(True), _text(3), _text("pol")
-    ('true', '3', 'pol')
-    """
-    return str(value).lower() if isinstance(value, bool) else str(value)
