@@ -1,43 +1,35 @@
 """Training probes, as operations: on a collection, or on vectors that a caller has."""
 
 import asyncio
-import json
 import secrets
 import shutil
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import IO, Any
+from typing import Any
 
 from embedsvc import filters
 from embedsvc.errors import (
-    EmbedsvcError,
+    Exhausted,
     FailedPrecondition,
-    Internal,
     InvalidArgument,
     SpaceMismatch,
-    kind_of,
 )
 from embedsvc.filters import Filter
 from embedsvc.index import Catalog, Collection
-from embedsvc.operations import Kind, Operation, Operations, Progress, Tell
+from embedsvc.operations import Kind, Operation, Operations, Tell
 from embedsvc.pipeline.background import Background
 from embedsvc.pipeline.embedder import Embedder
 from embedsvc.pipeline.labelled import gather
+from embedsvc.pipeline.probe_process import ProcessEnded, train_apart
 from embedsvc.probes import Gathering, Shelf, Workplace, check_name
-from embedsvc.probes.worker import ORDER_FILE
 from embedsvc.types import Floats, OutputSpec, ProbeRecipe, Space
 
 ON_COLLECTION = "train-probe"
 ON_VECTORS = "train-probe-on-vectors"
 
-LOOK_SECONDS = 0.1
-"""Between two looks at whether a training is to end."""
+Fault = Callable[[str, BaseException], None]
+"""Told of a training whose process the system ended."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ class Labelled:
 
 
 class Trainings:
-    """Trains probes on behalf of callers, one after the other, and puts them on the shelf."""
+    """Trains probes on behalf of callers, and puts them on the shelf."""
 
     def __init__(
         self,
@@ -83,11 +75,13 @@ class Trainings:
         catalog: Catalog,
         shelf: Shelf,
         folder: Path,
+        fault: Fault,
     ) -> None:
         self._embedder = embedder
         self._catalog = catalog
         self._shelf = shelf
         self._folder = folder / ".work"
+        self._fault = fault
         self._background = Background(embedder, folder / ".background")
 
     @property
@@ -171,9 +165,17 @@ class Trainings:
         name = request["name"]
         version = await asyncio.to_thread(self._shelf.next_version, name)
         order = {key: request[key] for key in ("name", "recipe", "license", "about")}
-        text = json.dumps(order | {"version": version})
-        (place.folder / ORDER_FILE).write_text(text, encoding="utf-8")
-        await asyncio.to_thread(run_worker, place.folder, tell)
+        await asyncio.to_thread(place.put_order, order | {"version": version})
+        try:
+            await asyncio.to_thread(train_apart, place.folder, tell)
+        except ProcessEnded as error:
+            if not error.was_killed:
+                raise
+            self._fault(f"probes/{name}", error)
+            raise Exhausted(
+                "the system ended the training, most likely because memory ran out: train on "
+                "fewer or smaller examples, or give the server more memory"
+            ) from error
         probe = await asyncio.to_thread(lambda: self._shelf.add(name, place.probe()))
         return {"probe": name, "version": probe.info.version}
 
@@ -221,54 +223,3 @@ def names_of(collection: Collection, asked: Sequence[str]) -> list[str]:
             f"`spaces` must name each once, but is {', '.join(asked)[:200]}", field="spaces"
         )
     return [collection.space_name(name) for name in asked or [""]]
-
-
-def run_worker(folder: Path, tell: Tell) -> None:
-    """Train in a process of its own; raises what ended it, and ends it when `tell` raises."""
-    with subprocess.Popen(
-        [sys.executable, "-P", "-s", "-m", "embedsvc.probes.worker", str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            ended = _follow(process, tell)
-        finally:
-            process.kill()
-    if not ended:
-        raise Internal(f"the training ended with code {process.returncode}")
-
-
-def _follow(process: "subprocess.Popen[bytes]", tell: Tell) -> bool:
-    """Pass progress on until the end; whether there is a probe."""
-    assert process.stdout is not None
-    assert process.stderr is not None
-    lines: SimpleQueue[bytes] = SimpleQueue()
-    Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
-    # Warnings of libraries, which must not fill the pipe.
-    Thread(target=process.stderr.read, daemon=True).start()
-    progress = Progress(0, 0, "starting")
-    while True:
-        tell(progress)
-        with suppress(Empty):
-            line = lines.get(timeout=LOOK_SECONDS)
-            if not line:
-                return False
-            facts = json.loads(line)
-            if "reason" in facts:
-                raise _error(facts)
-            if "ended" in facts:
-                return True
-            progress = Progress(facts["done"], facts["total"], facts["what"])
-
-
-def _read(pipe: IO[bytes], lines: "SimpleQueue[bytes]") -> None:
-    for line in pipe:
-        lines.put(line)
-    lines.put(b"")
-
-
-def _error(facts: Mapping[str, str]) -> EmbedsvcError:
-    kind = kind_of(facts["reason"]) or Internal
-    return kind(facts["message"], field=facts["field"])

@@ -93,7 +93,7 @@ class Backend:
                     batch_transcribing.KIND: batches.work,
                     **trainings.kinds,
                 },
-                lambda name, error: telemetry.bug(name, "", error),
+                _bug,
                 over,
                 batches.gone,
                 frozenset({batch_transcribing.KIND}),
@@ -127,7 +127,11 @@ class Backend:
         """What trains probes."""
         if self._trainings is None:
             self._trainings = Trainings(
-                self.embedder, self.library.catalog, self.shelf, self.settings.data / "probes"
+                self.embedder,
+                self.library.catalog,
+                self.shelf,
+                self.settings.data / "probes",
+                _bug,
             )
             self.shelf.recover()
         return self._trainings
@@ -216,6 +220,10 @@ class Backend:
         await asyncio.to_thread(self._pool.close)
         if self._catalog is not None:
             await asyncio.to_thread(self._catalog.close)
+
+
+def _bug(name: str, error: BaseException) -> None:
+    telemetry.bug(name, "", error)
 
 
 def workers() -> ThreadPoolExecutor:
