@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 from embedsvc.batching import Terms
 from embedsvc.errors import AudioEmpty, DiskFull, QueueFull, Unavailable
 from embedsvc.files import disk_errors
-from embedsvc.operations import Operation, Operations, Progress, Tell
+from embedsvc.operations import Kind, Operation, Operations, Progress, Tell
 from embedsvc.pipeline.batch_folder import Batch, Gathering, Limits, Sent
 from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.transcriber import Ended, Task, Transcriber
@@ -67,6 +67,11 @@ class Batches:
         self._folder = folder
         self._notes = notes
         self._limits = limits
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """The kind of operations this does; a batch goes on where it was."""
+        return {KIND: Kind(self.work, "batches", patient=True)}
 
     def gathering(self) -> Gathering:
         """Where the files of a new batch are gathered."""

@@ -27,6 +27,7 @@ from embedsvc.types import Floats, OutputSpec, ProbeRecipe, Space
 
 ON_COLLECTION = "train-probe"
 ON_VECTORS = "train-probe-on-vectors"
+LANE = "trainings"
 
 Fault = Callable[[str, BaseException], None]
 """Told of a training whose process the system ended."""
@@ -87,7 +88,10 @@ class Trainings:
     @property
     def kinds(self) -> Mapping[str, Kind]:
         """The kinds of operations this does."""
-        return {ON_COLLECTION: self._on_collection, ON_VECTORS: self._on_vectors}
+        return {
+            ON_COLLECTION: Kind(self._on_collection, LANE),
+            ON_VECTORS: Kind(self._on_vectors, LANE),
+        }
 
     async def on_collection(
         self, operations: Operations, order: Order, source: Labelled

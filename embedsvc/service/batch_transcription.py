@@ -23,18 +23,19 @@ async def begin(
     messages: AsyncIterator[transcription_pb2.BatchTranscribeRequest],
 ) -> operations_pb2.Operation:
     """Gather the files that follow the config, then begin to write them down."""
-    batches = backend.batches
+    batches, ongoing = backend.batches, backend.operations
     with batches.gathering() as gathering:
-        async for message in messages:
-            match message.WhichOneof("message"):
-                case "file":
-                    await asyncio.to_thread(gathering.next, _sent(message.file))
-                case "audio":
-                    await asyncio.to_thread(gathering.write, message.audio)
-                case _:
-                    raise StreamProtocol("`config` must come once, and only files after it")
-        await asyncio.to_thread(gathering.finish)
-        begun = await batches.begin(backend.operations, order, gathering)
+        with ongoing.place():
+            async for message in messages:
+                match message.WhichOneof("message"):
+                    case "file":
+                        await asyncio.to_thread(gathering.next, _sent(message.file))
+                    case "audio":
+                        await asyncio.to_thread(gathering.write, message.audio)
+                    case _:
+                        raise StreamProtocol("`config` must come once, and only files after it")
+            await asyncio.to_thread(gathering.finish)
+        begun = await batches.begin(ongoing, order, gathering)
     return await operations.message(backend, begun)
 
 

@@ -57,9 +57,8 @@ class ProbeServicer(Classifying):
         )
         backend = self._backend
         ongoing = backend.operations
-        ongoing.check_free(f"probes/{order.name}")
         folder, gathering = backend.trainings.gathering(order.name, read)
-        with gathering:
+        with ongoing.place(f"probes/{order.name}"), gathering:
             async for message in request_iterator:
                 if message.WhichOneof("message") != "examples":
                     raise StreamProtocol("`config` must come once, and only `examples` after it")
