@@ -133,7 +133,7 @@ class Trainings:
         try:
             return await operations.submit(ON_VECTORS, f"probes/{order.name}", order.facts(folder))
         except BaseException:
-            self._remove(folder)
+            await asyncio.shield(asyncio.to_thread(self._remove, folder))
             raise
 
     def over(self, operation: Operation) -> None:

@@ -9,6 +9,7 @@ from embedsvc.errors import InvalidArgument, StreamProtocol
 from embedsvc.operations import Operation
 from embedsvc.pipeline.batch_folder import Sent
 from embedsvc.pipeline.batch_transcribing import KIND, Order
+from embedsvc.pipeline.threads import ended_apart
 from embedsvc.service import convert, operations, paging, written
 from embedsvc.service.backend import Backend
 from embedsvc.v1 import transcription_pb2
@@ -24,7 +25,7 @@ async def begin(
 ) -> operations_pb2.Operation:
     """Gather the files that follow the config, then begin to write them down."""
     batches, ongoing = backend.batches, backend.operations
-    with batches.gathering() as gathering:
+    async with ended_apart(batches.gathering()) as gathering:
         with ongoing.place():
             async for message in messages:
                 match message.WhichOneof("message"):

@@ -7,6 +7,7 @@ from google.longrunning import operations_pb2
 
 from embedsvc.errors import InvalidArgument, ProbeNotFound, StreamProtocol
 from embedsvc.pipeline.probe_training import Labelled, Order
+from embedsvc.pipeline.threads import ended_apart
 from embedsvc.probes import Gathering, ProbeFiles, check_name, from_files, parsed, to_files
 from embedsvc.service import convert, operations, paging, uploads
 from embedsvc.service.classify import Classifying
@@ -58,14 +59,9 @@ class ProbeServicer(Classifying):
         backend = self._backend
         ongoing = backend.operations
         folder, gathering = backend.trainings.gathering(order.name, read)
-        with ongoing.place(f"probes/{order.name}"), gathering:
-            async for message in request_iterator:
-                if message.WhichOneof("message") != "examples":
-                    raise StreamProtocol("`config` must come once, and only `examples` after it")
-                await asyncio.to_thread(_gather, gathering, message.examples)
-            if not gathering.count:
-                raise InvalidArgument("`examples` must be some, but are none", field="examples")
-            await asyncio.to_thread(gathering.finish)
+        with ongoing.place(f"probes/{order.name}"):
+            async with ended_apart(gathering):
+                await _gathered(gathering, request_iterator)
         begun = await backend.trainings.on_vectors(ongoing, order, folder)
         return await operations.message(backend, begun)
 
@@ -148,6 +144,19 @@ def _order(
             raise InvalidArgument(f"`{field}` must be at most {MOST_TEXT} characters", field=field)
     read = probes.recipe(recipe, f"{under}recipe")
     return Order(name, read, card.license, card.about)
+
+
+async def _gathered(
+    gathering: Gathering, messages: AsyncIterator[probe_pb2.TrainProbeOnVectorsRequest]
+) -> None:
+    """Take all examples of a stream; raises InvalidArgument for none."""
+    async for message in messages:
+        if message.WhichOneof("message") != "examples":
+            raise StreamProtocol("`config` must come once, and only `examples` after it")
+        await asyncio.to_thread(_gather, gathering, message.examples)
+    if not gathering.count:
+        raise InvalidArgument("`examples` must be some, but are none", field="examples")
+    await asyncio.to_thread(gathering.finish)
 
 
 def _gather(gathering: Gathering, message: probe_pb2.ProbeExamples) -> None:
