@@ -8,7 +8,7 @@ from google.longrunning import operations_pb2
 from embedsvc.errors import InvalidArgument, ProbeNotFound, StreamProtocol
 from embedsvc.pipeline.probe_training import Labelled, Order
 from embedsvc.pipeline.threads import ended_apart
-from embedsvc.probes import Gathering, ProbeFiles, check_name, from_files, parsed, to_files
+from embedsvc.probes import Gathering, ProbeFiles, Shelf, check_name, from_files, parsed, to_files
 from embedsvc.service import convert, operations, paging, uploads
 from embedsvc.service.classify import Classifying
 from embedsvc.service.status import Context, naming, unary
@@ -81,18 +81,9 @@ class ProbeServicer(Classifying):
         """The newest version of each, by name."""
         size = convert.page_size(request.page_size)
         after = paging.cursor(request.page_token, "probes")
-        shelf = self._backend.shelf
-        found = await asyncio.to_thread(shelf.list, after, size + 1)
-        more = len(found) > size
-        response = probe_pb2.ListProbesResponse(
-            probes=[
-                probes.info_message(each.info, bundled=shelf.is_bundled(each))
-                for each in found[:size]
-            ],
-            next_page_token=paging.token(found[size - 1].info.name, "probes") if more else "",
-        )
         most = self._backend.settings.server.max_response_bytes
-        return convert.fitting(response, most, "ask for smaller pages")
+        response = await asyncio.to_thread(_page, self._backend.shelf, after, size, most)
+        return convert.fitting(response, most, "raise `server.max_response_bytes`")
 
     @unary
     async def DeleteProbe(
@@ -130,6 +121,20 @@ class ProbeServicer(Classifying):
             probe = await asyncio.to_thread(from_files, files.tensors, files.card)
         served = await asyncio.to_thread(self._backend.own_shelf.add, name, probe)
         return probe_pb2.ImportProbeResponse(probe=probes.info_message(served.info))
+
+
+def _page(shelf: Shelf, after: str, size: int, most_bytes: int) -> probe_pb2.ListProbesResponse:
+    """Probes by name, as many as a message takes; there is one at a time in memory."""
+    response = probe_pb2.ListProbesResponse()
+    room = int(most_bytes * convert.MESSAGE_SHARE)
+    for probe in shelf.each(after):
+        message = probes.info_message(probe.info, bundled=shelf.is_bundled(probe))
+        room -= message.ByteSize()
+        if len(response.probes) == size or (room < 0 and response.probes):
+            response.next_page_token = paging.token(response.probes[-1].name, "probes")
+            break
+        response.probes.append(message)
+    return response
 
 
 def _order(
