@@ -15,12 +15,13 @@ from embedsvc.errors import (
     EmbedsvcError,
     FailedPrecondition,
     Internal,
+    InvalidArgument,
     OperationNotFound,
     OperationRunning,
     QueueFull,
 )
 from embedsvc.operations.keeper import Keeper
-from embedsvc.operations.operation import Operation, Progress, Tell
+from embedsvc.operations.operation import Operation, Progress, Tell, to_bytes
 
 Work = Callable[[Mapping[str, Any], Tell], Awaitable[Mapping[str, Any]]]
 """From what was asked to what came of it, both as JSON.
@@ -44,6 +45,9 @@ class Kind:
 
 MOST_KEPT = 1_000
 """Operations that are over and can still be asked for."""
+
+MOST_BYTES = 1 << 20
+"""Of what is kept of an operation, in memory too, when it is begun."""
 
 Fault = Callable[[str, BaseException], None]
 """Told of a bug in the work of an operation."""
@@ -125,12 +129,19 @@ class Operations:
     async def submit(self, kind: str, target: str, request: Mapping[str, Any]) -> Operation:
         """Have work done; raises OperationRunning while the same target is worked on.
 
-        Raises QueueFull when too much is not over.
+        Raises QueueFull when too much is not over, and InvalidArgument for a request that is too
+        large to keep.
         """
         self.check_free(target)
         self._check_room()
         now = time.time()
         operation = Operation(secrets.token_hex(16), kind, target, request, now, now)
+        size = len(to_bytes(operation))
+        if size > MOST_BYTES:
+            raise InvalidArgument(
+                f"the request must be at most {MOST_BYTES} bytes as it is kept, but has {size}",
+                max_bytes=MOST_BYTES,
+            )
         self._known[operation.id] = operation
         try:
             await asyncio.to_thread(self._keeper.keep, operation)

@@ -122,7 +122,8 @@ class Shelf:
             self._write(numbered)
             places = self._places(name)
             for old in places[:-KEPT_VERSIONS]:
-                shutil.rmtree(old.folder, ignore_errors=True)
+                with suppress(OSError):  # the new one is there, whatever becomes of the old
+                    self._remove(old.folder, self._folder / name)
             kept = {each.folder for each in places[-KEPT_VERSIONS:]}
             self._memory.forget(self._folder / name, kept)
         return numbered

@@ -42,12 +42,18 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         known = self._backend.operations.list()
         places = {each.id: place for place, each in enumerate(known)}
         first = places.get(after, -1) + 1 if after else 0
-        page = known[first : first + size]
-        more = len(known) > first + size
-        return operations_pb2.ListOperationsResponse(
-            operations=[await message(self._backend, each) for each in page],
-            next_page_token=paging.token(page[-1].id, COLLECTION) if more else "",
-        )
+        response = operations_pb2.ListOperationsResponse()
+        most = self._backend.settings.server.max_response_bytes
+        room = int(most * convert.MESSAGE_SHARE)
+        for each in known[first : first + size + 1]:
+            told = await message(self._backend, each)
+            room -= told.ByteSize()
+            if len(response.operations) == size or (room < 0 and response.operations):
+                last = known[first + len(response.operations) - 1]
+                response.next_page_token = paging.token(last.id, COLLECTION)
+                break
+            response.operations.append(told)
+        return convert.fitting(response, most, "get each by its name")
 
     @unary
     async def GetOperation(

@@ -363,3 +363,13 @@ async def test_an_end_is_deleted_when_it_is_kept_and_whatever_is_told_of_it_fail
         assert kept(tmp_path) == []
     await operations.stop()
     assert [type(error) for _, error in faults] == [ZeroDivisionError] * 3
+
+
+async def test_a_request_that_is_too_large_to_keep_is_refused(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        with pytest.raises(InvalidArgument, match="must be at most") as refusal:
+            await operations.submit("count", "t/a", {"upto": 1, "filter": "x" * 2_000_000})
+        assert refusal.value.facts == {"max_bytes": str(runner.MOST_BYTES)}
+        assert kept(tmp_path) == []
+        assert (await operations.submit("count", "t/a", {"upto": 1})).id
