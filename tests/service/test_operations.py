@@ -9,6 +9,7 @@ import pytest
 from google.longrunning import operations_pb2
 
 from embedsvc.samples import clips
+from embedsvc.service import convert, paging
 from embedsvc.testing import serving
 from embedsvc.v1 import collection_pb2, transcription_pb2
 from tests.probes import toys
@@ -97,3 +98,29 @@ def test_what_cannot_wait_is_refused_before_it_is_sent(few: Stubs, home: Path) -
     again.append(Request(audio=clip.data()))
     over = ended(few, few.transcription.BatchTranscribe(iter(again), timeout=60).name)
     assert over.HasField("response")
+
+
+def test_operations_are_listed_once_each_while_others_are_deleted(
+    few: Stubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [str(few.transcription.BatchTranscribe(batch(1), timeout=60).name) for _ in range(MOST)]
+    for name in names:
+        ended(few, name)
+    asked = operations_pb2.ListOperationsRequest()
+    listed = [each.name for each in few.operations.ListOperations(asked, timeout=30).operations]
+    assert listed[-MOST:] == names
+    # Pages of one: as the caller asks, or since a message takes no more.
+    monkeypatch.setattr(convert, "MESSAGE_SHARE", 1e-9)
+    found = []
+    while True:
+        page = few.operations.ListOperations(asked, timeout=30)
+        (told,) = page.operations
+        found.append(told.name)
+        gone = operations_pb2.DeleteOperationRequest(name=told.name)
+        few.operations.DeleteOperation(gone, timeout=30)
+        if not page.next_page_token:
+            break
+        asked.page_token = page.next_page_token
+    assert found == listed
+    asked.page_token = paging.token("one of before", "operations")
+    assert refused(few.operations.ListOperations, asked).reason == "PAGE_TOKEN"
