@@ -143,10 +143,15 @@ class Operations:
                 max_bytes=MOST_BYTES,
             )
         self._known[operation.id] = operation
+        keeping = asyncio.create_task(asyncio.to_thread(self._keeper.keep, operation))
         try:
-            await asyncio.to_thread(self._keeper.keep, operation)
+            await asyncio.shield(keeping)
         except BaseException:
             del self._known[operation.id]
+            # A caller who left is not waited for by the thread, which would keep it for a restart.
+            await asyncio.wait({keeping})
+            with suppress(OSError):
+                await asyncio.to_thread(self._keeper.forget, operation.id)
             raise
         self._enqueue(operation)
         return operation

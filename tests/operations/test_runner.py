@@ -373,3 +373,25 @@ async def test_a_request_that_is_too_large_to_keep_is_refused(tmp_path: Path) ->
         assert refusal.value.facts == {"max_bytes": str(runner.MOST_BYTES)}
         assert kept(tmp_path) == []
         assert (await operations.submit("count", "t/a", {"upto": 1})).id
+
+
+async def test_what_a_caller_began_who_left_is_not_there_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        keep = operations._keeper.keep
+
+        def slowly(operation: Operation) -> None:
+            time.sleep(0.1)
+            keep(operation)
+
+        monkeypatch.setattr(operations._keeper, "keep", slowly)
+        left = asyncio.create_task(operations.submit("count", "t/a", {"upto": 1}))
+        await asyncio.sleep(0.02)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        assert not operations.list()
+        await asyncio.sleep(0.2)  # so long a thread may be behind
+    assert kept(tmp_path) == []
