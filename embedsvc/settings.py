@@ -52,6 +52,9 @@ class ServerSettings(_Section):
     max_concurrent_calls: Count = 1000
     """Calls in progress before further ones are refused."""
 
+    max_operations: Count = 16
+    """Operations that wait or run, or are being sent, before further ones are refused."""
+
 
 class AudioSettings(_Section):
     """What the door accepts."""

@@ -34,21 +34,24 @@ class Alignment:
     score: float
 
 
-def align(log_probs: Floats, labels: Sequence[int], blank: int) -> Alignment:
+def align(
+    log_probs: Floats, labels: Sequence[int], blank: int, *, field: str = "labels"
+) -> Alignment:
     """The likeliest frames (T, V) of each of the labels, in order.
 
     Raises InvalidArgument if no path of T frames spells the labels, for they are too many or
-    have no probability, or if they are too many to align at once.
+    have no probability, or if they are too many to align at once. It names `field`, where the
+    caller has the labels from.
     """
     wanted = tuple(labels)
-    _check(log_probs, wanted, blank)
+    _check(log_probs, wanted, blank, field)
     emissions = _emissions(log_probs, wanted, blank)
     if not wanted:
         return Alignment((), float(emissions.sum()))
     totals, steps = _forward(emissions, _may_skip(wanted))
     state = len(totals) - 1 if totals[-1] >= totals[-2] else len(totals) - 2
     if not np.isfinite(totals[state]):
-        raise _impossible("but every path through them has a probability of zero")
+        raise _impossible(field, "but every path through it has a probability of zero")
     return Alignment(_runs(_back(steps, state), wanted), float(totals[state]))
 
 
@@ -61,28 +64,29 @@ def fewest_frames(labels: Sequence[int]) -> int:
     return len(labels) + sum(before == after != STAR for before, after in pairwise(labels))
 
 
-def _check(log_probs: Floats, labels: Labels, blank: int) -> None:
+def _check(log_probs: Floats, labels: Labels, blank: int, field: str) -> None:
     frames, size = log_probs.shape
     for label in labels:
         if label == blank or not (label == STAR or 0 <= label < size):
             raise InvalidArgument(
-                f"`labels` must be from 0 to {size - 1} and not the blank {blank}, but one is "
+                f"`{field}` must be from 0 to {size - 1} and not the blank {blank}, but one is "
                 f"{label}",
-                field="labels",
+                field=field,
             )
     if fewest_frames(labels) > frames:
-        raise _impossible(f"but the {len(labels)} need {fewest_frames(labels)} frames")
+        needed = fewest_frames(labels)
+        raise _impossible(field, f"but its {len(labels)} labels need {needed} frames")
     cells = frames * (2 * len(labels) + 1)
     if cells > MOST_CELLS:
         raise InvalidArgument(
-            f"`labels` must be aligned in parts: frames times states may be {MOST_CELLS}, but "
+            f"`{field}` must be aligned in parts: frames times states may be {MOST_CELLS}, but "
             f"are {cells}",
-            field="labels",
+            field=field,
         )
 
 
-def _impossible(why: str) -> InvalidArgument:
-    return InvalidArgument(f"`labels` must fit into the frames, {why}", field="labels")
+def _impossible(field: str, why: str) -> InvalidArgument:
+    return InvalidArgument(f"`{field}` must fit into the frames, {why}", field=field)
 
 
 def _emissions(log_probs: Floats, labels: Labels, blank: int) -> Doubles:

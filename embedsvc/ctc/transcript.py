@@ -126,7 +126,8 @@ def align_text(
     as `transcribe` does.
     """
     check(log_probs, vocabulary)
-    runs = align(log_probs, _with_stars(said, vocabulary), vocabulary.blank).runs
+    labels = _with_stars(said, vocabulary)
+    runs = align(log_probs, labels, vocabulary.blank, field="text").runs
     exact = log_probs.astype(np.float64)
     return _segment(_Heard(exact, exact, vocabulary, None, 0, frame, start), runs, ())
 

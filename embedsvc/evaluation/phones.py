@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
+from embedsvc import ctc
+from embedsvc.ctc.runs import labels_of
 from embedsvc.types import Floats
 
 BLANK = 0
@@ -30,8 +31,7 @@ class Errors:
 
 def greedy(scores: Floats) -> tuple[int, ...]:
     """The best label of each frame of (T, V), repeats merged and blanks dropped: CTC's rule."""
-    best = scores.argmax(axis=1).tolist()
-    return tuple(label for label, _ in groupby(best) if label != BLANK)
+    return labels_of(ctc.greedy(scores, BLANK))
 
 
 def reference(phones: Sequence[str], numbers: Mapping[str, int]) -> tuple[int, ...]:

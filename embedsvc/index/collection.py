@@ -196,6 +196,22 @@ class Collection:
             )
         return [Segment(span, vector) for span, vector in rows]
 
+    def read(
+        self, name: str, spaces: Sequence[str] = ("",)
+    ) -> tuple[StoredRecording, Floats] | None:
+        """A recording and its vectors (S, D) in `spaces`, side by side; None when it is gone.
+
+        Both are of one state, whatever is written meanwhile.
+        """
+        parts = [self._identity.part(space) for space in spaces]
+        with self._store.reading() as (_, connection):
+            recording = reads.recording(connection, name)
+            if recording is None:
+                return None
+            columns = [reads.vectors_of(connection, name, part) for part in parts]
+        arrays = [np.stack([vector for _, vector in rows]) for rows in columns]
+        return recording, np.concatenate(arrays, axis=1)
+
     def page(self, condition: Filter | None = None, *, after: int = 0, limit: int = 100) -> Page:
         """Recordings that meet `condition`, oldest first, from behind the cursor `after`.
 

@@ -1,12 +1,12 @@
-"""Runs operations one after the other, and knows about each."""
+"""Runs operations, those of a lane one after the other, and knows about each."""
 
 import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,51 @@ from embedsvc.errors import (
     EmbedsvcError,
     FailedPrecondition,
     Internal,
+    InvalidArgument,
     OperationNotFound,
     OperationRunning,
+    QueueFull,
 )
 from embedsvc.operations.keeper import Keeper
-from embedsvc.operations.operation import Operation, Progress, Tell
+from embedsvc.operations.operation import Operation, Progress, Tell, to_bytes
 
-Kind = Callable[[Mapping[str, Any], Tell], Awaitable[Mapping[str, Any]]]
-"""Work of one kind: from what was asked to what came of it, both as JSON.
+Work = Callable[[Mapping[str, Any], Tell], Awaitable[Mapping[str, Any]]]
+"""From what was asked to what came of it, both as JSON.
 
 It must be safe to begin again from the start, since it is when the process ended in between.
 """
 
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of work. Operations of one `lane` run one after the other, those of two at once.
+
+    A `patient` one goes on where it was, and so may be begun any number of times: it gives up by
+    itself.
+    """
+
+    work: Work
+    lane: str = ""
+    patient: bool = False
+
+
 MOST_KEPT = 1_000
 """Operations that are over and can still be asked for."""
+
+MOST_BYTES = 1 << 20
+"""Of what is kept of an operation, in memory too, when it is begun."""
 
 Fault = Callable[[str, BaseException], None]
 """Told of a bug in the work of an operation."""
 
 Over = Callable[[Operation], None]
 """Told of each operation that is over, in a thread, before anybody who waits for it."""
+
+MOST_WAITING = 16
+"""Not over, or still being sent: what they work on may be gigabytes on disk."""
+
+RETRY_SECONDS = 30.0
+"""After which there may be room again: operations are seconds to hours."""
 
 MAX_STARTS = 3
 """Begun so often without an end, an operation is what ends the process, and is given up."""
@@ -43,9 +68,8 @@ MAX_STARTS = 3
 class Operations:
     """The operations of one data directory. To be used from one event loop.
 
-    `start` brings back those of before and goes on with what was not over. `gone` is told of each
-    that is forgotten. Kinds that are `patient` go on where they were, and so may be begun any
-    number of times: they give up by themselves.
+    `start` brings back those of before and goes on with what was not over. `over` is told of each
+    end, and `gone` of each that is forgotten. At most `most` are not over at a time.
     """
 
     def __init__(
@@ -55,20 +79,22 @@ class Operations:
         fault: Fault,
         over: Over = lambda _: None,
         gone: Over = lambda _: None,
-        patient: frozenset[str] = frozenset(),
+        most: int = MOST_WAITING,
     ) -> None:
         self._keeper = Keeper(directory)
         self._kinds = kinds
         self._fault = fault
         self._told_over = over
         self._told_gone = gone
-        self._patient = patient
+        self._most = most
+        self._sent = 0
         self._known: dict[str, Operation] = {}
         self._cancelled: set[str] = set()
         self._over: dict[str, asyncio.Event] = {}
-        self._waiting: asyncio.Queue[str] = asyncio.Queue()
-        self._worker: asyncio.Task[None] | None = None
-        self._running = ""
+        lanes = {"", *(kind.lane for kind in kinds.values())}
+        self._lanes: dict[str, asyncio.Queue[str]] = {lane: asyncio.Queue() for lane in lanes}
+        self._workers: list[asyncio.Task[None]] = []
+        self._running: set[str] = set()
         self._stopping = threading.Event()
 
     def start(self) -> None:
@@ -76,29 +102,58 @@ class Operations:
         for operation in self._keeper.all(time.time()):
             self._known[operation.id] = operation
             if not operation.done:
-                self._enqueue(operation.id)
-        self._worker = asyncio.create_task(self._work())
+                self._enqueue(operation)
+        self._workers = [asyncio.create_task(self._work(each)) for each in self._lanes.values()]
 
     async def stop(self) -> None:
         """Interrupt the work in hand; it begins again with the next `start`."""
         self._stopping.set()
-        if self._worker is not None:
-            self._worker.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._worker
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    @contextmanager
+    def place(self, target: str = "") -> Iterator[None]:
+        """Keep a place while what is to be worked on is sent; `submit` follows at once.
+
+        Raises OperationRunning as that does, and QueueFull.
+        """
+        self.check_free(target)
+        self._check_room()
+        self._sent += 1
+        try:
+            yield
+        finally:
+            self._sent -= 1
 
     async def submit(self, kind: str, target: str, request: Mapping[str, Any]) -> Operation:
-        """Have work done; raises OperationRunning while the same target is worked on."""
+        """Have work done; raises OperationRunning while the same target is worked on.
+
+        Raises QueueFull when too much is not over, and InvalidArgument for a request that is too
+        large to keep.
+        """
         self.check_free(target)
+        self._check_room()
         now = time.time()
         operation = Operation(secrets.token_hex(16), kind, target, request, now, now)
+        size = len(to_bytes(operation))
+        if size > MOST_BYTES:
+            raise InvalidArgument(
+                f"the request must be at most {MOST_BYTES} bytes as it is kept, but has {size}",
+                max_bytes=MOST_BYTES,
+            )
         self._known[operation.id] = operation
+        keeping = asyncio.create_task(asyncio.to_thread(self._keeper.keep, operation))
         try:
-            await asyncio.to_thread(self._keeper.keep, operation)
+            await asyncio.shield(keeping)
         except BaseException:
             del self._known[operation.id]
+            # A caller who left is not waited for by the thread, which would keep it for a restart.
+            await asyncio.wait({keeping})
+            with suppress(OSError):
+                await asyncio.to_thread(self._keeper.forget, operation.id)
             raise
-        self._enqueue(operation.id)
+        self._enqueue(operation)
         return operation
 
     def check_free(self, target: str) -> None:
@@ -127,7 +182,8 @@ class Operations:
 
     async def wait(self, id: str, seconds: float | None = None) -> Operation:
         """The operation when it is over, or as it is after `seconds`."""
-        if not self.get(id).done:
+        self.get(id)
+        if id in self._over:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over[id].wait(), seconds)
         return self.get(id)
@@ -138,7 +194,7 @@ class Operations:
         if operation.done:
             return
         self._cancelled.add(id)
-        if id != self._running:  # the worker will pass it by
+        if id not in self._running:  # the worker will pass it by
             await self._finish(replace(operation, error=_cancelled()))
 
     async def delete(self, id: str) -> None:
@@ -148,21 +204,33 @@ class Operations:
                 f"`name` must be of an operation that is over, but operations/{id} is not",
                 field="name",
             )
+        await self.wait(id)  # until its end is kept, and told of
         await self._forget(self._known[id])
 
-    def _enqueue(self, id: str) -> None:
-        self._over[id] = asyncio.Event()
-        self._waiting.put_nowait(id)
+    def _check_room(self) -> None:
+        count = self._sent + sum(not each.done for each in self._known.values())
+        if count >= self._most:
+            raise QueueFull(
+                f"at most {self._most} operations may wait or run, and {count} do; try again "
+                "later, or cancel one",
+                retry_after_seconds=RETRY_SECONDS,
+                max_operations=self._most,
+            )
 
-    async def _work(self) -> None:
+    def _enqueue(self, operation: Operation) -> None:
+        self._over[operation.id] = asyncio.Event()
+        kind = self._kinds.get(operation.kind)
+        self._lanes["" if kind is None else kind.lane].put_nowait(operation.id)
+
+    async def _work(self, waiting: "asyncio.Queue[str]") -> None:
         while True:
-            id = await self._waiting.get()
+            id = await waiting.get()
             operation = self._known.get(id)
             if operation is not None and not operation.done:
                 await self._run(operation)
 
     async def _run(self, operation: Operation) -> None:
-        self._running = operation.id
+        self._running.add(operation.id)
         begun = replace(operation, starts=operation.starts + 1)
         try:
             await self._changed(begun)
@@ -180,15 +248,15 @@ class Operations:
         else:
             await self._finish(replace(self._known[operation.id], result=dict(result)))
         finally:
-            self._running = ""
+            self._running.discard(operation.id)
 
     async def _result(self, operation: Operation) -> Mapping[str, Any]:
-        if operation.starts > MAX_STARTS and operation.kind not in self._patient:
-            raise Internal(f"was begun {MAX_STARTS} times, and the server ended each time")
         kind = self._kinds.get(operation.kind)
         if kind is None:
             raise FailedPrecondition(f"this version does no {operation.kind!r}")
-        return await kind(operation.request, self._tell(operation.id))
+        if operation.starts > MAX_STARTS and not kind.patient:
+            raise Internal(f"was begun {MAX_STARTS} times, and the server ended each time")
+        return await kind.work(operation.request, self._tell(operation.id))
 
     def _tell(self, id: str) -> Tell:
         """Progress is kept in memory alone: after a restart there is none."""
@@ -211,13 +279,15 @@ class Operations:
         done = replace(operation, updated_at=time.time())
         self._known[operation.id] = done
         self._cancelled.discard(operation.id)
+        over = self._over[operation.id]
         try:
             await asyncio.to_thread(self._keeper.keep, done)
             await asyncio.to_thread(self._told_over, done)
             await self._forget_oldest()
-        except (EmbedsvcError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
             self._fault(f"operations/{operation.id}", error)
-        self._over[operation.id].set()
+        finally:
+            over.set()
 
     async def _forget_oldest(self) -> None:
         done = sorted(

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
@@ -77,7 +78,9 @@ class Gathering:
         with self._lock:
             self._is_over = True
             if self._file is not None:
-                self._file.close()
+                # What a full disk did not take is written once more here, and goes with the folder.
+                with suppress(OSError):
+                    self._file.close()
             if kind is not None:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -110,7 +113,8 @@ class Gathering:
                 max_files=self._limits.files,
             )
         self._close()
-        self._file = (self.folder / f"{len(self._sent)}.audio").open("wb")
+        with disk_errors():
+            self._file = (self.folder / f"{len(self._sent)}.audio").open("wb")
         self._sent[sent.id] = sent
 
     def _write(self, data: bytes) -> None:
@@ -202,9 +206,14 @@ class Batch:
             (self._folder / f"{place}.tries").write_text(str(tries + 1))
 
     def leave(self, place: int) -> None:
-        """A try that was ended in order does not count."""
-        with disk_errors():
+        """A try that was ended in order does not count, unless the disk is full."""
+        with suppress(OSError):
             (self._folder / f"{place}.tries").write_text(str(max(0, self._tries(place) - 1)))
+
+    def refuse(self, place: int, notes: bytes) -> None:
+        """Notes of a file that could not be written down, in place of others."""
+        with disk_errors():
+            self.transcript(place).write_bytes(notes)
 
     def finish(self, place: int, facts: Mapping[str, Any]) -> None:
         """Keep what came of a file, durably, and let go of its audio."""

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 from embedsvc.batching import Terms
 from embedsvc.errors import AudioEmpty, DiskFull, QueueFull, Unavailable
 from embedsvc.files import disk_errors
-from embedsvc.operations import Operation, Operations, Progress, Tell
+from embedsvc.operations import Kind, Operation, Operations, Progress, Tell
 from embedsvc.pipeline.batch_folder import Batch, Gathering, Limits, Sent
 from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.transcriber import Ended, Task, Transcriber
@@ -67,6 +67,11 @@ class Batches:
         self._folder = folder
         self._notes = notes
         self._limits = limits
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """The kind of operations this does; a batch goes on where it was."""
+        return {KIND: Kind(self.work, "batches", patient=True)}
 
     def gathering(self) -> Gathering:
         """Where the files of a new batch are gathered."""
@@ -133,7 +138,7 @@ class Batches:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
             wrong = error
-            await asyncio.to_thread(batch.transcript(place).write_bytes, self._notes.failed(error))
+            await asyncio.to_thread(batch.refuse, place, self._notes.failed(error))
         facts = {
             "failed": wrong is not None,
             "audio_seconds": seconds,
@@ -157,7 +162,11 @@ class Batches:
         terms = Terms(order.lane, patient=True)
         if not batch.audio(place).stat().st_size:
             raise AudioEmpty("`audio` must have bytes, but is empty", field="audio")
-        with batch.audio(place).open("rb") as audio, batch.transcript(place).open("wb") as kept:
+        with (
+            batch.audio(place).open("rb") as audio,
+            disk_errors(),  # of the end, too, which writes once more what was not taken
+            batch.transcript(place).open("wb") as kept,
+        ):
             found = self._transcriber.transcribe_file(audio, form, task, terms)
             seconds = 0.0
             async with aclosing(found):
@@ -172,9 +181,8 @@ class Batches:
 
 
 def _keep(file: BinaryIO, note: bytes) -> None:
-    with disk_errors():
-        file.write(note)
-        file.flush()
+    file.write(note)
+    file.flush()
 
 
 async def _watched(work: Coroutine[Any, Any, None], look: Callable[[], None]) -> None:

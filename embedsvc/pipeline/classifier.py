@@ -1,7 +1,7 @@
 """Speech in, what probes say of it out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -128,11 +128,13 @@ class Classifier:
             return await self._classified(speech, asked, timeline, clock, ticket)
 
     async def classify_vectors(
-        self, name: str, vectors: Floats, fingerprints: Sequence[str]
-    ) -> list[ProbeAnswer]:
+        self, name: str, vectors: Floats, fingerprints: Sequence[str], top: int
+    ) -> Iterator[ProbeAnswer]:
         """Vectors (n, D) made before, in the spaces of these fingerprints, side by side.
 
-        Raises SpaceMismatch unless these are the spaces of the probe, in its order.
+        What is said of each, with the scores of `top` labels, is computed as it is gone through,
+        which is for another thread. Raises SpaceMismatch unless these are the spaces of the probe,
+        in its order.
         """
         probe = await asyncio.to_thread(self._shelf.get, name)
         wanted = [space.fingerprint for space in probe.info.spaces]
@@ -144,9 +146,8 @@ class Classifier:
                 wanted_fingerprint=", ".join(wanted),
                 given_fingerprint=", ".join(fingerprints)[:1000],
             )
-        said = await asyncio.to_thread(probe, vectors)
         info = probe.info
-        return [ProbeAnswer(info.name, info.version, each) for each in said]
+        return (ProbeAnswer(info.name, info.version, said) for said in probe.each(vectors, top=top))
 
     def live(
         self, pcm: PcmFormat, policy: ChannelPolicy, asked: Sequence[Asked], timeline: Timeline

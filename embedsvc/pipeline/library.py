@@ -168,6 +168,16 @@ class Library:
         collection = await self._collection(name)
         return await asyncio.to_thread(collection.get, ids)
 
+    async def read(
+        self,
+        name: str,
+        id: str,
+        space: str = "",  # the field's name
+    ) -> tuple[StoredRecording, Floats] | None:
+        """A recording and its vectors (S, D) in a space, of one state; None when it is gone."""
+        collection = await self._collection(name)
+        return await asyncio.to_thread(collection.read, id, (space,))
+
     async def vectors(self, name: str, id: str, space: str = "") -> Floats:  # the field's name
         """The vectors (S, D) of a stored recording in a space."""
         collection = await self._collection(name)

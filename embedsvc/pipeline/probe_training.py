@@ -1,45 +1,36 @@
 """Training probes, as operations: on a collection, or on vectors that a caller has."""
 
 import asyncio
-import json
 import secrets
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import IO, Any
-
-import numpy as np
+from typing import Any
 
 from embedsvc import filters
 from embedsvc.errors import (
-    EmbedsvcError,
+    Exhausted,
     FailedPrecondition,
-    Internal,
     InvalidArgument,
     SpaceMismatch,
-    kind_of,
 )
 from embedsvc.filters import Filter
 from embedsvc.index import Catalog, Collection
-from embedsvc.operations import Kind, Operation, Operations, Progress, Tell
+from embedsvc.operations import Kind, Operation, Operations, Tell
 from embedsvc.pipeline.background import Background
 from embedsvc.pipeline.embedder import Embedder
-from embedsvc.probes import OF_RECORDING, Gathering, Shelf, Workplace, check_name
-from embedsvc.probes.worker import ORDER_FILE
-from embedsvc.types import Floats, MetadataValue, OutputSpec, ProbeRecipe, Space, StoredRecording
+from embedsvc.pipeline.labelled import gather
+from embedsvc.pipeline.probe_process import ProcessEnded, train_apart
+from embedsvc.probes import Gathering, Shelf, Workplace, check_name
+from embedsvc.types import Floats, OutputSpec, ProbeRecipe, Space
 
 ON_COLLECTION = "train-probe"
 ON_VECTORS = "train-probe-on-vectors"
+LANE = "trainings"
 
-PAGE = 500
-LOOK_SECONDS = 0.1
-"""Between two looks at whether a training is to end."""
+Fault = Callable[[str, BaseException], None]
+"""Told of a training whose process the system ended."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ class Labelled:
 
 
 class Trainings:
-    """Trains probes on behalf of callers, one after the other, and puts them on the shelf."""
+    """Trains probes on behalf of callers, and puts them on the shelf."""
 
     def __init__(
         self,
@@ -85,17 +76,22 @@ class Trainings:
         catalog: Catalog,
         shelf: Shelf,
         folder: Path,
+        fault: Fault,
     ) -> None:
         self._embedder = embedder
         self._catalog = catalog
         self._shelf = shelf
         self._folder = folder / ".work"
+        self._fault = fault
         self._background = Background(embedder, folder / ".background")
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
         """The kinds of operations this does."""
-        return {ON_COLLECTION: self._on_collection, ON_VECTORS: self._on_vectors}
+        return {
+            ON_COLLECTION: Kind(self._on_collection, LANE),
+            ON_VECTORS: Kind(self._on_vectors, LANE),
+        }
 
     async def on_collection(
         self, operations: Operations, order: Order, source: Labelled
@@ -137,7 +133,7 @@ class Trainings:
         try:
             return await operations.submit(ON_VECTORS, f"probes/{order.name}", order.facts(folder))
         except BaseException:
-            self._remove(folder)
+            await asyncio.shield(asyncio.to_thread(self._remove, folder))
             raise
 
     def over(self, operation: Operation) -> None:
@@ -173,9 +169,17 @@ class Trainings:
         name = request["name"]
         version = await asyncio.to_thread(self._shelf.next_version, name)
         order = {key: request[key] for key in ("name", "recipe", "license", "about")}
-        text = json.dumps(order | {"version": version})
-        (place.folder / ORDER_FILE).write_text(text, encoding="utf-8")
-        await asyncio.to_thread(run_worker, place.folder, tell)
+        await asyncio.to_thread(place.put_order, order | {"version": version})
+        try:
+            await asyncio.to_thread(train_apart, place.folder, tell)
+        except ProcessEnded as error:
+            if not error.was_killed:
+                raise
+            self._fault(f"probes/{name}", error)
+            raise Exhausted(
+                "the system ended the training, most likely because memory ran out: train on "
+                "fewer or smaller examples, or give the server more memory"
+            ) from error
         probe = await asyncio.to_thread(lambda: self._shelf.add(name, place.probe()))
         return {"probe": name, "version": probe.info.version}
 
@@ -191,32 +195,8 @@ class Trainings:
 
     def _gather(self, request: Mapping[str, Any], tell: Tell) -> None:
         collection = self._catalog.get(request["collection"])
-        text = request["filter"]
-        condition = filters.parse(text) if text else None
-        total = collection.count(condition)
-        folder = self._folder / request["folder"]
-        chosen = request["spaces"]
-        with Gathering(folder, self._spaces(collection, chosen)) as gathering:
-            done = 0
-            for recording in _recordings(collection, condition):
-                tell(Progress(done, total, "reading vectors"))
-                done += 1
-                label = recording.metadata.get(request["label_field"])
-                if label is None:
-                    continue
-                vectors = vectors_of(collection, recording.id, chosen)
-                group = recording.metadata.get(request["group_field"], "")
-                # All of a recording belong together, whoever else does.
-                group = _text(group) or f"{OF_RECORDING}{recording.id}"
-                labels = [_text(label)] * len(vectors)
-                gathering.add(vectors, labels, [group] * len(vectors))
-            if not gathering.count:
-                raise FailedPrecondition(
-                    f"`collection` {collection.name!r} must have recordings with the field "
-                    f"{request['label_field']!r}, but has none",
-                    field="label_field",
-                )
-            gathering.finish()
+        spaces = self._spaces(collection, request["spaces"])
+        gather(collection, spaces, request, self._folder / request["folder"], tell)
 
     def _spaces(self, collection: Collection, names: Sequence[str]) -> tuple[Space, ...]:
         """What the stored vectors of a collection are of: they are kept at unit length."""
@@ -247,77 +227,3 @@ def names_of(collection: Collection, asked: Sequence[str]) -> list[str]:
             f"`spaces` must name each once, but is {', '.join(asked)[:200]}", field="spaces"
         )
     return [collection.space_name(name) for name in asked or [""]]
-
-
-def vectors_of(collection: Collection, id: str, names: Sequence[str]) -> Floats:  # the field's name
-    """Vectors (S, D) of a recording in the spaces of those names, side by side."""
-    parts = [[each.vector for each in collection.vectors(id, name)] for name in names]
-    return np.concatenate([np.stack(part) for part in parts], axis=1)
-
-
-def run_worker(folder: Path, tell: Tell) -> None:
-    """Train in a process of its own; raises what ended it, and ends it when `tell` raises."""
-    with subprocess.Popen(
-        [sys.executable, "-P", "-s", "-m", "embedsvc.probes.worker", str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            ended = _follow(process, tell)
-        finally:
-            process.kill()
-    if not ended:
-        raise Internal(f"the training ended with code {process.returncode}")
-
-
-def _follow(process: "subprocess.Popen[bytes]", tell: Tell) -> bool:
-    """Pass progress on until the end; whether there is a probe."""
-    assert process.stdout is not None
-    assert process.stderr is not None
-    lines: SimpleQueue[bytes] = SimpleQueue()
-    Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
-    # Warnings of libraries, which must not fill the pipe.
-    Thread(target=process.stderr.read, daemon=True).start()
-    progress = Progress(0, 0, "starting")
-    while True:
-        tell(progress)
-        with suppress(Empty):
-            line = lines.get(timeout=LOOK_SECONDS)
-            if not line:
-                return False
-            facts = json.loads(line)
-            if "reason" in facts:
-                raise _error(facts)
-            if "ended" in facts:
-                return True
-            progress = Progress(facts["done"], facts["total"], facts["what"])
-
-
-def _read(pipe: IO[bytes], lines: "SimpleQueue[bytes]") -> None:
-    for line in pipe:
-        lines.put(line)
-    lines.put(b"")
-
-
-def _error(facts: Mapping[str, str]) -> EmbedsvcError:
-    kind = kind_of(facts["reason"]) or Internal
-    return kind(facts["message"], field=facts["field"])
-
-
-def _recordings(collection: Collection, condition: Filter | None) -> Iterator[StoredRecording]:
-    cursor: int | None = 0
-    while cursor is not None:
-        page = collection.page(condition, after=cursor, limit=PAGE)
-        yield from page.recordings
-        cursor = page.cursor
-
-
-def _text(value: MetadataValue) -> str:
-    """A value of metadata as a label.
-
-    >>> _text(True), _text(3), _text("pol")
-    ('true', '3', 'pol')
-    """
-    return str(value).lower() if isinstance(value, bool) else str(value)

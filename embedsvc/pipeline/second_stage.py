@@ -13,7 +13,13 @@ import numpy as np
 
 from embedsvc import samples
 from embedsvc.batching import Terms
-from embedsvc.errors import AudioTooLong, FailedPrecondition, InvalidArgument, SpaceMismatch
+from embedsvc.errors import (
+    AudioTooLong,
+    FailedPrecondition,
+    InvalidArgument,
+    RecordingNotFound,
+    SpaceMismatch,
+)
 from embedsvc.filters import Filter
 from embedsvc.index import Candidates, Coded, Coding, Collection, Owner, Reach
 from embedsvc.moments import Moment, Recipe, Stretch, find, fit, recipe_of, units
@@ -208,8 +214,10 @@ def _recipe(collection: Collection) -> Recipe | None:
 
 def _stored_query(collection: Collection, name: str, space: str) -> Query:
     codes = collection.codes.of(name)
-    vectors = np.stack([segment.vector for segment in collection.vectors(name, space)])
-    (recording,), _ = collection.get([name])
+    found = collection.read(name, (space,))
+    if found is None:  # deleted since
+        raise RecordingNotFound(f"`id` must exist, but {name!r} does not", field="id", name=name)
+    recording, vectors = found
     _check_length(recording.length, "recording_id")
     return Query(vectors.mean(axis=0), samples=recording.length, codes=codes)
 

@@ -1,8 +1,9 @@
-"""What a thread yields, for the event loop to go through."""
+"""Work of threads, for the event loop to go through or to wait for."""
 
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Generic, TypeVar
 
 from embedsvc.errors import Cancelled
@@ -13,6 +14,22 @@ ROOM = 500
 """Items that may wait for whoever goes through them."""
 
 Put = Callable[[T], None]
+
+
+@asynccontextmanager
+async def ended_apart(context: AbstractContextManager[T]) -> AsyncGenerator[T]:
+    """A context whose end, which waits for the disk, is that of a thread.
+
+    It is seen to its end even if whoever is in the block is cancelled once more.
+    """
+    value = context.__enter__()
+    try:
+        yield value
+    except BaseException as error:
+        ended = asyncio.to_thread(context.__exit__, type(error), error, error.__traceback__)
+        await asyncio.shield(ended)
+        raise
+    await asyncio.shield(asyncio.to_thread(context.__exit__, None, None, None))
 
 
 class Feed(Generic[T]):

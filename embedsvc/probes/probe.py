@@ -1,6 +1,6 @@
 """A trained probe: vectors in, what they are out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,8 +23,8 @@ from embedsvc.types import (
 
 Doubles = NDArray[np.float64]
 
-_ROWS = 4096
-"""Vectors that are classified at a time, to bound memory."""
+_ROWS, _CELLS = 4096, 1 << 18
+"""Vectors that are classified at a time, and scores of labels, to bound memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,20 @@ class Probe:
     def __call__(
         self, vectors: Floats, speech_seconds: Sequence[float] | None = None
     ) -> list[Classification]:
+        """What each of `vectors` (n, D) is, as `each` tells it."""
+        return list(self.each(vectors, speech_seconds))
+
+    def each(
+        self,
+        vectors: Floats,
+        speech_seconds: Sequence[float] | None = None,
+        top: int | None = None,
+    ) -> Iterator[Classification]:
         """What each of `vectors` (n, D) is; those of several spaces stand side by side.
 
-        `speech_seconds` is how much speech each was made from, None for enough. Raises TensorShape
-        for another width or numbers that are not finite, InvalidArgument for another count.
+        `speech_seconds` is how much speech each was made from, None for enough. Scores are of the
+        `top` labels, or of all. Raises TensorShape for another width or numbers that are not
+        finite, InvalidArgument for another count.
         """
         rows = self._checked(vectors)
         if speech_seconds is not None and len(speech_seconds) != len(rows):
@@ -65,11 +75,10 @@ class Probe:
                 field="speech_seconds",
             )
         seconds = [np.inf] * len(rows) if speech_seconds is None else list(speech_seconds)
-        answers: list[Classification] = []
-        for start in range(0, len(rows), _ROWS):
-            part = slice(start, start + _ROWS)
-            answers.extend(self._answers(rows[part], seconds[part]))
-        return answers
+        step = max(1, min(_ROWS, _CELLS // max(1, len(self.info.labels))))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            yield from self._answers(rows[part], seconds[part], top)
 
     def renamed(self, name: str, version: int) -> "Probe":
         """The same probe under another name and version; its digest stays."""
@@ -143,7 +152,9 @@ class Probe:
             raise TensorShape("`vectors` must be finite, but has NaN or infinity", field="vectors")
         return np.clip(rows, -LARGEST, LARGEST)
 
-    def _answers(self, vectors: Floats, seconds: Sequence[float]) -> list[Classification]:
+    def _answers(
+        self, vectors: Floats, seconds: Sequence[float], top: int | None
+    ) -> Iterator[Classification]:
         told = self.told(vectors)
         says = [
             Evidence(top, energy, 1 - near, share)
@@ -155,8 +166,9 @@ class Probe:
         is_far = (told.ranks[:, 2] <= told.ranks.min(axis=1)).tolist()
         unknown = [self._unknown(*row) for row in zip(refused, is_far, seconds, strict=True)]
         if self._is_regression:
-            return self._values(told.logits[:, 0], says, unknown)
-        return self._labels(told.probabilities, says, unknown)
+            yield from self._values(told.logits[:, 0], says, unknown)
+        else:
+            yield from self._labels(told.probabilities, says, unknown, top)
 
     def _unknown(self, refused: bool, is_far: bool, seconds: float) -> UnknownReason | None:
         """Why there is no answer; digital silence has 0 s of speech, and never has one."""
@@ -183,7 +195,8 @@ class Probe:
         told: Doubles,
         says: Sequence[Evidence],
         unknown: Sequence[UnknownReason | None],
-    ) -> list[Classification]:
+        top: int | None,
+    ) -> Iterator[Classification]:
         ranked = np.argsort(-told, axis=1, kind="stable")
         in_set = self.in_set(told)
         if self.info.task is ProbeTask.SINGLE_LABEL:
@@ -191,27 +204,27 @@ class Probe:
             answer[np.arange(len(told)), ranked[:, 0]] = True
         else:
             answer = told >= self.numbers.answers
-        return [
-            self._one(*row)
-            for row in zip(
-                told.tolist(), ranked.tolist(), answer, in_set, says, unknown, strict=True
-            )
-        ]
+        for row in zip(told, ranked, answer, in_set, says, unknown, strict=True):
+            yield self._one(*row, top=top)
 
     def _one(
         self,
-        told: list[float],
-        ranked: list[int],
+        told: Doubles,
+        ranked: NDArray[np.intp],
         answer: NDArray[np.bool_],
         in_set: NDArray[np.bool_],
         says: Evidence,
         unknown: UnknownReason | None,
+        *,
+        top: int | None,
     ) -> Classification:
         names = self.info.labels
+        best = ranked[:top]
+        scores = zip(best.tolist(), told[best].tolist(), strict=True)
         return Classification(
-            labels=() if unknown else tuple(names[at] for at in ranked if answer[at]),
-            scores=tuple(LabelScore(names[at], told[at]) for at in ranked),
-            prediction_set=tuple(names[at] for at in ranked if in_set[at]),
+            labels=() if unknown else tuple(names[at] for at in ranked[answer[ranked]].tolist()),
+            scores=tuple(LabelScore(names[at], score) for at, score in scores),
+            prediction_set=tuple(names[at] for at in ranked[in_set[ranked]].tolist()),
             evidence=says,
             unknown=unknown,
         )

@@ -11,18 +11,20 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from embedsvc.errors import (
     DataLoss,
-    EmbedsvcError,
     FailedPrecondition,
     InvalidArgument,
     ProbeNotFound,
     Unavailable,
 )
 from embedsvc.files import disk_errors, sync_directory
+from embedsvc.probes.held import Held, Memory
 from embedsvc.probes.probe import Probe
 from embedsvc.probes.storing import MOST_CARD_BYTES, MOST_TENSOR_BYTES, from_files, to_files
 
@@ -56,15 +58,6 @@ class _Place:
     stamp: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class _Held:
-    """What was read of a place: the probe, or why there is none."""
-
-    stamp: tuple[int, int]
-    probe: Probe | None
-    error: EmbedsvcError | None
-
-
 class Shelf:
     """Probes by name. Its methods block, and may be called from any thread.
 
@@ -76,7 +69,7 @@ class Shelf:
         self._bundled = bundled
         self._fault = fault
         self._lock = threading.Lock()
-        self._held: dict[Path, _Held] = {}
+        self._memory = Memory()
 
     def recover(self) -> None:
         """Remove what interrupted writes left; only for whoever has the directory alone."""
@@ -95,21 +88,19 @@ class Shelf:
     def held(self, address: str, field: str = "probe") -> Probe | None:
         """The same when it is in memory: that takes some looks at directories, and no thread."""
         place = self._find(address, field)
-        held = self._held.get(place.folder)
-        return held.probe if held is not None and held.stamp == place.stamp else None
+        held = self._memory.get(place.folder, place.stamp)
+        return held.probe if held is not None else None
 
     def list(self, after: str, limit: int) -> list[Probe]:
+        """The first of `each`."""
+        return list(islice(self.each(after), limit))
+
+    def each(self, after: str = "") -> Iterator[Probe]:
         """The newest of each name from the first after `after`; damaged ones are left out."""
         names = {*self._names(), *self._own_names()}
-        found: list[Probe] = []
         for name in sorted(each for each in names if each > after):
-            try:
-                found.append(self.get(name))
-            except (ProbeNotFound, DataLoss):  # deleted since, or damaged
-                continue
-            if len(found) == limit:
-                break
-        return found
+            with suppress(ProbeNotFound, DataLoss):  # deleted since, or damaged
+                yield self.get(name)
 
     def next_version(self, name: str) -> int:
         """The number that the next probe of a name gets."""
@@ -131,9 +122,10 @@ class Shelf:
             self._write(numbered)
             places = self._places(name)
             for old in places[:-KEPT_VERSIONS]:
-                shutil.rmtree(old.folder, ignore_errors=True)
+                with suppress(OSError):  # the new one is there, whatever becomes of the old
+                    self._remove(old.folder, self._folder / name)
             kept = {each.folder for each in places[-KEPT_VERSIONS:]}
-            self._forget(name, kept)
+            self._memory.forget(self._folder / name, kept)
         return numbered
 
     def delete(self, address: str, field: str = "name") -> None:
@@ -155,7 +147,7 @@ class Shelf:
                 raise _missing(address, [each.version for each in places], field)
             if len(chosen) == len(places):
                 self._remove(self._folder / name, self._folder)
-                self._forget(name, set())
+                self._memory.forget(self._folder / name, set())
                 return
             # Its number is not given again: whoever asks for it must not meet another probe.
             self._note_count(name, places[-1].version)
@@ -225,13 +217,6 @@ class Shelf:
         sync_directory(parent)
         shutil.rmtree(gone, ignore_errors=True)
 
-    def _forget(self, name: str, kept: "set[Path]") -> None:
-        """Let go of what was read of versions that are there no more."""
-        folder = self._folder / name
-        for each in list(self._held):
-            if each.parent == folder and each not in kept:
-                self._held.pop(each, None)
-
     def _names(self) -> Iterator[str]:
         yield from _folders(self._folder)
 
@@ -253,15 +238,15 @@ class Shelf:
     def _own_place(self, name: str) -> _Place | None:
         return None if self._bundled is None else _place(name, BUNDLED, self._bundled / name)
 
-    def _read(self, place: _Place) -> _Held:
-        held = self._held.get(place.folder)
-        if held is None or held.stamp != place.stamp:
+    def _read(self, place: _Place) -> Held:
+        held = self._memory.get(place.folder, place.stamp)
+        if held is None:
             held = self._load(place)
             if not isinstance(held.error, Unavailable):
-                self._held[place.folder] = held
+                self._memory.put(place.folder, held)
         return held
 
-    def _load(self, place: _Place) -> _Held:
+    def _load(self, place: _Place) -> Held:
         try:
             tensors = _bytes(place.folder / TENSORS_FILE, MOST_TENSOR_BYTES)
             probe = from_files(tensors, _bytes(place.folder / CARD_FILE, MOST_CARD_BYTES))
@@ -269,19 +254,19 @@ class Shelf:
             if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}:
                 self._fault(f"probes/{place.name}@{place.version}", error)
                 failure = Unavailable(f"`probe` {place.name} cannot be read at the moment")
-                return _Held(place.stamp, None, failure)
+                return Held(place.stamp, None, failure)
             return self._damaged(place, error)
         except InvalidArgument as error:
             return self._damaged(place, error)
-        return _Held(place.stamp, probe.renamed(place.name, place.version), None)
+        return Held(place.stamp, probe.renamed(place.name, place.version), None)
 
-    def _damaged(self, place: _Place, error: Exception) -> _Held:
+    def _damaged(self, place: _Place, error: Exception) -> Held:
         self._fault(f"probes/{place.name}@{place.version}", error)
         damage = DataLoss(
             f"`probe` {place.name}@{place.version} must be readable, but its files are damaged",
             field="probe",
         )
-        return _Held(place.stamp, None, damage)
+        return Held(place.stamp, None, damage)
 
 
 def check_name(name: str, field: str = "name") -> str:

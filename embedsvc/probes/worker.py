@@ -10,10 +10,11 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from embedsvc.errors import EmbedsvcError
+from embedsvc.errors import EmbedsvcError, Exhausted
 from embedsvc.probes.training import train
 from embedsvc.probes.workplace import Workplace
 from embedsvc.types import ProbeRecipe, ProbeTask
@@ -21,18 +22,23 @@ from embedsvc.types import ProbeRecipe, ProbeTask
 NICENESS = 19
 """A sixtieth or so of the processor while others want it."""
 
-TELL_SECONDS = 0.1
+OUT_OF_MEMORY = Path("/proc/self/oom_score_adj")
+FIRST_TO_END = "1000"
+"""When memory is out, the system ends this process and not the server (proc_pid_oom_score_adj(5)).
+"""
 
-ORDER_FILE = "order.json"
+TELL_SECONDS = 0.1
 
 
 def main() -> int:
     """Train what the order in the folder says."""
     os.nice(NICENESS)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    with suppress(OSError):
+        OUT_OF_MEMORY.write_text(FIRST_TO_END)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     place = Workplace(Path(sys.argv[1]))
-    order = json.loads((place.folder / ORDER_FILE).read_bytes())
+    order = place.order()
     try:
         probe = train(
             order["name"],
@@ -47,6 +53,13 @@ def main() -> int:
         place.put(probe)
     except EmbedsvcError as error:
         say(reason=error.reason, message=error.message, field=error.field)
+        return 0
+    except MemoryError:
+        say(
+            reason=Exhausted.reason,
+            message="the training needs more memory than there is: train on fewer examples",
+            field="",
+        )
         return 0
     say(ended=True)
     return 0
@@ -78,7 +91,9 @@ class _Teller:
 
 def _end_with_stdin() -> None:
     """Whoever wanted the probe is gone when the pipe is closed, even if it was killed."""
-    sys.stdin.buffer.read()
+    # Not through `sys.stdin`, whose lock the interpreter wants when it ends.
+    while os.read(0, 1024):
+        pass
     os._exit(1)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ MOST_TEXT = 4_000
 """Characters of a label, or a group."""
 
 _VECTORS, _BASELINE, _BACKGROUND = "vectors.f32", "baseline.f32", "background.f32"
-_LINES, _HEAD = "examples.jsonl", "head.json"
+_LINES, _HEAD, _ORDER = "examples.jsonl", "head.json", "order.json"
 
 
 class Gathering:
@@ -62,7 +63,9 @@ class Gathering:
         trace: TracebackType | None,
     ) -> None:
         for file in self._files.values():
-            file.close()
+            # What a full disk did not take is written once more here, and goes with the folder.
+            with suppress(OSError):
+                file.close()
         shutil.rmtree(self._draft, ignore_errors=True)
 
     def add(
@@ -198,11 +201,22 @@ class Workplace:
             with disk_errors():
                 path.write_bytes(np.ascontiguousarray(vectors, "<f4").tobytes())
 
+    def put_order(self, order: Mapping[str, Any]) -> None:
+        """Say what is to be trained."""
+        with disk_errors():
+            (self.folder / _ORDER).write_bytes(json.dumps(order).encode())
+
+    def order(self) -> dict[str, Any]:
+        """What was said."""
+        found: dict[str, Any] = json.loads((self.folder / _ORDER).read_bytes())
+        return found
+
     def put(self, probe: Probe) -> None:
         """The probe that was trained."""
         files = to_files(probe)
-        (self.folder / TENSORS_FILE).write_bytes(files.tensors)
-        (self.folder / CARD_FILE).write_bytes(files.card)
+        with disk_errors():
+            (self.folder / TENSORS_FILE).write_bytes(files.tensors)
+            (self.folder / CARD_FILE).write_bytes(files.card)
 
     def probe(self) -> Probe:
         """The probe that was `put`."""

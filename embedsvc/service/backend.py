@@ -12,8 +12,8 @@ from embedsvc.batching import Batcher, Cost, Limits, Model, calibrated, noise
 from embedsvc.encoder import Encoder, out_of_memory, share_threads, threads, usual_passes
 from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
-from embedsvc.operations import Operation, Operations
-from embedsvc.pipeline import batch_transcribing, fitting, loading
+from embedsvc.operations import Kind, Operation, Operations
+from embedsvc.pipeline import fitting, loading
 from embedsvc.pipeline.batch_folder import Limits as BatchLimits
 from embedsvc.pipeline.batch_transcribing import Batches
 from embedsvc.pipeline.classifier import Classifier
@@ -89,14 +89,14 @@ class Backend:
             self._operations = Operations(
                 self.settings.data / "operations",
                 {
-                    fitting.KIND: partial(fitting.work, catalog),
-                    batch_transcribing.KIND: batches.work,
+                    fitting.KIND: Kind(partial(fitting.work, catalog)),
+                    **batches.kinds,
                     **trainings.kinds,
                 },
-                lambda name, error: telemetry.bug(name, "", error),
+                _bug,
                 over,
                 batches.gone,
-                frozenset({batch_transcribing.KIND}),
+                self.settings.server.max_operations,
             )
             self._operations.start()
             # Nobody else has the data directory, and nothing is being written.
@@ -127,7 +127,11 @@ class Backend:
         """What trains probes."""
         if self._trainings is None:
             self._trainings = Trainings(
-                self.embedder, self.library.catalog, self.shelf, self.settings.data / "probes"
+                self.embedder,
+                self.library.catalog,
+                self.shelf,
+                self.settings.data / "probes",
+                _bug,
             )
             self.shelf.recover()
         return self._trainings
@@ -216,6 +220,10 @@ class Backend:
         await asyncio.to_thread(self._pool.close)
         if self._catalog is not None:
             await asyncio.to_thread(self._catalog.close)
+
+
+def _bug(name: str, error: BaseException) -> None:
+    telemetry.bug(name, "", error)
 
 
 def workers() -> ThreadPoolExecutor:

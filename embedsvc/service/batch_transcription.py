@@ -9,6 +9,7 @@ from embedsvc.errors import InvalidArgument, StreamProtocol
 from embedsvc.operations import Operation
 from embedsvc.pipeline.batch_folder import Sent
 from embedsvc.pipeline.batch_transcribing import KIND, Order
+from embedsvc.pipeline.threads import ended_apart
 from embedsvc.service import convert, operations, paging, written
 from embedsvc.service.backend import Backend
 from embedsvc.v1 import transcription_pb2
@@ -23,18 +24,19 @@ async def begin(
     messages: AsyncIterator[transcription_pb2.BatchTranscribeRequest],
 ) -> operations_pb2.Operation:
     """Gather the files that follow the config, then begin to write them down."""
-    batches = backend.batches
-    with batches.gathering() as gathering:
-        async for message in messages:
-            match message.WhichOneof("message"):
-                case "file":
-                    await asyncio.to_thread(gathering.next, _sent(message.file))
-                case "audio":
-                    await asyncio.to_thread(gathering.write, message.audio)
-                case _:
-                    raise StreamProtocol("`config` must come once, and only files after it")
-        await asyncio.to_thread(gathering.finish)
-        begun = await batches.begin(backend.operations, order, gathering)
+    batches, ongoing = backend.batches, backend.operations
+    async with ended_apart(batches.gathering()) as gathering:
+        with ongoing.place():
+            async for message in messages:
+                match message.WhichOneof("message"):
+                    case "file":
+                        await asyncio.to_thread(gathering.next, _sent(message.file))
+                    case "audio":
+                        await asyncio.to_thread(gathering.write, message.audio)
+                    case _:
+                        raise StreamProtocol("`config` must come once, and only files after it")
+            await asyncio.to_thread(gathering.finish)
+        begun = await batches.begin(ongoing, order, gathering)
     return await operations.message(backend, begun)
 
 

@@ -38,7 +38,7 @@ class Classifying(probe_pb2_grpc.ProbeServiceServicer):
         came = terms(context, chosen_lane(request.lane, "lane", Lane.INTERACTIVE), patient=False)
         source = audio.source(request.audio, "audio")
         found = await self._backend.classifier.classify(source, asked, timeline, came)
-        return self._reply(probe_pb2.ClassifyAudioResponse(), found, asked, request.top_n)
+        return await self._reply(probe_pb2.ClassifyAudioResponse(), found, asked, request.top_n)
 
     @unary
     async def ClassifyUpload(
@@ -60,7 +60,7 @@ class Classifying(probe_pb2_grpc.ProbeServiceServicer):
         async with uploads.gathered(request_iterator, limit) as file:
             classifier = self._backend.classifier
             found = await classifier.classify_file(file, form, asked, timeline, came)
-        return self._reply(probe_pb2.ClassifyUploadResponse(), found, asked, config.top_n)
+        return await self._reply(probe_pb2.ClassifyUploadResponse(), found, asked, config.top_n)
 
     @unary
     async def ClassifyVectors(
@@ -72,11 +72,12 @@ class Classifying(probe_pb2_grpc.ProbeServiceServicer):
             raise InvalidArgument(
                 f"`vectors` must be 1 to {MOST_VECTORS}, but are {len(vectors)}", field="vectors"
             )
+        top, most = request.top_n or probes.TOP_N, self._most_bytes
         answers = await self._backend.classifier.classify_vectors(
-            request.probe, vectors, request.space_fingerprints
+            request.probe, vectors, request.space_fingerprints, top
         )
-        response = await asyncio.to_thread(_vectors_message, answers, request.top_n)
-        return convert.fitting(response, self._most_bytes, "ask for fewer at once")
+        response = await asyncio.to_thread(_vectors_message, answers, top, most)
+        return convert.fitting(response, most, "ask for fewer at once")
 
     @stream
     async def StreamClassify(
@@ -112,10 +113,15 @@ class Classifying(probe_pb2_grpc.ProbeServiceServicer):
     async def _asked(self, names: Iterable[str], field: str) -> tuple[Asked, ...]:
         return await self._backend.classifier.asked(probes.names(names, field), field)
 
-    def _reply(
+    async def _reply(
         self, response: Reply, found: Classified, asked: Sequence[Asked], top_n: int
     ) -> Reply:
-        _, seconds = convert.timed(_fill, response, found, asked, top_n)
+        if found.timelines:  # spans of hours are seconds of work
+            _, seconds = await asyncio.to_thread(
+                convert.timed, _fill, response, found, asked, top_n
+            )
+        else:
+            _, seconds = convert.timed(_fill, response, found, asked, top_n)
         response.timing.CopyFrom(times.timing_message(found.timing.written(seconds)))
         return convert.fitting(response, self._most_bytes, _ADVICE)
 
@@ -135,10 +141,17 @@ def _fill(response: Any, found: Classified, asked: Sequence[Asked], top_n: int) 
 
 
 def _vectors_message(
-    answers: Sequence[ProbeAnswer], top_n: int
+    answers: Iterable[ProbeAnswer], top_n: int, most_bytes: int
 ) -> probe_pb2.ClassifyVectorsResponse:
-    messages = [probes.answer_message(each, top_n) for each in answers]
-    return probe_pb2.ClassifyVectorsResponse(classifications=messages)
+    """A reply; what is more than may be sent ends it, to be refused."""
+    response = probe_pb2.ClassifyVectorsResponse()
+    for each in answers:
+        message = probes.answer_message(each, top_n)
+        response.classifications.append(message)
+        most_bytes -= message.ByteSize()
+        if most_bytes < 0:
+            break
+    return response
 
 
 def _timeline(message: Any, field: str) -> Timeline | None:

@@ -203,10 +203,14 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         library = self._backend.library
         found, missing = await library.get(request.collection, list(request.ids))
         response = collection_pb2.GetRecordingsResponse(missing_ids=missing)
-        for recording in found:
-            vectors = None
+        for listed in found:
+            recording, vectors = listed, None
             if request.include_vectors:
-                vectors = await library.vectors(request.collection, recording.id, request.space)
+                read = await library.read(request.collection, listed.id, request.space)
+                if read is None:  # deleted since
+                    response.missing_ids.append(listed.id)
+                    continue
+                recording, vectors = read
             response.recordings.append(convert.recording_message(recording, vectors))
             room -= response.recordings[-1].ByteSize()
             if room < 0:

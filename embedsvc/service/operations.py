@@ -39,15 +39,21 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
             )
         size = convert.page_size(request.page_size)
         after = paging.cursor(request.page_token, COLLECTION)
-        known = self._backend.operations.list()
-        places = {each.id: place for place, each in enumerate(known)}
-        first = places.get(after, -1) + 1 if after else 0
-        page = known[first : first + size]
-        more = len(known) > first + size
-        return operations_pb2.ListOperationsResponse(
-            operations=[await message(self._backend, each) for each in page],
-            next_page_token=paging.token(page[-1].id, COLLECTION) if more else "",
-        )
+        known = sorted(self._backend.operations.list(), key=_place)
+        first = _placed(after) if after else None
+        rest = [each for each in known if first is None or _place(each) > first]
+        response = operations_pb2.ListOperationsResponse()
+        most = self._backend.settings.server.max_response_bytes
+        room = int(most * convert.MESSAGE_SHARE)
+        for number, each in enumerate(rest[: size + 1]):
+            told = await message(self._backend, each)
+            room -= told.ByteSize()
+            if number == size or (room < 0 and number):
+                last = "{} {}".format(*_place(rest[number - 1]))
+                response.next_page_token = paging.token(last, COLLECTION)
+                break
+            response.operations.append(told)
+        return convert.fitting(response, most, "get each by its name")
 
     @unary
     async def GetOperation(
@@ -83,6 +89,20 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         """Forget an operation that is over."""
         await self._backend.operations.delete(id_of(request.name))
         return empty_pb2.Empty()
+
+
+def _place(operation: Operation) -> tuple[float, str]:
+    """Where it stands in the listing, whatever else is deleted."""
+    return operation.created_at, operation.id
+
+
+def _placed(cursor: str) -> tuple[float, str]:
+    """The place that a token tells of."""
+    created_at, _, id = cursor.partition(" ")
+    try:
+        return float(created_at), id
+    except ValueError as error:
+        raise paging.invalid() from error
 
 
 async def message(backend: Backend, operation: Operation) -> operations_pb2.Operation:

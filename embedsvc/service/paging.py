@@ -49,7 +49,7 @@ def cursor(token: str, listing: str) -> str:
     except (ValueError, TypeError):
         found, check = "", ""
     if not isinstance(found, str) or not found or check != _check(found, listing):
-        raise _invalid()
+        raise invalid()
     return found
 
 
@@ -57,11 +57,12 @@ def place(token: str, listing: str) -> int:
     """As `cursor`, where that is a number; 0 for the first page."""
     found = cursor(token, listing) or "0"
     if not re.fullmatch("[0-9]{1,18}", found):
-        raise _invalid()
+        raise invalid()
     return int(found)
 
 
-def _invalid() -> PageTokenInvalid:
+def invalid() -> PageTokenInvalid:
+    """The error for a token that is none of the listing's."""
     return PageTokenInvalid(
         "`page_token` must be of an earlier page of the same listing, but is not",
         field="page_token",

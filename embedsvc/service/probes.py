@@ -7,7 +7,8 @@ from google.longrunning import operations_pb2
 
 from embedsvc.errors import InvalidArgument, ProbeNotFound, StreamProtocol
 from embedsvc.pipeline.probe_training import Labelled, Order
-from embedsvc.probes import Gathering, ProbeFiles, check_name, from_files, parsed, to_files
+from embedsvc.pipeline.threads import ended_apart
+from embedsvc.probes import Gathering, ProbeFiles, Shelf, check_name, from_files, parsed, to_files
 from embedsvc.service import convert, operations, paging, uploads
 from embedsvc.service.classify import Classifying
 from embedsvc.service.status import Context, naming, unary
@@ -57,16 +58,10 @@ class ProbeServicer(Classifying):
         )
         backend = self._backend
         ongoing = backend.operations
-        ongoing.check_free(f"probes/{order.name}")
         folder, gathering = backend.trainings.gathering(order.name, read)
-        with gathering:
-            async for message in request_iterator:
-                if message.WhichOneof("message") != "examples":
-                    raise StreamProtocol("`config` must come once, and only `examples` after it")
-                await asyncio.to_thread(_gather, gathering, message.examples)
-            if not gathering.count:
-                raise InvalidArgument("`examples` must be some, but are none", field="examples")
-            await asyncio.to_thread(gathering.finish)
+        with ongoing.place(f"probes/{order.name}"):
+            async with ended_apart(gathering):
+                await _gathered(gathering, request_iterator)
         begun = await backend.trainings.on_vectors(ongoing, order, folder)
         return await operations.message(backend, begun)
 
@@ -86,18 +81,9 @@ class ProbeServicer(Classifying):
         """The newest version of each, by name."""
         size = convert.page_size(request.page_size)
         after = paging.cursor(request.page_token, "probes")
-        shelf = self._backend.shelf
-        found = await asyncio.to_thread(shelf.list, after, size + 1)
-        more = len(found) > size
-        response = probe_pb2.ListProbesResponse(
-            probes=[
-                probes.info_message(each.info, bundled=shelf.is_bundled(each))
-                for each in found[:size]
-            ],
-            next_page_token=paging.token(found[size - 1].info.name, "probes") if more else "",
-        )
         most = self._backend.settings.server.max_response_bytes
-        return convert.fitting(response, most, "ask for smaller pages")
+        response = await asyncio.to_thread(_page, self._backend.shelf, after, size, most)
+        return convert.fitting(response, most, "raise `server.max_response_bytes`")
 
     @unary
     async def DeleteProbe(
@@ -137,6 +123,20 @@ class ProbeServicer(Classifying):
         return probe_pb2.ImportProbeResponse(probe=probes.info_message(served.info))
 
 
+def _page(shelf: Shelf, after: str, size: int, most_bytes: int) -> probe_pb2.ListProbesResponse:
+    """Probes by name, as many as a message takes; there is one at a time in memory."""
+    response = probe_pb2.ListProbesResponse()
+    room = int(most_bytes * convert.MESSAGE_SHARE)
+    for probe in shelf.each(after):
+        message = probes.info_message(probe.info, bundled=shelf.is_bundled(probe))
+        room -= message.ByteSize()
+        if len(response.probes) == size or (room < 0 and response.probes):
+            response.next_page_token = paging.token(response.probes[-1].name, "probes")
+            break
+        response.probes.append(message)
+    return response
+
+
 def _order(
     name: str, recipe: probe_pb2.ProbeRecipe, card: probe_pb2.ProbeCard, under: str = ""
 ) -> Order:
@@ -149,6 +149,19 @@ def _order(
             raise InvalidArgument(f"`{field}` must be at most {MOST_TEXT} characters", field=field)
     read = probes.recipe(recipe, f"{under}recipe")
     return Order(name, read, card.license, card.about)
+
+
+async def _gathered(
+    gathering: Gathering, messages: AsyncIterator[probe_pb2.TrainProbeOnVectorsRequest]
+) -> None:
+    """Take all examples of a stream; raises InvalidArgument for none."""
+    async for message in messages:
+        if message.WhichOneof("message") != "examples":
+            raise StreamProtocol("`config` must come once, and only `examples` after it")
+        await asyncio.to_thread(_gather, gathering, message.examples)
+    if not gathering.count:
+        raise InvalidArgument("`examples` must be some, but are none", field="examples")
+    await asyncio.to_thread(gathering.finish)
 
 
 def _gather(gathering: Gathering, message: probe_pb2.ProbeExamples) -> None:

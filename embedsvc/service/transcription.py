@@ -1,5 +1,6 @@
 """The TranscriptionService: what a CTC head writes of audio."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -47,7 +48,10 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         came = terms(context, lane, patient=False)
         source = audio.source(request.audio, "audio")
         segments, ended = await self._backend.transcriber.transcribe(source, task, came)
-        response, seconds = convert.timed(_response, segments, ended, task.head, style)
+        # Ten minutes are thousands of tokens, whose messages take tenths of a second.
+        response, seconds = await asyncio.to_thread(
+            convert.timed, _response, segments, ended, task.head, style
+        )
         response.id = request.audio.id
         response.timing.CopyFrom(times.timing_message(ended.timing.written(seconds)))
         return convert.fitting(response, self._most_bytes, _ADVICE)
@@ -116,7 +120,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         source = audio.source(request.audio, "audio")
         _spelled(request.text, head, "text")
         segment, ended = await self._backend.transcriber.align(source, request.text, head, came)
-        response, seconds = convert.timed(_aligned, segment, ended, head)
+        response, seconds = await asyncio.to_thread(convert.timed, _aligned, segment, ended, head)
         response.id = request.audio.id
         response.timing.CopyFrom(times.timing_message(ended.timing.written(seconds)))
         return convert.fitting(response, self._most_bytes, "align shorter audio")

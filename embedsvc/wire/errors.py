@@ -39,6 +39,12 @@ _HELP = {
 }
 
 
+MOST_MESSAGE, MOST_FIELD, MOST_FACT = 900, 400, 512
+"""Bytes: a status travels in the trailers, several times over, and gRPC drops all of it when these
+have more than 8 KiB.
+"""
+
+
 def code_of(error: EmbedsvcError) -> int:
     """The status code of the nearest ancestor that has one."""
     return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), Code.INTERNAL)
@@ -50,10 +56,31 @@ def status_of(error: EmbedsvcError) -> Status:
     if code == Code.INTERNAL:
         facts, error = error.facts, errors.Internal("internal error")
         error.facts = facts
+    error = _fitting(error)
     status = Status(code=code, message=error.message)
     for detail in _details(error):
         status.details.add().Pack(detail)
     return status
+
+
+def _fitting(error: EmbedsvcError) -> EmbedsvcError:
+    """The same error, with as much of what a caller sent as trailers take."""
+    found = error.named(_cut(error.field, MOST_FIELD))
+    found.message = _cut(error.message, MOST_MESSAGE)
+    found.facts = {name: _cut(value, MOST_FACT) for name, value in error.facts.items()}
+    return found
+
+
+def _cut(text: str, most: int) -> str:
+    """A text of at most so many bytes, that says when it had more.
+
+    >>> _cut("abc", 3), _cut("żółć żółć", 10)
+    ('abc', 'żół…')
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= most:
+        return text
+    return data[: most - 3].decode("utf-8", "ignore") + "…"
 
 
 def _details(error: EmbedsvcError) -> Iterator[Any]:

@@ -63,14 +63,21 @@ def test_frames_can_be_asked_of_a_stream(client: Client, speech: Floats) -> None
 
 
 def test_a_stream_that_is_left_ends(client: Client, speech: Floats, clip: Path) -> None:
+    left = threading.Event()
+
     def endless() -> Iterator[bytes]:
-        while True:
-            yield from pieces(speech, 50_000)
+        try:
+            while True:
+                yield from pieces(speech, 50_000)
+        finally:
+            left.set()
 
     windows = client.stream(endless(), F32, windowing=SHORT)
-    next(windows)
+    assert next(windows).span.start == 0
+    assert not left.is_set()
     windows.close()  # type: ignore[attr-defined]  # the iterator is a generator
-    client.embed(clip)
+    assert left.wait(30), "what is sent is still asked for"
+    assert client.embed(clip).frame_count
 
 
 def test_a_stream_brings_typed_errors(client: Client, speech: Floats) -> None:

@@ -71,7 +71,7 @@ def test_equal_labels_are_parted_by_a_blank() -> None:
 
 def test_labels_that_need_more_frames_are_refused() -> None:
     align(noise(0, 4, 3), [1, 1, 2], 0)
-    with pytest.raises(InvalidArgument, match="the 3 need 4 frames"):
+    with pytest.raises(InvalidArgument, match="its 3 labels need 4 frames"):
         align(noise(0, 3, 3), [1, 1, 2], 0)
     with pytest.raises(InvalidArgument, match="need 1 frames"):
         align(noise(0, 0, 3), [1], 0)

@@ -250,8 +250,11 @@ def test_a_known_text_has_its_times() -> None:
 
 
 def test_a_known_text_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="need 4 frames"):
+    with pytest.raises(
+        InvalidArgument, match="`text` must fit into the frames, but its 4 labels need 4 frames"
+    ) as refusal:
         align_text("abna", said("abn", TEXT), TEXT)
+    assert refusal.value.field == "text"
 
 
 def test_a_star_in_a_known_text_is_anything_that_is_said() -> None:

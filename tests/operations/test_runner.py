@@ -16,15 +16,17 @@ from embedsvc.errors import (
     InvalidArgument,
     OperationNotFound,
     OperationRunning,
+    QueueFull,
 )
-from embedsvc.operations import Operation, Operations, Progress, Tell, runner
+from embedsvc.operations import Kind, Operation, Operations, Progress, Tell, runner
 from embedsvc.operations.keeper import KEPT_SECONDS
 
 
 class Work:
     """Kinds of work, a gate that holds one of them, and what was seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 16) -> None:
+        self.most = most
         self.begun: list[Any] = []
         self.faults: list[tuple[str, BaseException]] = []
         self.gate = asyncio.Event()
@@ -32,12 +34,15 @@ class Work:
     @asynccontextmanager
     async def operations(self, directory: Path) -> AsyncIterator[Operations]:
         kinds = {
-            "count": self._count,
-            "hold": self._hold,
-            "refuse": self._refuse,
-            "break": self._break,
+            "count": Kind(self._count),
+            "hold": Kind(self._hold),
+            "hold aside": Kind(self._hold, "aside"),
+            "refuse": Kind(self._refuse),
+            "break": Kind(self._break),
         }
-        operations = Operations(directory, kinds, lambda *fault: self.faults.append(fault))
+        operations = Operations(
+            directory, kinds, lambda *fault: self.faults.append(fault), most=self.most
+        )
         operations.start()
         try:
             yield operations
@@ -73,6 +78,10 @@ async def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
+
+
+def kept(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
 
 
 async def test_what_was_asked_is_done(tmp_path: Path) -> None:
@@ -133,7 +142,7 @@ async def test_each_end_is_told_of_before_whoever_waits_knows(tmp_path: Path) ->
             raise InvalidArgument("no")
         return {}
 
-    operations = Operations(tmp_path, {"work": work}, lambda *_: None, told.append)
+    operations = Operations(tmp_path, {"work": Kind(work)}, lambda *_: None, told.append)
     waiting = await operations.submit("work", "c", {"fails": False})
     await operations.cancel(waiting.id)
     assert [each.id for each in told] == [waiting.id]
@@ -291,3 +300,98 @@ async def test_a_disk_that_fails_at_the_end_stops_nothing(
         assert ends[0].result == {}
         assert ends[1].done
     assert work.faults
+
+
+async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        long = await operations.submit("hold aside", "things/a", {})
+        behind = await operations.submit("hold aside", "things/b", {})
+        short = await operations.submit("count", "things/c", {"upto": 3})
+        assert (await operations.wait(short.id, 10)).result == {"counted": 3}
+        assert not operations.get(long.id).done
+        assert operations.get(behind.id).starts == 0
+        await operations.cancel(long.id)
+        assert isinstance((await operations.wait(long.id, 5)).error, Cancelled)
+        await until(lambda: operations.get(behind.id).starts)
+    work.gate.set()
+    async with work.operations(tmp_path) as operations:
+        assert (await operations.wait(behind.id, 5)).result == {}
+
+
+async def test_more_than_may_wait_are_refused_and_told_when_to_come_back(tmp_path: Path) -> None:
+    work = Work(most=3)
+    async with work.operations(tmp_path) as operations:
+        held = await operations.submit("hold", "things/a", {})
+        with operations.place("things/b"):
+            await operations.submit("count", "things/c", {"upto": 1})
+            with pytest.raises(QueueFull, match="at most 3 operations") as refusal:
+                await operations.submit("count", "things/d", {"upto": 1})
+            assert refusal.value.retry_after_seconds
+            with pytest.raises(QueueFull), operations.place():
+                pass
+        sent = await operations.submit("count", "things/b", {"upto": 1})
+        with pytest.raises(OperationRunning), operations.place("things/b"):
+            pass
+        work.gate.set()
+        for each in (held, sent):
+            await operations.wait(each.id)
+        await operations.submit("count", "things/d", {"upto": 1})
+    assert len(kept(tmp_path)) == 4
+
+
+async def test_an_end_is_deleted_when_it_is_kept_and_whatever_is_told_of_it_fails(
+    tmp_path: Path,
+) -> None:
+    """Whoever deletes at the first sight of an end comes before it is kept."""
+    faults = []
+
+    def over(operation: Operation) -> None:
+        time.sleep(0.05)
+        raise ZeroDivisionError
+
+    async def work(request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+        return {}
+
+    kinds = {"work": Kind(work)}
+    operations = Operations(tmp_path, kinds, lambda *fault: faults.append(fault), over)
+    operations.start()
+    for _ in range(3):
+        begun = await operations.submit("work", "a", {})
+        await until(lambda: operations.list()[0].done)
+        await operations.delete(begun.id)
+        assert kept(tmp_path) == []
+    await operations.stop()
+    assert [type(error) for _, error in faults] == [ZeroDivisionError] * 3
+
+
+async def test_a_request_that_is_too_large_to_keep_is_refused(tmp_path: Path) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        with pytest.raises(InvalidArgument, match="must be at most") as refusal:
+            await operations.submit("count", "t/a", {"upto": 1, "filter": "x" * 2_000_000})
+        assert refusal.value.facts == {"max_bytes": str(runner.MOST_BYTES)}
+        assert kept(tmp_path) == []
+        assert (await operations.submit("count", "t/a", {"upto": 1})).id
+
+
+async def test_what_a_caller_began_who_left_is_not_there_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work()
+    async with work.operations(tmp_path) as operations:
+        keep = operations._keeper.keep
+
+        def slowly(operation: Operation) -> None:
+            time.sleep(0.1)
+            keep(operation)
+
+        monkeypatch.setattr(operations._keeper, "keep", slowly)
+        left = asyncio.create_task(operations.submit("count", "t/a", {"upto": 1}))
+        await asyncio.sleep(0.02)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        assert not operations.list()
+        await asyncio.sleep(0.2)  # so long a thread may be behind
+    assert kept(tmp_path) == []

@@ -1,12 +1,13 @@
 """What is kept of a batch: all files or none, and each result from the moment it is there."""
 
+import errno
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedsvc.errors import AudioQuarantined, FailedPrecondition, InvalidArgument
+from embedsvc.errors import AudioQuarantined, DiskFull, FailedPrecondition, InvalidArgument
 from embedsvc.pipeline.batch_folder import MOST_TRIES, Batch, Gathering, Limits, Sent
 from embedsvc.types import ChannelPolicy, PcmFormat, SampleFormat
 
@@ -94,7 +95,47 @@ def test_a_file_is_begun_so_often_and_an_orderly_end_does_not_count(batch: Batch
     batch.begin(1)
 
 
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def _gather(gathering: Gathering, *names: str) -> None:
+    _send(gathering, *names)
+    gathering.finish()
+
+
 def _send(gathering: Gathering, *names: str) -> None:
     for name in names:
         gathering.next(Sent(name))
         gathering.write(name.encode())
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    gathering = Gathering(tmp_path / "one", Limits(100, 10**6, 10**6))
+    (gathering.folder / "0.audio").symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="must have room"), gathering:
+        _gather(gathering, "a")
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_file_that_cannot_be_made_is_told_as_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(tmp_path / "one", LIMITS)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", _full)
+        with pytest.raises(DiskFull), gathering:
+            _gather(gathering, "a")
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_full_disk_keeps_no_notes_and_no_count(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch.transcript(0).symlink_to("/dev/full")
+    with pytest.raises(DiskFull):
+        batch.refuse(0, b"why")
+    monkeypatch.setattr(Path, "write_text", _full)
+    batch.leave(0)  # of a batch that is cancelled, which is what its caller is to hear
+    with pytest.raises(DiskFull):
+        batch.begin(0)

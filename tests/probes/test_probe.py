@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -49,6 +50,29 @@ def large(labels: int = 100, dim: int = 1024, references: int = 2000) -> Probe:
         refused=np.full(1, 0.05, wide),
     )
     return Probe(info, numbers)
+
+
+def test_the_likeliest_labels_are_those_of_all() -> None:
+    whole = PROBE(VECTORS[:40])
+    some = list(PROBE.each(VECTORS[:40], top=2))
+    assert [each.scores[:2] for each in whole] == [each.scores for each in some]
+    assert [replace(each, scores=()) for each in whole] == [
+        replace(each, scores=()) for each in some
+    ]
+
+
+def test_memory_is_not_that_of_all_labels_of_all_vectors() -> None:
+    """A score takes about 100 bytes as an object, and here are 4 million."""
+    probe = large(labels=2_000, dim=16, references=10)
+    vectors = np.random.default_rng(0).normal(size=(2_000, 16)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        count = sum(len(each.scores) for each in probe.each(vectors, top=3))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 3 * len(vectors)
+    assert peak < 32_000_000
 
 
 def test_scores_are_of_all_labels_the_likeliest_first_and_sum_to_1() -> None:

@@ -214,3 +214,25 @@ def test_a_writer_that_is_killed_leaves_what_it_answered_for(tmp_path: Path) -> 
         shelf.recover()
         assert shelf.get("pets").info.version >= answered
         assert not faults
+
+
+def test_an_old_version_goes_at_once_and_never_in_halves(
+    shelf: Shelf, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends when the first of its files is gone."""
+
+    def halfway(folder: Path, **_: object) -> None:
+        for path in sorted(folder.glob("*.json")):
+            path.unlink()
+
+    for _ in range(KEPT_VERSIONS):
+        shelf.add("pets", PETS)
+    monkeypatch.setattr(shutil, "rmtree", halfway)
+    shelf.add("pets", PETS)
+    with pytest.raises(ProbeNotFound, match="kept are 2, 3, 4, 5, 6"):
+        shelf.get("pets@1")
+    assert shelf.get("pets").info.version == 6
+    assert faults == []
+    monkeypatch.undo()
+    shelf.recover()
+    assert shelf.get("pets@2").info.version == 2

@@ -1,11 +1,12 @@
 """The folder of a training: complete or not there, and read as it was written."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from embedsvc.errors import InvalidArgument, TensorShape
+from embedsvc.errors import DiskFull, InvalidArgument, TensorShape
 from embedsvc.probes import Gathering, Workplace
 from embedsvc.probes import workplace as module
 from embedsvc.probes.workplace import MOST_TEXT
@@ -39,6 +40,29 @@ def test_examples_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert place.background() is None
     place.put(toys.probe())
     assert place.probe().info.labels == ("cat", "dog")
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    def fill(gathering: Gathering) -> None:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, gathering._files["vectors.f32"].fileno())
+        os.close(full)
+        drawn = toys.drawn(READ)
+        gathering.add(drawn.vectors, drawn.labels, drawn.groups)
+        gathering.finish()
+
+    with pytest.raises(DiskFull), Gathering(tmp_path / "x", READ) as gathering:
+        fill(gathering)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_of_whatever_is_put(tmp_path: Path) -> None:
+    for name in ("order.json", "probe.json"):
+        (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="must have room"):
+        Workplace(tmp_path).put(toys.probe())
+    with pytest.raises(DiskFull, match="must have room"):
+        Workplace(tmp_path).put_order({"name": "x"})
 
 
 def test_what_is_not_finished_is_not_there(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Probes for a real server: of its own model's space, trained in a moment."""
 
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,3 +130,18 @@ def trained(stubs: Stubs, begun: Any) -> probe_pb2.Probe:
     response = probe_pb2.TrainProbeResponse()
     assert operation.response.Unpack(response)
     return response.probe
+
+
+def trainers(pid: int) -> list[int]:
+    """The processes that train for a server."""
+    found = subprocess.run(
+        ["ps", "--ppid", str(pid), "-o", "pid=,args="], capture_output=True, text=True, check=False
+    )
+    lines = found.stdout.splitlines()
+    return [int(line.split()[0]) for line in lines if "probes.worker" in line]
+
+
+def workfolder(home: Path) -> list[str]:
+    """What is kept for trainings of a data directory."""
+    folder = home / "probes" / ".work"
+    return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []

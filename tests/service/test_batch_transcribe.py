@@ -290,6 +290,16 @@ def test_only_batches_have_transcripts(batches: Stubs) -> None:
         assert refusal.reason == reason
 
 
+@pytest.mark.parametrize("last", [CLIPS[0], b"no sound in here" * 64], ids=["a result", "no sound"])
+def test_a_full_disk_ends_a_batch_and_is_told(batches: Stubs, home: Path, last: bytes) -> None:
+    before = folders(home)
+    name = begun(batches, ("first.pcm", long(60)), ("last", last))
+    (folder,) = [each for each in folders(home) if each not in before]
+    (folder / "1.transcript").symlink_to("/dev/full")
+    assert item_refusal(waited(batches, name).error).reason == "DISK_FULL"
+    assert [each.id for each in listed(batches, name)] == ["first.pcm"]
+
+
 def test_a_killed_server_goes_on_with_the_next_file(tmp_path: Path) -> None:
     files = [
         ("one", CLIPS[0]),

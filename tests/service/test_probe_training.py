@@ -1,11 +1,6 @@
 """Training probes over gRPC: an operation that tells, ends at once, and outlives the server."""
 
 import json
-import os
-import signal
-import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +8,6 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from google.longrunning import operations_pb2
 
 from embedsvc.probes import Examples
 from embedsvc.samples import clips
@@ -22,9 +16,8 @@ from embedsvc.v1 import collection_pb2, embedding_pb2, operation_pb2, probe_pb2,
 from embedsvc.wire import spaces, tensors
 from tests.probes import toys
 from tests.service import probing
-from tests.service.calls import Stubs, adding, pcm, ready, recording, refused, request, value
-from tests.service.probing import ended, trained, training
-from tests.service.processes import Server
+from tests.service.calls import Stubs, adding, pcm, ready, recording, refused, value
+from tests.service.probing import ended, trained, training, workfolder
 
 SPACE = toys.space("t")
 QUICK = probe_pb2.ProbeRecipe(strengths=[0.1], folds=2)
@@ -74,30 +67,6 @@ def order(name: str, **fields: Any) -> probe_pb2.TrainProbeRequest:
         "recipe": QUICK,
     }
     return probe_pb2.TrainProbeRequest(name=name, **usual | fields)
-
-
-def large(labels: int = 12, each: int = 2_500, dim: int = 256) -> Examples:
-    """Examples that take some seconds to learn from."""
-    return toys.drawn([toys.space("t", dim)], [f"l{n}" for n in range(labels)], each)
-
-
-def slowly(name: str, drawn: Examples) -> Iterator[Any]:
-    recipe = probe_pb2.ProbeRecipe(strengths=[0.001, 0.01, 0.1, 1.0], folds=5)
-    yield from training(name, drawn.spaces, drawn, recipe=recipe)
-
-
-def children(pid: int) -> list[int]:
-    """The processes that train for a server."""
-    found = subprocess.run(
-        ["ps", "--ppid", str(pid), "-o", "pid=,args="], capture_output=True, text=True, check=False
-    )
-    lines = found.stdout.splitlines()
-    return [int(line.split()[0]) for line in lines if "probes.worker" in line]
-
-
-def workfolder(home: Path) -> list[str]:
-    folder = home / "probes" / ".work"
-    return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
 
 
 @pytest.fixture(scope="module")
@@ -344,102 +313,6 @@ def test_examples_that_do_not_fit_are_refused(
     refusal = refused(probes.probes.TrainProbeOnVectors, parts(*given))
     assert (refusal.code, refusal.path) == ("INVALID_ARGUMENT", path)
     assert workfolder(home) == []
-
-
-def test_one_training_of_a_name_at_a_time(probes: Stubs, home: Path) -> None:
-    begun = probes.probes.TrainProbeOnVectors(slowly("busy", large()), timeout=60)
-    refusal = refused(probes.probes.TrainProbe, order("busy", collection="animals"))
-    assert (refusal.code, refusal.reason) == ("ABORTED", "OPERATION_RUNNING")
-    again = training("busy", [SPACE], toys.drawn([SPACE]))
-    assert refused(probes.probes.TrainProbeOnVectors, again).reason == "OPERATION_RUNNING"
-    assert len(workfolder(home)) == 1
-    # It waits for the other, and is not needed any more.
-    waiting = probes.probes.TrainProbeOnVectors(training("next", [SPACE], toys.drawn([SPACE])))
-    assert len(workfolder(home)) == 2
-    for name in (waiting.name, begun.name):
-        cancel = operations_pb2.CancelOperationRequest(name=name)
-        probes.operations.CancelOperation(cancel, timeout=10)
-        over = ended(probes, name)
-        assert over.error.code == grpc.StatusCode.CANCELLED.value[0]
-    assert workfolder(home) == []
-
-
-def test_a_training_is_cancelled_at_once_and_others_are_served_meanwhile(probes: Stubs) -> None:
-    begun = probes.probes.TrainProbeOnVectors(slowly("long", large()), timeout=60)
-    asked = operations_pb2.GetOperationRequest(name=begun.name)
-    metadata = operation_pb2.OperationMetadata()
-    until = time.monotonic() + 30
-    while not metadata.total_steps and time.monotonic() < until:
-        metadata = operation_pb2.OperationMetadata()
-        probes.operations.GetOperation(asked, timeout=10).metadata.Unpack(metadata)
-    assert metadata.total_steps > 0
-    assert metadata.step
-    assert children(os.getpid())
-    probes.embedding.Embed(request(), timeout=10)
-    started = time.monotonic()
-    cancel = operations_pb2.CancelOperationRequest(name=begun.name)
-    probes.operations.CancelOperation(cancel, timeout=10)
-    over = ended(probes, begun.name)
-    assert time.monotonic() - started < 2
-    assert over.error.code == grpc.StatusCode.CANCELLED.value[0]
-    assert not children(os.getpid())
-
-
-def test_a_caller_who_leaves_in_the_middle_leaves_nothing(probes: Stubs, home: Path) -> None:
-    sent = threading.Event()
-
-    def messages() -> Iterator[Any]:
-        yield from parts(some(ROWS))
-        sent.set()
-        time.sleep(30)
-
-    call = probes.probes.TrainProbeOnVectors.future(messages())
-    assert sent.wait(30)
-    call.cancel()
-    until = time.monotonic() + 10
-    while workfolder(home) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert workfolder(home) == []
-
-
-def test_a_training_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
-    home = tmp_path / "data"
-    drawn = large(each=300)
-    with Server(home) as server, Stubs(server.address()) as stubs:
-        begun = stubs.probes.TrainProbeOnVectors(slowly("kept", drawn), timeout=60)
-        until = time.monotonic() + 30
-        while not (workers := children(server.process.pid)) and time.monotonic() < until:
-            time.sleep(0.05)
-        server.signal(signal.SIGKILL)
-        server.end()
-    (folder,) = workfolder(home)
-    (home / "probes" / ".work" / "orphan").mkdir()
-    until = time.monotonic() + 10
-    while any(Path(f"/proc/{each}").exists() for each in workers) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not any(Path(f"/proc/{each}").exists() for each in workers)
-    with Server(home) as server, Stubs(server.address()) as stubs:
-        assert workfolder(home) == [folder]
-        probe = trained(stubs, begun)
-        assert (probe.name, probe.version, len(probe.labels)) == ("kept", 1, 12)
-        assert workfolder(home) == []
-        server.signal(signal.SIGTERM)
-        code, text = server.end()
-        assert code == 0, text
-
-
-@pytest.mark.slow
-def test_a_server_that_is_stopped_in_order_goes_on_with_a_training(tmp_path: Path) -> None:
-    home = tmp_path / "data"
-    with Server(home) as server, Stubs(server.address()) as stubs:
-        begun = stubs.probes.TrainProbeOnVectors(slowly("kept", large(each=300)), timeout=60)
-        time.sleep(1)
-        server.signal(signal.SIGTERM)
-        code, text = server.end()
-        assert code == 0, text
-    assert len(workfolder(home)) == 1
-    with Server(home) as server, Stubs(server.address()) as stubs:
-        assert trained(stubs, begun).version == 1
 
 
 def test_a_collection_of_vectors_that_have_lengths_is_refused(probes: Stubs) -> None:

@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import embedsvc.models
-from embedsvc.probes import to_files
+from embedsvc.probes import Shelf, to_files
+from embedsvc.service import paging
+from embedsvc.service.probes import _page
 from embedsvc.testing import serving
 from embedsvc.v1 import probe_pb2
 from embedsvc.wire import tensors
@@ -183,3 +185,18 @@ def test_the_probe_of_a_space_nobody_makes_is_listed_and_asked_about_vectors(
     )
     said = shelf.probes.ClassifyVectors(asked, timeout=30).classifications
     assert {each.labels[0] for each in said if each.labels} == {"cat", "dog"}
+
+
+def test_a_page_ends_where_a_message_is_full(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, None, lambda *_: None)
+    for name in "abcd":
+        shelf.add(name, toys.probe())
+    every = _page(shelf, "", 10, 1 << 20)
+    assert ([each.name for each in every.probes], every.next_page_token) == (list("abcd"), "")
+    room = int(2.5 * every.probes[0].ByteSize())
+    first = _page(shelf, "", 10, room)
+    assert [each.name for each in first.probes] == ["a", "b"]
+    rest = _page(shelf, paging.cursor(first.next_page_token, "probes"), 10, room)
+    assert ([each.name for each in rest.probes], rest.next_page_token) == (["c", "d"], "")
+    assert [each.name for each in _page(shelf, "", 10, 1).probes] == ["a"]
+    assert len(_page(shelf, "", 3, 1 << 20).probes) == 3

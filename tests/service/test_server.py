@@ -4,6 +4,8 @@ import queue
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -211,3 +213,27 @@ def test_a_server_in_bfloat16_says_so_and_gives_nearly_the_same_vectors(usual: F
         assert info.precision_reason.startswith("asked for; cosines to fp32: frames at least 0.99")
         answer = stubs.embedding.Embed(request()).embedding
         assert usual @ vector(answer) > 0.999
+
+
+def test_a_call_does_not_stop_for_what_is_there_for_good(tmp_path: Path) -> None:
+    """The garbage collector has next to nothing to look at when a server is ready."""
+    code = (
+        "import asyncio, gc, os, signal, sys\n"
+        "from embedsvc.service.server import serve\n"
+        "from embedsvc.settings import load\n"
+        "def ready(_):\n"
+        "    print(gc.get_freeze_count(), len(gc.get_objects()))\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "settings = load({'data': sys.argv[1], 'server': {'address': '127.0.0.1:0'}})\n"
+        "asyncio.run(serve(settings, ready))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "data")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    frozen, looked_at = map(int, done.stdout.split())
+    assert frozen > 100_000
+    assert looked_at < frozen / 20

@@ -25,6 +25,7 @@ from embedsvc.types import Floats
 from embedsvc.v1 import (
     collection_pb2,
     embedding_pb2,
+    probe_pb2,
     search_pb2,
     types_pb2,
 )
@@ -371,3 +372,13 @@ def test_a_write_that_nobody_waits_for_is_stored_whole_or_not_at_all(watched: Wa
     listed = collections.ListRecordings(asked).recordings
     for turn in range(6):
         assert sum(stored.id.startswith(f"{turn}-") for stored in listed) in {0, 8}
+
+
+def test_a_refusal_that_repeats_a_long_request_arrives(stubs: Stubs) -> None:
+    recipe = probe_pb2.ProbeRecipe(strengths=[1.0] * 100_000)
+    asked = probe_pb2.TrainProbeRequest(
+        name="x", collection="none", label_field="kind", recipe=recipe
+    )
+    refusal = refused(stubs.probes.TrainProbe, asked)
+    assert (refusal.reason, refusal.path) == ("FIELD_INVALID", "recipe.strengths")
+    assert refusal.message.startswith("`recipe.strengths` must be up to 16")

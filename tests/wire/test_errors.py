@@ -151,3 +151,18 @@ def test_the_details_are_those_of_the_guide() -> None:
     assert isinstance(info, details.ErrorInfo)
     assert (info.domain, info.reason) == ("embedsvc.v1", "AUDIO_TOO_LONG")
     assert detail(long, details.Help) is not None
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=300, max_size=3_000))
+@settings(max_examples=30, deadline=None)
+def test_however_much_a_caller_sent_what_is_told_fits_the_trailers(sent: str) -> None:
+    status = status_of(
+        errors.RecordingNotFound(f"`id` {sent * 10}", field=f"ids[{sent!r}]", name=sent)
+    )
+    # Percent-encoded, and in base64 beside it (gRPC over HTTP/2).
+    assert len(status.message.encode()) <= 900
+    assert status.ByteSize() * 4 / 3 < 8_192 - 900
+    found = error_of(status)
+    assert found.message.startswith("`id` ")
+    assert found.field.startswith("ids[")
+    assert sent.startswith(found.facts["name"].removesuffix("…"))
