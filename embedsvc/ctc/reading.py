@@ -112,7 +112,8 @@ class Reading:
         hot = not words and bool(self._hot) and self._last(labels()) in self._hot
         key = (context, node if words else NOWHERE, hot)
         if key not in self._over:
-            scored = [self._scored(context, word, hot) for word in words or [None]]
+            either: list[int] | list[None] = words or [None]
+            scored = [self._scored(context, word, hot) for word in either]
             self._over[key] = max(scored, key=lambda each: each.score)
         return self._over[key]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from embedsvc.ctc.hot_words import Automaton, automaton
 from embedsvc.ctc.language_model import LanguageModel
-from embedsvc.ctc.reading import Followed, Over, Reading
+from embedsvc.ctc.reading import Followed, Over, Reading, Words
 from embedsvc.ctc.runs import Doubles, Labels
 from embedsvc.ctc.vocabulary import encode, text
 from embedsvc.errors import InvalidArgument
@@ -49,7 +49,7 @@ class Candidate:
 
     labels: Labels
     score: float
-    words: tuple[tuple[str, int], ...] | None = None
+    words: Words | None = None
 
 
 class _Prefixes:
@@ -293,7 +293,8 @@ class _Search:
         added = [
             -np.inf if over is None else over.score + end(over.context) for over in self._beam.over
         ]
-        return scores + np.array(added)
+        ended: Doubles = scores + np.array(added)
+        return ended
 
     def _labels(self, prefix: int) -> Labels:
         return tuple(column % self._size for column in self._tree.labels(prefix))

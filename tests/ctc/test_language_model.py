@@ -3,7 +3,6 @@
 import math
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from embedsvc.ctc.search import MOST_WIDTH, beam
 from embedsvc.ctc.vocabulary import text
 from embedsvc.types import Floats, HotWord, Vocabulary
 from tests.ctc import spoken
-from tests.ctc.made import noise, said, totals
+from tests.ctc.made import noise, totals
 
 SEEDS = st.integers(0, 999)
 SPACED = Vocabulary(("", "a", "b", "|"), 0, 3)
