@@ -158,7 +158,7 @@ def _root() -> str:
 
 def _damaged(path: Path) -> FailedPrecondition:
     return FailedPrecondition(
-        f"`language_model` must be an ARPA file or a binary of KenLM, but {path.name} is damaged, "
-        "of another kind, or too large for the memory there is",
+        f"`language_model` must be an ARPA file or a binary of KenLM, of two words or more, but "
+        f"{path.name} is damaged, of another kind, or too large for the memory there is",
         field="language_model",
     )
