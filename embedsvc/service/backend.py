@@ -180,7 +180,7 @@ class Backend:
         self._heads = heads
         for info in heads.infos():
             if (known := info.language_model) is not None:
-                telemetry.event("language model", head=info.name, **asdict(known))
+                telemetry.event("language model", head=info.name, knows=asdict(known))
         telemetry.event(
             "loaded",
             model=encoder.name,

@@ -311,11 +311,11 @@ def test_a_word_that_is_not_whole_at_the_end_is_left_out() -> None:
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_model_mends_what_noise_has_made_of_speech(tmp_path: Path, closed: bool) -> None:
-    """No real checkpoint: frames of letters, with noise that makes a third of the words wrong."""
+    """No real checkpoint: frames of letters, with noise that makes most words wrong."""
     drawn = np.random.default_rng(7)
     letters = list("abcdefghijklmnopqrst")
     vocabulary = Vocabulary(("", *letters, "|"), 0, 21)
-    words = sorted({"".join(drawn.choice(letters, drawn.integers(3, 8))) for _ in range(300)})
+    words = sorted({"".join(drawn.choice(letters, drawn.integers(3, 8))) for _ in range(1000)})
     grams = {
         ("<unk>",): (-4.0, 0.0),
         ("<s>",): (0.0, 0.0),
@@ -338,14 +338,14 @@ def test_a_model_mends_what_noise_has_made_of_speech(tmp_path: Path, closed: boo
         plain += word_errors(for_text.text, text)
         told += word_errors(for_told.text, text)
     print(f"word errors {plain.rate:.1%} -> {told.rate:.1%}, closed: {closed}")  # noqa: T201
-    assert plain.rate > 0.3
-    assert told.rate < plain.rate / 4
+    assert plain.rate > 0.8
+    assert told.rate < plain.rate / 2
 
 
 def heard(text: str, vocabulary: Vocabulary, drawn: np.random.Generator) -> Floats:
     """Two frames of each letter and a blank, in noise."""
     path = "".join(f"{letter}{letter}." for letter in text.replace(" ", "|"))
     places = [0 if each == "." else vocabulary.labels.index(each) for each in path]
-    scores = drawn.normal(size=(len(path), len(vocabulary.labels))) * 1.7
+    scores = drawn.normal(size=(len(path), len(vocabulary.labels))) * 2.3
     scores[np.arange(len(path)), places] += 6
     return normalized(scores.astype(np.float32))
