@@ -6,7 +6,6 @@ Letters: W words, N nodes of the trie, E = N - 1 steps between them, V labels.
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +54,6 @@ class Lexicon:
         """Numbers of the words that end in a node: several where they sound alike."""
         first, end = np.searchsorted(self.ends, [node, node + 1])
         return [] if node == NOWHERE else self.order[first:end].tolist()
-
-    @cached_property
-    def numbers(self) -> dict[str, int]:
-        """Number of each word, the last of equal ones."""
-        return {word: number for number, word in enumerate(self.words)}
 
     def _step(self, nodes: Nodes, symbols: Nodes) -> Nodes:
         if not len(self.steps):
