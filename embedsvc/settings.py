@@ -127,6 +127,9 @@ class ModelSettings(_Section):
     projections: Path | None = None
     """A file of further projections, such as `embedsvc align train` makes; None for none."""
 
+    language_models: dict[str, Path] = {}
+    """For each CTC head, by name: a folder with a language model or `lexicon.txt`, or one file."""
+
     precision: Precision = Precision.FP32
     """`fp32` is exact; `bf16` and `int8` serve if they change little; `auto` is the fastest."""
 

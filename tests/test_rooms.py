@@ -43,6 +43,7 @@ OWNERS = {
     "onnxruntime": {"encoder", "bench"},
     "openvino": {"bench"},
     "mteb": {"client"},
+    "flashlight": {"ctc"},
     "faiss": {"index"},
     "apsw": {"index"},
     "sqlite3": set(),

@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from embedsvc.types import OutputSpec
@@ -32,6 +33,14 @@ def space(text: str) -> OutputSpec:
     if not name or not profile:
         raise argparse.ArgumentTypeError(f"must be NAME=PROFILE, but is {text}")
     return OutputSpec(name, profile=profile)
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """NAME=PATH."""
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise argparse.ArgumentTypeError(f"must be NAME=PATH, but is {text}")
+    return name, Path(path)
 
 
 def listed(part: Callable[[str], Part]) -> Callable[[str], list[Part]]:

@@ -5,6 +5,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embedsvc.cli import flags
 from embedsvc.cli.output import emit, say
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         type=Path,
         help="further projections, such as `embedsvc align train` makes",
     )
+    parser.add_argument(
+        "--language-model",
+        dest="language_models",
+        metavar="HEAD=PATH",
+        type=flags.named_path,
+        action="append",
+        help="a folder with a language model or lexicon.txt, or one such file, for a CTC head; "
+        "may be given again",
+    )
     parser.add_argument("--device", metavar="DEVICE", help="cpu (the default), cuda or cuda:N")
     parser.add_argument(
         "--precision", metavar="PRECISION", help="fp32 (the default), bf16, int8, auto: the fastest"
@@ -43,19 +53,20 @@ def run(chosen: argparse.Namespace) -> int:
     from embedsvc import settings, telemetry
 
     telemetry.configure(chosen.log_level)
-    flags: dict[str, Any] = {
+    tree: dict[str, Any] = {
         "data": chosen.data,
         "server": {"address": chosen.address},
         "model": {
             "name": chosen.model,
             "projections": chosen.projections,
+            "language_models": dict(chosen.language_models or ()) or None,
             "threads": chosen.threads,
             "device": chosen.device,
             "precision": chosen.precision,
             "runtime": chosen.runtime,
         },
     }
-    loaded = settings.load(flags)
+    loaded = settings.load(tree)
     from embedsvc.service.server import serve  # slow: it brings torch
 
     telemetry.event("starting", settings=loaded.model_dump(mode="json"))

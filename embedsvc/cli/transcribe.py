@@ -50,6 +50,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="likelier here than elsewhere; may be given again",
     )
     parser.add_argument(
+        "--lm-weight", type=float, metavar="X", help="of the head's language model, with --beam"
+    )
+    parser.add_argument(
+        "--word-bonus", type=float, metavar="NATS", help="for each word, with --beam"
+    )
+    parser.add_argument(
+        "--no-language-model", action="store_true", help="what is heard alone, with --beam"
+    )
+    parser.add_argument(
         "--stream", action="store_true", help="replay the files live, and show text as it comes"
     )
     parser.add_argument(
@@ -93,7 +102,15 @@ def options(chosen: argparse.Namespace) -> DecodeOptions:
     """How text is to be found; hot words need a beam, and get one."""
     beam = 16 if chosen.hot_word and chosen.beam == 1 else chosen.beam
     hot = tuple(map(HotWord, chosen.hot_word))
-    return DecodeOptions(beam, chosen.texts, 2 if chosen.each else 0, hot)
+    return DecodeOptions(
+        beam,
+        chosen.texts,
+        2 if chosen.each else 0,
+        hot,
+        chosen.lm_weight,
+        chosen.word_bonus,
+        chosen.no_language_model,
+    )
 
 
 def _transcripts(
@@ -120,7 +137,7 @@ def _transcripts(
 
 def _show(path: Path, found: Transcript, *, words: bool) -> None:
     shown = console()
-    unit = "phones" if found.kind is HeadKind.PHONES else "words"
+    unit = "phones" if found.kind is HeadKind.PHONES and not _listed(found) else "words"
     name = printable(path.name)
     shown.print(f"{name}: {found.seconds:.2f} s, {unit} by head {found.head!r}", style="bold")
     for segment in found.segments:
@@ -131,6 +148,12 @@ def _show(path: Path, found: Transcript, *, words: bool) -> None:
         for segment in found.segments:
             rows = [_row(word) for word in segment.words]
             table(span_text(segment.span), ("what", "when", "confidence>", "or"), rows)
+
+
+def _listed(found: Transcript) -> bool:
+    """Whether phones were read as words of a list."""
+    words = [word for segment in found.segments for word in segment.words]
+    return any(word.text != "".join(token.text for token in word.tokens) for word in words)
 
 
 def show_segment(shown: Console, segment: TranscriptSegment) -> None:

@@ -5,6 +5,8 @@ from embedsvc.ctc.calibration import Calibration, from_json
 from embedsvc.ctc.confidence import ConfidenceMeasure
 from embedsvc.ctc.edits import ErrorCounts, character_errors, count, right, word_errors
 from embedsvc.ctc.fitting import Example, fit, told
+from embedsvc.ctc.language_model import LanguageModel, Parting
+from embedsvc.ctc.lexicon import sounding_words, written_words
 from embedsvc.ctc.measures import ConfidenceFigures, judge
 from embedsvc.ctc.runs import Run, greedy
 from embedsvc.ctc.search import Candidate, beam
@@ -22,7 +24,9 @@ __all__ = [
     "ConfidenceMeasure",
     "ErrorCounts",
     "Example",
+    "LanguageModel",
     "Part",
+    "Parting",
     "Run",
     "Stitched",
     "align",
@@ -38,9 +42,11 @@ __all__ = [
     "judge",
     "low_confidence",
     "right",
+    "sounding_words",
     "stitch",
     "text",
     "told",
     "transcribe",
     "word_errors",
+    "written_words",
 ]

@@ -4,17 +4,24 @@ A sequence is as likely as all its alignments together (Graves et al. 2006), so 
 keeps two totals, of alignments that end in a blank and of those that end in its last label
 (Hannun et al. 2014).
 
-Letters: T frames, V labels, W prefixes in the beam, C labels that a frame may say.
+With a language model, what is scored is log(all alignments) + what the model adds, as in shallow
+fusion (Gulcehre et al. 2015).
+
+Letters: T frames, V labels, W prefixes in the beam, C labels that a frame may say, K columns: the
+labels, each perhaps within a word and behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.ctc.hot_words import Automaton, automaton
+from embedsvc.ctc.language_model import LanguageModel
+from embedsvc.ctc.reading import Followed, Over, Reading, Words
 from embedsvc.ctc.runs import Doubles, Labels
+from embedsvc.ctc.vocabulary import encode, text
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import Floats, HotWord, Vocabulary
 
@@ -23,15 +30,26 @@ Places = NDArray[np.intp]
 PRUNED = 1e-5
 """A label this much less likely than the best of its frame is not begun there."""
 
+CLOSED_PRUNED = 1e-8
+"""The same where only listed words are allowed: what is not likely may be all that is left."""
+
+MOST_BEGUN = 256
+"""Labels that may begin in a frame, the likeliest ones: enough for any head that is sure of
+anything, and what bounds the time that one of tens of thousands of labels takes."""
+
 MOST_WIDTH = 1024
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A label sequence, and its log-probability with what hot words add."""
+    """A label sequence, and its log-probability with what hot words and language models add.
+
+    `words` are those of a list that the labels sound, each with how many of the labels are its.
+    """
 
     labels: Labels
     score: float
+    words: Words | None = None
 
 
 class _Prefixes:
@@ -65,28 +83,49 @@ class _Prefixes:
 
 @dataclass
 class _Beam:
-    """The prefixes that are followed: totals, last labels and hot words of each (W,)."""
+    """The prefixes that are followed: totals, last labels and columns, hot words of each (W,).
+
+    `followed` is what a language model knows of them, `over` the word of each that is over if it
+    is, `_UNASKED` before that was asked for.
+    """
 
     prefixes: list[int]
     blank: Doubles
     label: Doubles
     last: Places
+    column: Places
     bonus: Doubles
     state: Places
+    followed: Followed
+    over: list[Over | None]
+
+
+_UNASKED = Over(np.nan, -1, None)
+_NOTHING = Followed(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1))
 
 
 class _Search:
     """One search; `step` takes the frames in order."""
 
     def __init__(
-        self, size: int, blank: int, width: int, hot: Automaton | None, *, summed: bool
+        self,
+        size: int,
+        blank: int,
+        width: int,
+        hot: Automaton | None,
+        reading: Reading | None,
+        *,
+        summed: bool,
     ) -> None:
-        self._size, self._blank, self._width, self._hot = size, blank, width, hot
+        self._size, self._blank, self._width = size, blank, width
+        self._hot, self._reading = hot, reading
         self._joined: np.ufunc = np.logaddexp if summed else np.maximum
         self._tree = _Prefixes()
+        none, nowhere = np.zeros(1), np.array([-1])
         first = np.array([hot.first if hot else 0])
+        followed = reading.first() if reading else _NOTHING
         self._beam = _Beam(
-            [0], np.zeros(1), np.full(1, -np.inf), np.array([-1]), np.zeros(1), first
+            [0], none, np.full(1, -np.inf), nowhere, nowhere, none, first, followed, [_UNASKED]
         )
         self._born = self._inner()
 
@@ -99,54 +138,104 @@ class _Search:
         if not len(begun):
             beam.label = again
             return
-        longer = total[:, None] + frame[begun]  # (W, C)
-        column = np.full(self._size, -1)
-        column[begun] = np.arange(len(begun))
-        same = column[beam.last]
-        rows = np.flatnonzero((same >= 0) & (beam.last >= 0))
-        # An equal label begins anew only after a blank.
-        longer[rows, same[rows]] = before[rows] + frame[beam.last[rows]]
+        columns = self._reading.columns(begun) if self._reading else begun
+        longer = total[:, None] + frame[columns % self._size]  # (W, K)
+        place = np.full(2 * self._size, -1)
+        place[columns] = np.arange(len(columns))
+        for same in (place[beam.last], place[beam.last + self._size]):
+            rows = np.flatnonzero((same >= 0) & (beam.last >= 0))
+            # An equal label begins anew only after a blank.
+            longer[rows, same[rows]] = before[rows] + frame[beam.last[rows]]
         children, parents = self._born
-        into = column[beam.last[children]]
+        into = place[beam.column[children]]
         real = into >= 0
         children, parents, into = children[real], parents[real], into[real]
         again[children] = self._joined(again[children], longer[parents, into])
         longer[parents, into] = -np.inf
         beam.label = again
-        self._choose(longer, begun)
+        self._choose(longer, columns)
 
-    def _choose(self, longer: Doubles, begun: Places) -> None:
-        """Keep the best of the prefixes that stay and of those that are longer (W, C)."""
+    def _choose(self, longer: Doubles, columns: Places) -> None:
+        """Keep the best of the prefixes that stay and of those that are longer (W, K)."""
         beam, hot = self._beam, self._hot
-        count = len(beam.prefixes)
-        bonus = np.repeat(beam.bonus[:, None], len(begun), axis=1)
+        count, labels = len(beam.prefixes), columns % self._size
+        bonus = np.repeat(beam.bonus[:, None], len(columns), axis=1)
         hope = np.zeros(count + longer.size)
         if hot:
             rows = beam.state[:, None]
-            bonus += hot.gain[rows, begun]
-            hope = np.concatenate([hot.hope[beam.state], hot.hope[hot.after[rows, begun]].ravel()])
+            bonus += hot.gain[rows, labels]
+            hope = np.concatenate([hot.hope[beam.state], hot.hope[hot.after[rows, labels]].ravel()])
+        followed = self._followed(columns, bonus, hope[count:])
         scores = np.concatenate([self._total() + beam.bonus, (longer + bonus).ravel()])
+        if followed:
+            scores += np.concatenate([beam.followed.held, followed.held.ravel()])
         kept = self._best_of(scores, hope)
-        if kept[-1] < count and len(kept) == count:
+        if len(kept) == count and (not count or kept[-1] < count):
             return
         stay, grown = kept[kept < count], kept[kept >= count] - count
-        rows, columns = np.divmod(grown, len(begun))
-        labels = begun[columns]
+        self._keep(stay, grown, longer, bonus, columns, followed)
+        self._born = self._inner()
+
+    def _followed(self, columns: Places, bonus: Doubles, hope: Doubles) -> Followed | None:
+        """What the language model knows behind the columns (W, K), whose scores it adds."""
+        beam, reading = self._beam, self._reading
+        if reading is None:
+            return None
+        if reading.may_close(columns):
+            self._ask()
+        gain, followed = reading.followed(beam.followed, beam.over, columns)
+        bonus += gain
+        if self._hot and not reading.closed:
+            # The beginning of a hot word is that of a known one.
+            followed.held[hope.reshape(followed.held.shape) > 0] = 0
+        return followed
+
+    def _ask(self) -> None:
+        """Which words are over if they are."""
+        beam, reading = self._beam, self._reading
+        assert reading is not None
+        for row, over in enumerate(beam.over):
+            if over is _UNASKED:
+                node, context = int(beam.followed.node[row]), int(beam.followed.context[row])
+                prefix = beam.prefixes[row]
+                beam.over[row] = reading.over(node, context, lambda: self._labels(prefix))  # noqa: B023 - called at once
+
+    def _keep(
+        self,
+        stay: Places,
+        grown: Places,
+        longer: Doubles,
+        bonus: Doubles,
+        columns: Places,
+        followed: Followed | None,
+    ) -> None:
+        beam, hot, child = self._beam, self._hot, self._tree.child
+        rows, places = np.divmod(grown, len(columns))
+        column = columns[places]
+        labels = column % self._size
         state = hot.after[beam.state[rows], labels] if hot else beam.state[rows]
-        child = self._tree.child
+        now = beam.followed
         self._beam = _Beam(
             [beam.prefixes[row] for row in stay.tolist()]
             + [
-                child(beam.prefixes[row], label)
-                for row, label in zip(rows.tolist(), labels.tolist(), strict=True)
+                child(beam.prefixes[row], each)
+                for row, each in zip(rows.tolist(), column.tolist(), strict=True)
             ],
             np.concatenate([beam.blank[stay], np.full(len(grown), -np.inf)]),
-            np.concatenate([beam.label[stay], longer[rows, columns]]),
+            np.concatenate([beam.label[stay], longer[rows, places]]),
             np.concatenate([beam.last[stay], labels]),
-            np.concatenate([beam.bonus[stay], bonus[rows, columns]]),
+            np.concatenate([beam.column[stay], column]),
+            np.concatenate([beam.bonus[stay], bonus[rows, places]]),
             np.concatenate([beam.state[stay], state]),
+            now
+            if followed is None
+            else Followed(
+                np.concatenate([now.node[stay], followed.node[rows, places]]),
+                np.concatenate([now.context[stay], followed.context[rows, places]]),
+                np.concatenate([now.held[stay], followed.held[rows, places]]),
+            ),
+            [beam.over[row] for row in stay.tolist()] + [_UNASKED] * len(grown),
         )
-        self._born = self._inner()
 
     def _best_of(self, scores: Doubles, hope: Doubles) -> Places:
         """Places of the best scores; of half of them, without what hot words only may add.
@@ -185,11 +274,40 @@ class _Search:
         scores = self._total() + beam.bonus
         if self._hot:
             scores = scores + self._hot.last[beam.state]
-        order = np.argsort(-scores, kind="stable")[:count]
+        ended = self._ended(scores) if self._reading else scores
+        # Where only listed words are allowed, perhaps none is whole yet.
+        cut = not (ended > -np.inf).any()
+        scores = scores if cut else ended
+        order = np.argsort(-scores, kind="stable")[:count].tolist()
         return tuple(
-            Candidate(self._tree.labels(beam.prefixes[row]), float(scores[row]))
-            for row in order.tolist()
+            self._candidate(beam.prefixes[row], float(scores[row]), cut=cut)
+            for row in order
+            if scores[row] > -np.inf or row == order[0]
         )
+
+    def _ended(self, scores: Doubles) -> Doubles:
+        """Scores with the last words and the end of the text."""
+        assert self._reading is not None
+        self._ask()
+        end = self._reading.end
+        added = [
+            -np.inf if over is None else over.score + end(over.context) for over in self._beam.over
+        ]
+        ended: Doubles = scores + np.array(added)
+        return ended
+
+    def _labels(self, prefix: int) -> Labels:
+        return tuple(column % self._size for column in self._tree.labels(prefix))
+
+    def _candidate(self, prefix: int, score: float, *, cut: bool) -> Candidate:
+        """A candidate; where it is `cut`, without a last word that is not whole."""
+        labels = self._labels(prefix)
+        if self._reading is None:
+            return Candidate(labels, score)
+        words = self._reading.words(self._tree.labels(prefix))
+        if cut:
+            labels = labels[: self._reading.whole(labels, words)]
+        return Candidate(labels, score, words)
 
 
 def beam(
@@ -200,14 +318,17 @@ def beam(
     n_best: int = 1,
     *,
     summed: bool = True,
-    pruned: float = PRUNED,
+    pruned: float | None = None,
+    model: LanguageModel | None = None,
 ) -> tuple[Candidate, ...]:
     """Up to `n_best` of the likeliest label sequences of (T, V), the best first.
 
-    `width` prefixes are followed, or `n_best` if more are asked for. With `pruned` 0 and a width
-    of all prefixes the search is exact. Where alignments are not `summed`, a sequence is as likely
-    as its best one: a head that was taught frame by frame is as sure of each frame of a label, so
-    that the many ways to say a label twice add up to more than the one that was meant.
+    `width` prefixes are followed, or `n_best` if more are asked for. With `pruned` 0, at most
+    `MOST_BEGUN` labels and a width of all prefixes the search is exact. Where alignments are not
+    `summed`, a sequence is as likely as its best one: a head that was taught frame by frame is as
+    sure of each frame of a label, so that the many ways to say a label twice add up to more than
+    the one that was meant. A `model` scores words, and may allow no others than its own: a word
+    that is not whole at the end is left out then, if no prefix ends with a whole one.
 
     Raises InvalidArgument for a width that is not from 1 to `MOST_WIDTH`, and as `automaton` does.
     """
@@ -219,12 +340,34 @@ def beam(
             field="beam",
         )
     hot = automaton(hot_words, vocabulary) if hot_words else None
-    search = _Search(log_probs.shape[1], vocabulary.blank, followed, hot, summed=summed)
+    reading = Reading(model, vocabulary, _known(hot_words, vocabulary)) if model else None
+    search = _Search(log_probs.shape[1], vocabulary.blank, followed, hot, reading, summed=summed)
+    if pruned is None:
+        pruned = CLOSED_PRUNED if model and model.closed else PRUNED
+    boost = max(0.0, *(word.boost for word in hot_words), 0.0)
     frames = log_probs.astype(np.float64)
-    with np.errstate(divide="ignore"):
-        margin = np.log(pruned) - max(0.0, *(word.boost for word in hot_words), 0.0)
-    allowed = frames > (frames.max(axis=1, initial=-np.inf, keepdims=True) + margin)
-    allowed[:, vocabulary.blank] = False
-    for frame, mine in zip(frames, allowed, strict=True):
-        search.step(frame, np.flatnonzero(mine))
+    for frame, begun in zip(frames, _begun(frames, vocabulary.blank, pruned, boost), strict=True):
+        search.step(frame, begun)
     return search.best(n_best)
+
+
+def _begun(frames: Doubles, blank: int, pruned: float, boost: float) -> Iterator[Places]:
+    """Labels that may begin in each frame."""
+    with np.errstate(divide="ignore"):
+        margin = np.log(pruned) - boost
+    allowed = frames > (frames.max(axis=1, initial=-np.inf, keepdims=True) + margin)
+    allowed[:, blank] = False
+    for frame, mine in zip(frames, allowed, strict=True):
+        begun = np.flatnonzero(mine)
+        if len(begun) > MOST_BEGUN:
+            best = np.argpartition(-frame[begun], MOST_BEGUN - 1)[:MOST_BEGUN]
+            begun = np.sort(begun[best])
+        yield begun
+
+
+def _known(hot_words: Sequence[HotWord], vocabulary: Vocabulary) -> frozenset[str]:
+    """Words of hot words, as the labels write them."""
+    if vocabulary.space is None:
+        return frozenset()
+    written = (text(encode(word.text, vocabulary), vocabulary) for word in hot_words)
+    return frozenset(part for each in written for part in each.split())

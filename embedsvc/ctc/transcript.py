@@ -5,7 +5,7 @@ Letters: T frames, V labels.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from embedsvc.ctc.confidence import (
     spread,
     token_confidence,
 )
+from embedsvc.ctc.language_model import LanguageModel
+from embedsvc.ctc.reading import Words
 from embedsvc.ctc.runs import Doubles, Labels, Run, greedy
 from embedsvc.ctc.search import Candidate, beam
 from embedsvc.ctc.vocabulary import check, encode, is_written, text, text_of
@@ -85,9 +87,12 @@ def transcribe(
     start: int = 0,
     calibration: Calibration = RAW,
     summed: bool = True,
+    model: LanguageModel | None = None,
 ) -> TranscriptSegment:
     """What log-probabilities (T, V) say, with times and confidence.
 
+    A search follows `model`, unless the options go without. Confidence is that of the labels in
+    what was heard: a model that chose them makes them no surer.
     `frame` is how many samples a frame lasts, `start` the sample of the first one. `summed` is
     False for a head that was taught frame by frame, as in `beam`. Raises TensorShape if the
     log-probabilities are not of the vocabulary, and what `beam` does.
@@ -102,11 +107,13 @@ def transcribe(
     width = WIDTH if options.beam == 1 else options.beam
     # All that were followed, since several may be written alike.
     wanted = max(width, options.texts)
-    found = beam(log_probs, vocabulary, width, options.hot_words, wanted, summed=summed)
+    model = _weighted(model, options)
+    hot = options.hot_words
+    found = beam(log_probs, vocabulary, width, hot, wanted, summed=summed, model=model)
     best, *others = _texts(found, vocabulary, summed=summed)[: max(1, options.texts)]
     runs = align(log_probs, best.labels, vocabulary.blank).runs
-    told = tuple(Hypothesis(text(each.labels, vocabulary), each.score) for each in others)
-    return _segment(heard, runs, told)
+    told = tuple(Hypothesis(_written(each, vocabulary), each.score) for each in others)
+    return _segment(heard, runs, told, best.words)
 
 
 def align_text(
@@ -144,14 +151,37 @@ def _with_stars(said: str, vocabulary: Vocabulary) -> Labels:
     return tuple(found)
 
 
+def _weighted(model: LanguageModel | None, options: DecodeOptions) -> LanguageModel | None:
+    """The model with the weights that are asked for."""
+    if model is None or options.without_language_model:
+        return None
+    weight, bonus = options.lm_weight, options.word_bonus
+    return replace(
+        model,
+        weight=model.weight if weight is None else weight,
+        bonus=model.bonus if bonus is None else bonus,
+    )
+
+
+def _written(candidate: Candidate, vocabulary: Vocabulary) -> str:
+    """The text of a candidate: words of a list, or what its labels write."""
+    if candidate.words is None:
+        return text(candidate.labels, vocabulary)
+    return " ".join(word for word, _ in candidate.words)
+
+
 def _texts(found: Sequence[Candidate], vocabulary: Vocabulary, *, summed: bool) -> list[Candidate]:
     """The likeliest label sequence of each text, the best text first.
 
     The score is that of all ways to write the text, if it is `summed`.
     """
     texts: dict[str, Candidate] = {}
+    seen: set[tuple[str, Labels]] = set()
     for each in found:
-        written = text(each.labels, vocabulary)
+        written = _written(each, vocabulary)
+        if (written, each.labels) in seen:
+            continue  # the same labels, read as the same words in another way, were said once
+        seen.add((written, each.labels))
         best = texts.setdefault(written, each)
         if summed and best is not each:
             texts[written] = replace(best, score=float(np.logaddexp(best.score, each.score)))
@@ -159,9 +189,12 @@ def _texts(found: Sequence[Candidate], vocabulary: Vocabulary, *, summed: bool) 
 
 
 def _segment(
-    heard: _Heard, runs: Sequence[Run], others: tuple[Hypothesis, ...]
+    heard: _Heard,
+    runs: Sequence[Run],
+    others: tuple[Hypothesis, ...],
+    listed: Words | None = None,
 ) -> TranscriptSegment:
-    words = tuple(_words(heard, runs))
+    words = tuple(_words(heard, runs) if listed is None else _listed(heard, runs, listed))
     confidence = geometric_mean(word.confidence for word in words)
     if not words and len(heard.cooled) and heard.calibration:
         confidence = _silence(heard.cooled, heard.calibration)
@@ -194,6 +227,14 @@ def _words(heard: _Heard, runs: Sequence[Run]) -> Iterator[Word]:
             yield from (_word([token]) for token in tokens)
         elif tokens:
             yield _word(tokens)
+
+
+def _listed(heard: _Heard, runs: Sequence[Run], listed: Words) -> Iterator[Word]:
+    """Words of a list, which are written otherwise than the labels that say them."""
+    every = iter(runs)
+    for written, count in listed:
+        said = [run for run in islice(every, count) if is_written(run.label, heard.vocabulary)]
+        yield replace(_word([_token(heard, run) for run in said]), text=written)
 
 
 def _word(tokens: Sequence[Token]) -> Word:

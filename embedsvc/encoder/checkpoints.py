@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from embedsvc.ctc.kenlm import installed
 from embedsvc.encoder.config import EncoderConfig, read_config
 from embedsvc.encoder.tensors import fingerprint, tensor_files
 from embedsvc.errors import FailedPrecondition, InvalidArgument, ModelNotFound
@@ -31,6 +32,9 @@ HUB_FILES = (
     "probes/*/probe.json",
     "probes/*/probe.safetensors",
 )
+
+LANGUAGE_MODEL_FILES = ("alphabet.json", "language_model/*")
+"""What a head on the Hub may know of words; it can be large, and is of use with the extra alone."""
 
 LANGUAGE_FILES = "adapter.*"
 """What a model on the Hub may have for a thousand languages, of which only some are wanted."""
@@ -123,7 +127,7 @@ def _download(name: str, revision: str | None, more: Iterable[str]) -> Path:
         path = snapshot_download(
             name,
             revision=revision,
-            allow_patterns=list(HUB_FILES),
+            allow_patterns=[*HUB_FILES, *(LANGUAGE_MODEL_FILES if installed() else ())],
             ignore_patterns=[LANGUAGE_FILES],
         )
         if wanted := list(more):

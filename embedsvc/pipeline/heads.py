@@ -1,8 +1,9 @@
 """The CTC heads of a model, and which of them is to write."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from embedsvc.encoder.ctc import CtcHead
+from embedsvc.encoder.ctc import CtcHead, with_language_model
 from embedsvc.errors import FeatureDisabled, HeadNotFound, InvalidArgument
 from embedsvc.languages import normalize
 from embedsvc.types import HeadInfo, HeadKind
@@ -17,6 +18,19 @@ class Heads:
     def infos(self) -> tuple[HeadInfo, ...]:
         """What each of them is."""
         return tuple(head.info for head in self._heads.values())
+
+    def with_language_models(self, paths: Mapping[str, Path]) -> "Heads":
+        """The same, some with the language model of a folder or a file, by the name of the head.
+
+        Raises HeadNotFound, and FailedPrecondition for what cannot be used.
+        """
+        if not paths:
+            return self
+        given = {
+            name: with_language_model(self._named(name, "", ""), path.expanduser())
+            for name, path in paths.items()
+        }
+        return Heads((self._heads | given).values())
 
     def chosen(self, name: str = "", language: str = "", prefix: str = "") -> CtcHead:
         """The head of that name, or one that writes the language; `prefix` leads to the fields.

@@ -150,6 +150,7 @@ def written(
         frame=head.grid.hop,
         start=origin + head.grid.span(piece.start).start,
         calibration=head.calibration,
+        model=head.language_model,
     )
     return _placed(found)
 

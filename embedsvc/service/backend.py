@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 
 from embedsvc import telemetry
@@ -181,6 +182,9 @@ class Backend:
         settings = self.settings
         encoder, heads, model, cost = await asyncio.to_thread(_load, settings.model)
         self._heads = heads
+        for info in heads.infos():
+            if (known := info.language_model) is not None:
+                telemetry.event("language model", head=info.name, knows=asdict(known))
         telemetry.event(
             "loaded",
             model=encoder.name,
@@ -232,7 +236,7 @@ def workers() -> ThreadPoolExecutor:
 
 
 def _load(settings: ModelSettings) -> tuple[Encoder, Heads, Model, Cost]:
-    encoder, heads = loading.load_all(
+    encoder, brought = loading.load_all(
         settings.name,
         settings.threads,
         settings.device,
@@ -240,6 +244,7 @@ def _load(settings: ModelSettings) -> tuple[Encoder, Heads, Model, Cost]:
         settings.runtime,
         settings.projections,
     )
+    heads = brought.with_language_models(settings.language_models)
     model = _model(encoder, settings.passes)
 
     def run(length: int) -> float:

@@ -9,7 +9,7 @@ from google.longrunning import operations_pb2
 
 from embedsvc.ctc import encode
 from embedsvc.encoder.ctc import CtcHead
-from embedsvc.errors import InvalidArgument, StreamProtocol
+from embedsvc.errors import FeatureDisabled, InvalidArgument, StreamProtocol
 from embedsvc.pipeline.batch_transcribing import Order
 from embedsvc.pipeline.live_text import Final, Interim
 from embedsvc.pipeline.transcriber import WINDOWING, Ended, Task
@@ -168,10 +168,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
     def _writing(self, request: Any, prefix: str) -> tuple[CtcHead, DecodeOptions]:
         """The head that is asked for, and how its text is to be found."""
         head = self._backend.heads.chosen(request.head, request.language_code, prefix)
-        options = transcripts.options(request.options, f"{prefix}options")
-        for place, hot in enumerate(options.hot_words):
-            _spelled(hot.text, head, f"{prefix}options.hot_words[{place}].text")
-        return head, options
+        return head, _decoding(request.options, head, prefix)
 
 
 class _Style:
@@ -188,11 +185,26 @@ class _Style:
 def _decoding(
     message: transcription_pb2.DecodeOptions, head: CtcHead, prefix: str
 ) -> DecodeOptions:
-    """How text is to be found; raises InvalidArgument for what the head cannot do."""
+    """How text is to be found; raises for what the head cannot do."""
     options = transcripts.options(message, f"{prefix}options")
     for place, hot in enumerate(options.hot_words):
         _spelled(hot.text, head, f"{prefix}options.hot_words[{place}].text")
+    if head.language_model is None:
+        _unweighted(options, head, f"{prefix}options")
     return options
+
+
+def _unweighted(options: DecodeOptions, head: CtcHead, field: str) -> None:
+    """Raise FeatureDisabled for weights of a language model, of a head that has none to use."""
+    known = head.info.language_model
+    for name in ("lm_weight", "word_bonus"):
+        if getattr(options, name) is not None:
+            why = f"has one that needs `{known.missing}`" if known else "has none"
+            raise FeatureDisabled(
+                f"`{field}.{name}` must be absent without a language model: "
+                f"the head {head.info.name!r} {why}",
+                field=f"{field}.{name}",
+            )
 
 
 def _live_response(

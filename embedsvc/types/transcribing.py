@@ -43,13 +43,18 @@ class DecodeOptions:
     """How text is found: greedily with a `beam` of 1, else by prefix beam search.
 
     Hot words, and more than one of the `texts`, are searched for in any case. `texts` is how many
-    of the likeliest texts are told, `alternatives` how many other labels of each token.
+    of the likeliest texts are told, `alternatives` how many other labels of each token. A search
+    uses the language model of the head, with `lm_weight` and `word_bonus` in place of its own,
+    or goes on `without_language_model`.
     """
 
     beam: int = 1
     texts: int = 1
     alternatives: int = 0
     hot_words: tuple[HotWord, ...] = ()
+    lm_weight: float | None = None
+    word_bonus: float | None = None
+    without_language_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,22 @@ class TranscriptSegment:
 
 
 @dataclass(frozen=True)
+class LanguageModelInfo:
+    """What a head knows of words: a language model, a list of words, or both.
+
+    `closed` allows no other words than its own. `weight` and `word_bonus` are what a search uses
+    unless it is told otherwise. `missing` is what the server lacks to use it, "" when it does.
+    """
+
+    name: str
+    words: int = 0
+    closed: bool = False
+    weight: float = 0.0
+    word_bonus: float = 0.0
+    missing: str = ""
+
+
+@dataclass(frozen=True)
 class HeadInfo:
     """A head as it is listed: `languages` are ISO 639-3 codes, empty for any.
 
@@ -126,3 +147,4 @@ class HeadInfo:
     calibration: str
     license: str = ""
     figures: dict[str, float] = field(default_factory=dict)
+    language_model: LanguageModelInfo | None = None

@@ -46,6 +46,42 @@ HEAD_KIND_PHONES: HeadKind.ValueType  # 2
 global___HeadKind = HeadKind
 
 @typing.final
+class LanguageModel(google.protobuf.message.Message):
+    """What a head knows of words: a language model, a list of words, or both."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    WORDS_FIELD_NUMBER: builtins.int
+    CLOSED_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    WORD_BONUS_FIELD_NUMBER: builtins.int
+    MISSING_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    words: builtins.int
+    """That are known."""
+    closed: builtins.bool
+    """Whether no other words than its own are written."""
+    weight: builtins.float
+    """What a search uses unless DecodeOptions say otherwise."""
+    word_bonus: builtins.float
+    missing: builtins.str
+    """What the server lacks to use it, such as a library; empty when it does."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        words: builtins.int = ...,
+        closed: builtins.bool = ...,
+        weight: builtins.float = ...,
+        word_bonus: builtins.float = ...,
+        missing: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["closed", b"closed", "missing", b"missing", "name", b"name", "weight", b"weight", "word_bonus", b"word_bonus", "words", b"words"]) -> None: ...
+
+global___LanguageModel = LanguageModel
+
+@typing.final
 class Head(google.protobuf.message.Message):
     """What a model writes with."""
 
@@ -75,6 +111,7 @@ class Head(google.protobuf.message.Message):
     CALIBRATION_FIELD_NUMBER: builtins.int
     LICENSE_FIELD_NUMBER: builtins.int
     FIGURES_FIELD_NUMBER: builtins.int
+    LANGUAGE_MODEL_FIELD_NUMBER: builtins.int
     name: builtins.str
     kind: global___HeadKind.ValueType
     labels: builtins.int
@@ -93,6 +130,10 @@ class Head(google.protobuf.message.Message):
     def figures(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """What was measured of it, by name."""
 
+    @property
+    def language_model(self) -> global___LanguageModel:
+        """Absent when it knows of none."""
+
     def __init__(
         self,
         *,
@@ -104,9 +145,10 @@ class Head(google.protobuf.message.Message):
         calibration: builtins.str = ...,
         license: builtins.str = ...,
         figures: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        language_model: global___LanguageModel | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["frame", b"frame"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["calibration", b"calibration", "figures", b"figures", "frame", b"frame", "kind", b"kind", "labels", b"labels", "languages", b"languages", "license", b"license", "name", b"name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["frame", b"frame", "language_model", b"language_model"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["calibration", b"calibration", "figures", b"figures", "frame", b"frame", "kind", b"kind", "labels", b"labels", "language_model", b"language_model", "languages", b"languages", "license", b"license", "name", b"name"]) -> None: ...
 
 global___Head = Head
 
@@ -240,7 +282,7 @@ class Hypothesis(google.protobuf.message.Message):
     SCORE_FIELD_NUMBER: builtins.int
     text: builtins.str
     score: builtins.float
-    """The logarithm of how likely it is, hot words and all."""
+    """The logarithm of how likely it is, hot words, language model and all."""
     def __init__(
         self,
         *,
@@ -334,6 +376,9 @@ class DecodeOptions(google.protobuf.message.Message):
     HOT_WORDS_FIELD_NUMBER: builtins.int
     LOW_CONFIDENCE_FIELD_NUMBER: builtins.int
     OMIT_WORDS_FIELD_NUMBER: builtins.int
+    LM_WEIGHT_FIELD_NUMBER: builtins.int
+    WORD_BONUS_FIELD_NUMBER: builtins.int
+    WITHOUT_LANGUAGE_MODEL_FIELD_NUMBER: builtins.int
     beam: builtins.int
     """0 and 1 take the likeliest label of each frame; more is a prefix beam search, up to 64."""
     texts: builtins.int
@@ -344,6 +389,14 @@ class DecodeOptions(google.protobuf.message.Message):
     """Confidence below which a word is doubtful; 0.5 when absent."""
     omit_words: builtins.bool
     """Text and spans of segments alone."""
+    lm_weight: builtins.float
+    """What the language model of the head weighs beside what is heard, 0 to 10; its own when absent.
+    With a beam it is used unless that is declined; FAILED_PRECONDITION when the head has none.
+    """
+    word_bonus: builtins.float
+    """Added for each word, in nats, -20 to 20; its own when absent."""
+    without_language_model: builtins.bool
+    """Search in what is heard alone."""
     @property
     def hot_words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HotWord]:
         """Up to 100; they need a beam."""
@@ -357,10 +410,18 @@ class DecodeOptions(google.protobuf.message.Message):
         hot_words: collections.abc.Iterable[global___HotWord] | None = ...,
         low_confidence: builtins.float | None = ...,
         omit_words: builtins.bool = ...,
+        lm_weight: builtins.float | None = ...,
+        word_bonus: builtins.float | None = ...,
+        without_language_model: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_low_confidence", b"_low_confidence", "low_confidence", b"low_confidence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_low_confidence", b"_low_confidence", "alternatives", b"alternatives", "beam", b"beam", "hot_words", b"hot_words", "low_confidence", b"low_confidence", "omit_words", b"omit_words", "texts", b"texts"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_lm_weight", b"_lm_weight", "_low_confidence", b"_low_confidence", "_word_bonus", b"_word_bonus", "lm_weight", b"lm_weight", "low_confidence", b"low_confidence", "word_bonus", b"word_bonus"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_lm_weight", b"_lm_weight", "_low_confidence", b"_low_confidence", "_word_bonus", b"_word_bonus", "alternatives", b"alternatives", "beam", b"beam", "hot_words", b"hot_words", "lm_weight", b"lm_weight", "low_confidence", b"low_confidence", "omit_words", b"omit_words", "texts", b"texts", "without_language_model", b"without_language_model", "word_bonus", b"word_bonus"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_lm_weight", b"_lm_weight"]) -> typing.Literal["lm_weight"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_low_confidence", b"_low_confidence"]) -> typing.Literal["low_confidence"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_word_bonus", b"_word_bonus"]) -> typing.Literal["word_bonus"] | None: ...
 
 global___DecodeOptions = DecodeOptions
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from embedsvc.ctc import low_confidence
 from embedsvc.errors import InvalidArgument
@@ -11,6 +12,7 @@ from embedsvc.types import (
     HeadInfo,
     HotWord,
     Hypothesis,
+    LanguageModelInfo,
     Token,
     TokenAlternative,
     TranscriptSegment,
@@ -24,6 +26,8 @@ MOST_ALTERNATIVES = 10
 MOST_HOT_WORDS = 100
 LONGEST_HOT_WORD = 200
 MOST_BOOST = 20.0
+MOST_LM_WEIGHT = 10.0
+MOST_WORD_BONUS = 20.0
 LOW_CONFIDENCE = 0.5
 INTERVAL = SAMPLE_RATE
 MIN_INTERVAL, MAX_INTERVAL = SAMPLE_RATE // 5, 5 * SAMPLE_RATE
@@ -39,6 +43,9 @@ def options(message: transcription_pb2.DecodeOptions, field: str = "options") ->
             _hot_word(each, f"{field}.hot_words[{place}]")
             for place, each in enumerate(message.hot_words)
         ),
+        lm_weight=message.lm_weight if message.HasField("lm_weight") else None,
+        word_bonus=message.word_bonus if message.HasField("word_bonus") else None,
+        without_language_model=message.without_language_model,
     )
     _within(f"{field}.beam", asked.beam, 1, MOST_BEAM)
     _within(f"{field}.alternatives", asked.alternatives, 0, MOST_ALTERNATIVES)
@@ -53,7 +60,32 @@ def options(message: transcription_pb2.DecodeOptions, field: str = "options") ->
             f"`{field}.hot_words` must come with a `beam` of 2 or more, but it is {asked.beam}",
             field=f"{field}.hot_words",
         )
+    _check_model(asked, field)
     return asked
+
+
+def _check_model(asked: DecodeOptions, field: str) -> None:
+    limits = {
+        "lm_weight": (asked.lm_weight, 0.0, MOST_LM_WEIGHT),
+        "word_bonus": (asked.word_bonus, -MOST_WORD_BONUS, MOST_WORD_BONUS),
+    }
+    for name, (value, least, most) in limits.items():
+        if value is None:
+            continue
+        path = f"{field}.{name}"
+        if not least <= value <= most:
+            raise InvalidArgument(
+                f"`{path}` must be {least:g} to {most:g}, but is {value:g}", field=path
+            )
+        if asked.beam == 1:
+            raise InvalidArgument(
+                f"`{path}` must come with a `beam` of 2 or more, but it is 1", field=path
+            )
+        if asked.without_language_model:
+            raise InvalidArgument(
+                f"`{path}` must be absent with `without_language_model`, but is {value:g}",
+                field=path,
+            )
 
 
 def threshold(
@@ -97,11 +129,15 @@ def options_message(
             for each in options.hot_words
         ],
         low_confidence=below,
+        lm_weight=options.lm_weight,
+        word_bonus=options.word_bonus,
+        without_language_model=options.without_language_model,
     )
 
 
 def head_message(info: HeadInfo) -> transcription_pb2.Head:
     """A head as it is listed, as a message."""
+    model = info.language_model
     return transcription_pb2.Head(
         name=info.name,
         kind=enums.HEAD_KIND[info.kind],
@@ -111,6 +147,7 @@ def head_message(info: HeadInfo) -> transcription_pb2.Head:
         calibration=info.calibration,
         license=info.license,
         figures=info.figures,
+        language_model=None if model is None else transcription_pb2.LanguageModel(**asdict(model)),
     )
 
 
@@ -125,6 +162,19 @@ def head(message: transcription_pb2.Head) -> HeadInfo:
         calibration=message.calibration,
         license=message.license,
         figures=dict(message.figures),
+        language_model=_language_model(message) if message.HasField("language_model") else None,
+    )
+
+
+def _language_model(message: transcription_pb2.Head) -> LanguageModelInfo:
+    model = message.language_model
+    return LanguageModelInfo(
+        name=model.name,
+        words=model.words,
+        closed=model.closed,
+        weight=model.weight,
+        word_bonus=model.word_bonus,
+        missing=model.missing,
     )
 
 

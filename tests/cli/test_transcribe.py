@@ -6,6 +6,7 @@ from pathlib import Path
 
 import soundfile
 
+from embedsvc.testing import serving
 from tests.cli.program import Program, objects
 
 
@@ -102,3 +103,23 @@ def test_results_are_kept_in_a_folder_under_names_of_their_own(
     assert sorted(kept) == ["a.wav-2.json", "a.wav.json", "b.wav.json"]
     assert kept["a.wav.json"]["text"] == kept["a.wav-2.json"]["text"] != kept["b.wav.json"]["text"]
     assert kept["b.wav.json"]["segments"]
+
+
+def test_weights_of_a_language_model_need_one(main: Program, target: str, folder: Path) -> None:
+    asked = ("transcribe", folder / "a.wav", "--beam", 4, "--target", target)
+    ended = main(*asked, "--lm-weight", 0.5)
+    assert ended.returncode == 1
+    assert "options.lm_weight" in ended.stderr
+    assert "has none" in ended.stderr
+    ended = main(*asked, "--no-language-model")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_words_of_a_list_are_shown_as_words(main: Program, tmp_path: Path, folder: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("first\tə\nsecond\tn\n", encoding="utf-8")
+    with serving({"model": {"language_models": {"phones": str(words)}}}) as target:
+        ended = main("transcribe", folder / "a.wav", "--beam", 8, "--target", target)
+    assert ended.returncode == 0, ended.stderr
+    assert "words by head 'phones'" in ended.stdout
+    assert {"first", "second"} & {*ended.stdout.split()}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedsvc.ctc.runs import greedy, labels_of
-from embedsvc.ctc.search import MOST_WIDTH, beam
+from embedsvc.ctc.search import MOST_BEGUN, MOST_WIDTH, beam
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import HotWord, Vocabulary
 from tests.ctc.made import PHONES, TEXT, noise, said, totals
@@ -179,3 +179,14 @@ def test_twenty_seconds_are_searched_in_a_fraction_of_one() -> None:
     (found,) = beam(log_probs, vocabulary, 16)
     assert time.perf_counter() - started < 2
     assert len(found.labels) > 300
+
+
+def test_only_the_likeliest_of_very_many_labels_begin() -> None:
+    wide = Vocabulary(("", *map(chr, range(0x4E00, 0x4E00 + 9999))), 0)
+    log_probs = noise(0, 20, 10_000, 0.3)
+    started = time.perf_counter()
+    (found,) = beam(log_probs, wide, 64, pruned=0)
+    assert time.perf_counter() - started < 2
+    likely = np.argsort(-log_probs, axis=1)[:, :MOST_BEGUN].ravel()
+    assert found.labels
+    assert {*found.labels} <= {*likely.tolist()}

@@ -1,6 +1,7 @@
 """Transcripts keep everything on their way."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from embedsvc.types import (
     HeadKind,
     HotWord,
     Hypothesis,
+    LanguageModelInfo,
     Span,
     Token,
     TokenAlternative,
@@ -59,13 +61,20 @@ def test_a_confidence_that_is_none_is_not_zero() -> None:
 
 
 def test_options_and_heads_come_back_as_they_were() -> None:
-    options = DecodeOptions(8, 3, 2, (HotWord("a b", 3.5), HotWord("c")))
-    assert transcripts.options(transcripts.options_message(options)) == options
+    hot = (HotWord("a b", 3.5), HotWord("c"))
+    for options in (
+        DecodeOptions(8, 3, 2, hot),
+        DecodeOptions(8, lm_weight=0.0, word_bonus=-1.5),
+        DecodeOptions(8, without_language_model=True),
+    ):
+        assert transcripts.options(transcripts.options_message(options)) == options
     nothing = transcription_pb2.DecodeOptions()
     assert transcripts.options(nothing) == DecodeOptions()
     assert transcripts.threshold(nothing) == 0.5
     info = HeadInfo("x", HeadKind.TEXT, ("eng",), 32, 0.04, "m/v1", "MIT", {"wer": 0.25})
-    assert transcripts.head(transcripts.head_message(info)) == info
+    known = LanguageModelInfo("lm", 7, True, 0.5, 1.5, "")
+    for each in (info, replace(info, language_model=known)):
+        assert transcripts.head(transcripts.head_message(each)) == each
 
 
 @pytest.mark.parametrize("boost", [0.0, -1.0, 21.0, math.nan, math.inf])
@@ -73,3 +82,14 @@ def test_a_boost_is_a_small_number(boost: float) -> None:
     hot = transcription_pb2.HotWord(text="a", boost=boost)
     with pytest.raises(InvalidArgument, match="boost"):
         transcripts.options(transcription_pb2.DecodeOptions(beam=4, hot_words=[hot]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lm_weight", -0.1), ("lm_weight", 11), ("lm_weight", math.nan), ("word_bonus", 21)],
+)
+def test_weights_of_words_are_small_numbers(name: str, value: float) -> None:
+    message = transcription_pb2.DecodeOptions(beam=4)
+    setattr(message, name, value)
+    with pytest.raises(InvalidArgument, match=f"`options.{name}` must be"):
+        transcripts.options(message)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from embedsvc.ctc.calibration import Calibration
+from embedsvc.ctc.language_model import LanguageModel
 from embedsvc.encoder.ctc.adapters import Adapter
 from embedsvc.encoder.grid import Grid
 from embedsvc.encoder.heads import PhoneHead
@@ -50,7 +51,8 @@ class CtcHead:
 
     `grid` tells which samples each label stands for. `adapter` names the language whose adapters
     the body must have on the way to these states, "" for none. `calibration` makes its confidence
-    the share of labels that are right, where one was fitted.
+    the share of labels that are right, where one was fitted. `language_model` is what it knows of
+    words, if anything.
     """
 
     info: HeadInfo
@@ -60,6 +62,7 @@ class CtcHead:
     scores: Projection | PhoneHead
     adapter: str = ""
     calibration: Calibration = UNCALIBRATED
+    language_model: LanguageModel | None = None
 
     @property
     def frame_samples(self) -> int:

@@ -7,6 +7,7 @@ from embedsvc.encoder.config import read_object
 from embedsvc.encoder.ctc.adapters import bert_adapter, bert_shapes, grid_after
 from embedsvc.encoder.ctc.calibrations import calibrated
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
+from embedsvc.encoder.ctc.language_models import informed
 from embedsvc.encoder.ctc.licenses import stated_license
 from embedsvc.encoder.ctc.sources import (
     CONFIDENCE,
@@ -57,9 +58,15 @@ def load_heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
 
     The phone head, that of a `Wav2Vec2BertForCTC` or of a `Wav2Vec2ForCTC`, or that of each
     language with adapters. Raises `FailedPrecondition` with every fault of a head that can not be
-    run, or with that of a calibration.
+    run, or with that of a calibration or of a language model.
     """
-    return tuple(calibrated(head, checkpoint.directory) for head in _heads(checkpoint))
+    directory = checkpoint.directory
+    heads = (calibrated(head, directory) for head in _heads(checkpoint))
+    # The folder of a language model is for the head of the config, which is alone there.
+    return tuple(
+        head if head.adapter or head.info.name == PHONES else informed(head, directory)
+        for head in heads
+    )
 
 
 def _heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
