@@ -9,10 +9,14 @@ from embedsvc.types import HeadInfo, HeadKind
 
 
 class Heads:
-    """All heads of a model, by name."""
+    """All heads that are served, by name."""
 
     def __init__(self, heads: Iterable[CtcHead]) -> None:
         self._heads = {head.info.name: head for head in sorted(heads, key=lambda h: h.info.name)}
+
+    def joined(self, more: Iterable[CtcHead]) -> "Heads":
+        """These and others."""
+        return Heads([*self._heads.values(), *more])
 
     def infos(self) -> tuple[HeadInfo, ...]:
         """What each of them is."""
@@ -75,6 +79,16 @@ class Heads:
 
     def _told(self) -> str:
         return ", ".join(self._heads)
+
+
+def written_language(head: CtcHead, language: str) -> str:
+    """Code of the language that a head writes when it is asked for `language`, or for none.
+
+    It is "" where neither says which. Raises InvalidArgument as `Heads.chosen` does.
+    """
+    if language:
+        return _code(language, "language_code")
+    return head.info.languages[0] if len(head.info.languages) == 1 else ""
 
 
 def _writes(head: CtcHead, code: str) -> bool:

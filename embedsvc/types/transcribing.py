@@ -115,7 +115,8 @@ class TranscriptSegment:
 class HeadInfo:
     """A head as it is listed: `languages` are ISO 639-3 codes, empty for any.
 
-    A label of its lasts for `frame_seconds`. `calibration` names the method of its confidence.
+    A label of its lasts for `frame_seconds`. `calibration` names the method of its confidence,
+    `model` the checkpoint whose states it reads.
     """
 
     name: str
@@ -126,3 +127,4 @@ class HeadInfo:
     calibration: str
     license: str = ""
     figures: dict[str, float] = field(default_factory=dict)
+    model: str = ""

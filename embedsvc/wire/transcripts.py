@@ -111,6 +111,7 @@ def head_message(info: HeadInfo) -> transcription_pb2.Head:
         calibration=info.calibration,
         license=info.license,
         figures=info.figures,
+        model=info.model,
     )
 
 
@@ -125,6 +126,7 @@ def head(message: transcription_pb2.Head) -> HeadInfo:
         calibration=message.calibration,
         license=message.license,
         figures=dict(message.figures),
+        model=message.model,
     )
 
 

@@ -1,6 +1,7 @@
 """From a checkpoint to its CTC heads."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from embedsvc.encoder.checkpoints import Checkpoint, locate, verified
 from embedsvc.encoder.config import read_object
@@ -59,7 +60,10 @@ def load_heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
     language with adapters. Raises `FailedPrecondition` with every fault of a head that can not be
     run, or with that of a calibration.
     """
-    return tuple(calibrated(head, checkpoint.directory) for head in _heads(checkpoint))
+    heads = (
+        replace(head, info=replace(head.info, model=checkpoint.name)) for head in _heads(checkpoint)
+    )
+    return tuple(calibrated(head, checkpoint.directory) for head in heads)
 
 
 def _heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:

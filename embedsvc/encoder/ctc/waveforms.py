@@ -9,6 +9,7 @@ from embedsvc.encoder.ctc.adapters import (
     plain_adapter,
     plain_shapes,
 )
+from embedsvc.encoder.ctc.bodies import Body
 from embedsvc.encoder.ctc.config import MOST_LABELS, HeadConfig
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
 from embedsvc.encoder.ctc.sources import (
@@ -53,6 +54,7 @@ def waveform_head(checkpoint: WaveformCheckpoint) -> CtcHead:
         layer=body.num_hidden_layers,
         grid=grid,
         scores=Projection(linear, adapter),
+        body=Body(grid=body.grid, of_samples=True),
     )
 
 
@@ -91,5 +93,5 @@ def _language_head(
         layer=body.num_hidden_layers,
         grid=body.grid,
         scores=Projection(Weights(tensors).linear("lm_head")),
-        adapter=language,
+        body=Body(grid=body.grid, of_samples=True, adapter=language),
     )
