@@ -10,7 +10,6 @@ from embedsvc.ctc import encode
 from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import InvalidArgument, StreamProtocol
 from embedsvc.pipeline.batch_transcribing import Order
-from embedsvc.pipeline.heads import written_language
 from embedsvc.pipeline.live_text import Final, Interim
 from embedsvc.pipeline.transcriber import WINDOWING, Ended, Task
 from embedsvc.service import batch_transcription, convert, uploads
@@ -117,7 +116,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         source = audio.source(request.audio, "audio")
         _spelled(request.text, head, "text")
         segment, ended = await self._backend.transcriber.align(source, request.text, head, came)
-        language = written_language(head, request.language_code)
+        language = self._backend.heads.written_language(head, request.language_code)
         response, seconds = convert.timed(_aligned, segment, ended, head, language)
         response.id = request.audio.id
         response.timing.CopyFrom(times.timing_message(ended.timing.written(seconds)))
@@ -139,7 +138,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
             chosen_lane(config.lane, "config.lane", Lane.BULK),
             transcripts.threshold(config.options, "config.options.low_confidence"),
             not config.options.omit_words,
-            written_language(head, config.language_code),
+            self._backend.heads.written_language(head, config.language_code),
         )
         return await batch_transcription.begin(self._backend, order, request_iterator)
 
@@ -157,7 +156,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
     async def _task(self, request: Any, prefix: str = "") -> Task:
         """What a request asks for; raises for a head, option or probe that is none."""
         head, options = self._writing(request, prefix)
-        language = written_language(head, request.language_code)
+        language = self._backend.heads.written_language(head, request.language_code)
         if not request.probes:
             return Task(head, options, language=language)
         field = f"{prefix}probes"

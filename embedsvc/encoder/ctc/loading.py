@@ -7,6 +7,7 @@ from embedsvc.encoder.checkpoints import Checkpoint, locate, verified
 from embedsvc.encoder.config import read_object
 from embedsvc.encoder.ctc.adapters import bert_adapter, bert_shapes, grid_after
 from embedsvc.encoder.ctc.calibrations import calibrated
+from embedsvc.encoder.ctc.cards import stated_languages
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
 from embedsvc.encoder.ctc.licenses import stated_license
 from embedsvc.encoder.ctc.sources import (
@@ -60,10 +61,18 @@ def load_heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
     language with adapters. Raises `FailedPrecondition` with every fault of a head that can not be
     run, or with that of a calibration.
     """
-    heads = (
-        replace(head, info=replace(head.info, model=checkpoint.name)) for head in _heads(checkpoint)
+    return tuple(
+        calibrated(_with_origin(head, checkpoint), checkpoint.directory)
+        for head in _heads(checkpoint)
     )
-    return tuple(calibrated(head, checkpoint.directory) for head in heads)
+
+
+def _with_origin(head: CtcHead, checkpoint: AnyCheckpoint) -> CtcHead:
+    """The head with the name of its model, and the languages of the text that its card names."""
+    info = replace(head.info, model=checkpoint.name)
+    if info.kind is HeadKind.TEXT and not info.languages:
+        info = replace(info, languages=stated_languages(checkpoint.directory))
+    return replace(head, info=info)
 
 
 def _heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:

@@ -26,12 +26,16 @@ from embedsvc.encoder.layers import Weights
 from embedsvc.encoder.tensors import Layout, read_layout, shapes_in
 from embedsvc.encoder.waveform import WaveformCheckpoint
 from embedsvc.encoder.waveform.tensors import WAVEFORM_PREFIX
+from embedsvc.errors import InvalidArgument
+from embedsvc.languages import normalize
 
 LANGUAGES_LICENSE = "cc-by-nc-4.0"
 """Of the published models with adapters of languages (MMS, Pratap et al. 2023), and so of what is
 made from them: said where a checkpoint does not say itself."""
 
 _LAYERS = 3
+"""Of an adapter with a stride, where nobody says."""
+
 _CODE = re.compile(r"([a-z]{3})(-.*)?", re.ASCII)
 
 
@@ -81,10 +85,9 @@ def _language_head(
     vocabulary = vocabulary_of(sources.tokenizer, language, labels, config.blank)
     layout = Layout(head_shapes(config), WAVEFORM_PREFIX, ignored=("",), bare=LM_HEAD)
     tensors = read_layout(checkpoint.directory, files, layout)
-    code = _CODE.fullmatch(language)
     info = replace(
         described(language, sources, vocabulary, body.grid),
-        languages=(code[1],) if code else (),
+        languages=_codes(language),
         license=sources.license or LANGUAGES_LICENSE,
     )
     return CtcHead(
@@ -95,3 +98,14 @@ def _language_head(
         scores=Projection(Weights(tensors).linear("lm_head")),
         body=Body(grid=body.grid, of_samples=True, adapter=language),
     )
+
+
+def _codes(language: str) -> tuple[str, ...]:
+    """The language as requests are understood, or as the model calls it where we do not know it."""
+    found = _CODE.fullmatch(language)
+    if found is None:
+        return ()
+    try:
+        return (normalize(found[1]),)
+    except InvalidArgument:
+        return (found[1],)
