@@ -31,8 +31,8 @@ class Heads:
         """
         if not self._heads:
             raise FeatureDisabled(
-                "`model` must have a CTC head to write down speech, or another beside it (--head), but "
-                "this one has none"
+                "`model` must have a CTC head to write down speech, or one of another model beside "
+                "it (--head), but there is none"
             )
         code = self._code(language, f"{prefix}language_code") if language else ""
         if name:
