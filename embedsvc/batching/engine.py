@@ -5,6 +5,7 @@ the canary says, a clip whose answer is known: if its body fails on that too, no
 Memory is nobody's fault: when it runs out, the batch is halved and later ones are smaller.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -93,6 +94,7 @@ class Engine:
             for body, model in models.items()
         }
         self._faults = dict.fromkeys(models, "")
+        self._tried = dict.fromkeys(models, -math.inf)
         self._last_seconds = 0.0
         self._lock = threading.Lock()
         self._running: dict[int, Running] = {}
@@ -139,6 +141,7 @@ class Engine:
                 self._report(Dropped(taken.dropped))
             if taken.jobs:
                 self._run(taken.jobs)
+                self._try_the_sick()
             elif not taken.dropped:
                 self._try_canaries()
 
@@ -202,8 +205,15 @@ class Engine:
                 return
             self._try_canary(body)
 
+    def _try_the_sick(self) -> None:
+        """While others are busy, a body that is not well shall not be thought ill for long."""
+        for body, fault in list(self._faults.items()):
+            if fault and time.monotonic() - self._tried[body] > canary.SICK:
+                self._try_canary(body)
+
     def _try_canary(self, body: str) -> bool:
         """Whether a body is well."""
+        self._tried[body] = time.monotonic()
         one, predictor = self._canaries[body], self._predictors[body]
         base = predictor.base([len(one.clip)], depth_of(one.ask))
         self._began(base * predictor.scale)

@@ -33,7 +33,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
     async def ListHeads(
         self, request: transcription_pb2.ListHeadsRequest, context: Context
     ) -> transcription_pb2.ListHeadsResponse:
-        """What the model writes with."""
+        """What the server writes with."""
         infos = self._backend.heads.infos()
         return transcription_pb2.ListHeadsResponse(heads=map(transcripts.head_message, infos))
 

@@ -19,7 +19,7 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class TranscriptionServiceStub:
-    """Writes down speech. FAILED_PRECONDITION when the model has no head."""
+    """Writes down speech. FAILED_PRECONDITION when there is no head."""
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     ListHeads: grpc.UnaryUnaryMultiCallable[
@@ -67,7 +67,7 @@ class TranscriptionServiceStub:
     """What came of each file of a batch; kept as long as its operation."""
 
 class TranscriptionServiceAsyncStub:
-    """Writes down speech. FAILED_PRECONDITION when the model has no head."""
+    """Writes down speech. FAILED_PRECONDITION when there is no head."""
 
     ListHeads: grpc.aio.UnaryUnaryMultiCallable[
         embedsvc.v1.transcription_pb2.ListHeadsRequest,
@@ -114,7 +114,7 @@ class TranscriptionServiceAsyncStub:
     """What came of each file of a batch; kept as long as its operation."""
 
 class TranscriptionServiceServicer(metaclass=abc.ABCMeta):
-    """Writes down speech. FAILED_PRECONDITION when the model has no head."""
+    """Writes down speech. FAILED_PRECONDITION when there is no head."""
 
     @abc.abstractmethod
     def ListHeads(

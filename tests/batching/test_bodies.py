@@ -129,6 +129,22 @@ async def test_a_sick_body_is_told_by_name_and_harms_no_other(
         assert answered(await bench.submit(1, body=OTHER)) == 1
 
 
+async def test_a_body_that_recovers_is_told_even_while_another_is_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("embedsvc.batching.canary.wait", lambda fault: 30.0)
+    monkeypatch.setattr("embedsvc.batching.canary.SICK", 0.01)
+    async with running(stall_seconds=0.5) as bench:
+        bench.other.broken = True
+        with pytest.raises(ArithmeticError):
+            await bench.submit(1, body=OTHER)
+        await until(lambda: len(bench.told) == 1)
+        bench.other.broken = False
+        async with asyncio.timeout(30):
+            while bench.told[-1]:
+                await bench.submit(2)
+
+
 async def test_what_one_body_cannot_take_another_may() -> None:
     async with running() as bench:
         with pytest.raises(ArithmeticError):
