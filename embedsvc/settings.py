@@ -20,6 +20,8 @@ MEBIBYTE = 1024 * 1024
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+HeadName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+ModelName = Annotated[str, Field(min_length=1)]
 
 
 class SettingsError(EmbedsvcError):
@@ -124,6 +126,10 @@ class ModelSettings(_Section):
     device: str = "cpu"
     """Where the encoder runs: `cpu`, `cuda` or `cuda:N`."""
 
+    heads: dict[HeadName, ModelName] = Field(default_factory=dict)
+    """CTC heads of other models, by name: a directory or OWNER/NAME, and `:deu,swh` behind it for
+    the languages that it is to write."""
+
     projections: Path | None = None
     """A file of further projections, such as `embedsvc align train` makes; None for none."""
 
@@ -131,7 +137,8 @@ class ModelSettings(_Section):
     """For each CTC head, by name: a folder with a language model or `lexicon.txt`, or one file."""
 
     precision: Precision = Precision.FP32
-    """`fp32` is exact; `bf16` and `int8` serve if they change little; `auto` is the fastest."""
+    """`fp32` is exact; `bf16` and `int8` serve if they change little; `auto` is the fastest. What
+    `heads` brings is served in fp32."""
 
     runtime: Runtime = Runtime.TORCH
     """`torch`, or `onnxruntime` for a directory that `embedsvc models export` made."""

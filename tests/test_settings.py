@@ -81,6 +81,20 @@ def test_texts_of_the_environment_become_their_types() -> None:
     assert settings.audio.max_unary_seconds == 1.5
 
 
+def test_heads_of_a_file_the_environment_and_flags_are_joined(file: Path) -> None:
+    file.write_text('[model.heads]\nmms = "DIR:deu,swh"\nenglish = "old"\n')
+    environ = {"EMBEDSVC_CONFIG": str(file), "EMBEDSVC_MODEL__HEADS__GERMAN": "owner/german"}
+    settings = load({"model": {"heads": {"english": "owner/english:eng"}}}, environ)
+    assert settings.model.heads == {
+        "mms": "DIR:deu,swh",
+        "german": "owner/german",
+        "english": "owner/english:eng",
+    }
+    assert "model.heads.Ü" in fault({"model": {"heads": {"Ü": "x"}}})
+    assert "model.heads.a" in fault({"model": {"heads": {"a": ""}}})
+    assert "model.heads" in fault(None, EMBEDSVC_MODEL__HEADS="x")
+
+
 def test_every_fault_is_reported_at_once(file: Path) -> None:
     file.write_text('[server]\nport = 1\ndrain_seconds = 0\n[batcher]\nqueue_frames = "many"\n')
     message = fault(

@@ -1,5 +1,6 @@
 """Long audio is cut where it is quietest, into windows that the encoder can take."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,11 +28,14 @@ def windows(samples: Floats, windowing: Windowing) -> list[Window]:
     return windower.push(samples) + windower.finish()
 
 
-def core_frames(window: Window) -> tuple[int, int]:
-    """Which of the window's own frames belong to its core, as (first, end)."""
+def core_frames(window: Window, count: Callable[[int], int] = frame_count) -> tuple[int, int]:
+    """Which of the window's own frames belong to its core, as (first, end).
+
+    `count` tells how many frames of 20 ms so many samples have, for an encoder of other features.
+    """
     first = (window.core.start - window.span.start) // FRAME
     if window.core.end == window.span.end:
-        return first, max(first, frame_count(len(window.span)))
+        return first, max(first, count(len(window.span)))
     return first, first + len(window.core) // FRAME
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from embedsvc.batching.cost import TYPICAL, Predictor
 from embedsvc.batching.engine import Engine
-from embedsvc.batching.jobs import Terms
+from embedsvc.batching.jobs import Load, Terms
 from embedsvc.batching.lanes import WEIGHTS, ahead
 from embedsvc.batching.queue import Queue
 from embedsvc.errors import DeadlineUnreachable, EmbedsvcError, QueueFull, Unavailable
@@ -32,7 +32,7 @@ class Limits:
 
 @dataclass(eq=False)
 class _Waiter:
-    frames: int
+    load: Load
     let_in: "asyncio.Future[None]"
 
 
@@ -42,35 +42,42 @@ class Admission:
     To be used from the event loop alone.
     """
 
-    def __init__(self, queue: Queue, engine: Engine, predictor: Predictor, limits: Limits) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        engine: Engine,
+        predictors: Mapping[str, Predictor],
+        limits: Limits,
+    ) -> None:
         self._queue = queue
         self._engine = engine
-        self._predictor = predictor
+        self._predictors = predictors
         self._limits = limits
-        self._promised = dict.fromkeys(WEIGHTS, 0)
+        self._promised = {lane: dict.fromkeys(predictors, 0) for lane in WEIGHTS}
         self._patient: dict[Lane, deque[_Waiter]] = {lane: deque() for lane in WEIGHTS}
         self.refused = 0
 
-    def promise(self, lane: Lane, frames: int) -> None:
-        """Change by `frames` what will still come into a lane."""
-        self._promised[lane] += frames
+    def promise(self, lane: Lane, load: Load) -> None:
+        """Change by `load` what will still come into a lane."""
+        for body, frames in load.items():
+            self._promised[lane][body] += frames
 
-    def check(self, terms: Terms, frames: int) -> None:
-        """Raise QueueFull or DeadlineUnreachable when `frames` may not join now."""
+    def check(self, terms: Terms, load: Load) -> None:
+        """Raise QueueFull or DeadlineUnreachable when `load` may not join now."""
         try:
-            self._check_room(terms.lane, frames)
-            self._check_time(terms, frames)
+            self._check_room(terms.lane, _total(load))
+            self._check_time(terms, load)
         except EmbedsvcError:
             self.refused += 1
             raise
 
-    async def wait(self, lane: Lane, frames: int) -> None:
-        """Return when a lane has room for `frames`, which are then promised to it."""
+    async def wait(self, lane: Lane, load: Load) -> None:
+        """Return when a lane has room for `load`, which is then promised to it."""
         line = self._patient[lane]
-        if not line and self._has_room(lane, frames):
-            self.promise(lane, frames)
+        if not line and self._has_room(lane, load):
+            self.promise(lane, load)
             return
-        waiter = _Waiter(frames, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(load, asyncio.get_running_loop().create_future())
         line.append(waiter)
         try:
             await waiter.let_in
@@ -78,17 +85,17 @@ class Admission:
             if waiter in line:
                 line.remove(waiter)
             elif not waiter.let_in.cancelled():
-                self.promise(lane, -frames)
+                self.promise(lane, {body: -frames for body, frames in load.items()})
             self.let_in()
             raise
 
     def let_in(self) -> None:
         """Let in who waits for room, now that there may be some."""
         for lane, line in self._patient.items():
-            while line and self._has_room(lane, line[0].frames):
+            while line and self._has_room(lane, line[0].load):
                 waiter = line.popleft()
                 if not waiter.let_in.done():
-                    self.promise(lane, waiter.frames)
+                    self.promise(lane, waiter.load)
                     waiter.let_in.set_result(None)
 
     def close(self, refusal: Callable[[], Unavailable]) -> None:
@@ -101,17 +108,26 @@ class Admission:
 
     def frames(self, lane: Lane) -> int:
         """Frames that wait in a lane or were let into it."""
-        return self._queue.frames(lane) + self._promised[lane]
+        return self._queue.frames(lane) + _total(self._promised[lane])
 
     def seconds(self, lane: Lane) -> float:
         """What they are predicted to take."""
-        promised = self._predictor.long(self._promised[lane], self._limits.batch_frames)
-        return (self._queue.cost(lane) + promised) * self._predictor.scale
+        costs = self._queue.costs(lane)
+        queued = sum(cost * self._predictors[body].scale for body, cost in costs.items())
+        return queued + self._long(self._promised[lane])
 
-    def _has_room(self, lane: Lane, frames: int) -> bool:
+    def _long(self, load: Load) -> float:
+        """What it is predicted to take, each frame by the body that is to hear it."""
+        return sum(
+            predictor.long(load[body], self._limits.batch_frames) * predictor.scale
+            for body, predictor in self._predictors.items()
+            if load.get(body)
+        )
+
+    def _has_room(self, lane: Lane, load: Load) -> bool:
         if not self.frames(lane):
             return True  # so that no single utterance waits for ever
-        within = self.frames(lane) + frames <= self._limits.queue_frames
+        within = self.frames(lane) + _total(load) <= self._limits.queue_frames
         return within and self._wait(lane) <= self._limits.wait_seconds[lane]
 
     def _wait(self, lane: Lane, own: float = 0.0) -> float:
@@ -122,22 +138,20 @@ class Admission:
         backlog = {each: self.seconds(each) for each in WEIGHTS}
         return left + ahead(backlog, lane, own)
 
-    def _needed(self, lane: Lane, frames: int) -> float:
-        """Seconds until `frames` that join a lane would be done.
+    def _needed(self, lane: Lane, load: Load) -> float:
+        """Seconds until `load` that joins a lane would be done.
 
         The last window has the passes of others beside it, unless there are none.
         """
-        own, window = (
-            self._predictor.long(count, self._limits.batch_frames) * self._predictor.scale
-            for count in (frames, min(frames, TYPICAL))
-        )
+        own = self._long(load)
+        window = self._long({body: min(frames, TYPICAL) for body, frames in load.items()})
         wait = self._wait(lane)
         passes = self._engine.passes if wait else 1
         return max(self._wait(lane, own), wait + window * passes)
 
     def _check_room(self, lane: Lane, frames: int) -> None:
         # Who came before and waits to be let in is not overtaken.
-        line = sum(waiter.frames for waiter in self._patient[lane])
+        line = sum(_total(waiter.load) for waiter in self._patient[lane])
         waiting, limit = self.frames(lane) + line, self._limits.queue_frames
         if not waiting:
             return
@@ -159,11 +173,11 @@ class Admission:
             waiting_seconds=round(wait, 3),
         )
 
-    def _check_time(self, terms: Terms, frames: int) -> None:
+    def _check_time(self, terms: Terms, load: Load) -> None:
         if terms.deadline is None:
             return
         left = terms.deadline - time.monotonic()
-        wait, needed = self._wait(terms.lane), self._needed(terms.lane, frames)
+        wait, needed = self._wait(terms.lane), self._needed(terms.lane, load)
         if needed <= left or (not wait and needed <= DOUBT * left):
             return
         # Later there may be less before it; what takes too long alone always will.
@@ -176,3 +190,8 @@ class Admission:
             needed_seconds=round(needed, 3),
             left_seconds=round(left, 3),
         )
+
+
+def _total(load: Load) -> int:
+    """Frames, whoever hears them: they wait in the same memory."""
+    return sum(load.values())

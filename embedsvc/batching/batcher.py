@@ -3,45 +3,61 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 
 from embedsvc.batching.admission import Admission, Limits
 from embedsvc.batching.cache import Cache
-from embedsvc.batching.cost import Cost, Predictor
-from embedsvc.batching.engine import Dropped, Engine, Failed, Model, Passed, Report
-from embedsvc.batching.jobs import Caller, Job, Ran, Terms, depth_of
+from embedsvc.batching.cost import Predictor
+from embedsvc.batching.engine import Dropped, Engine, Failed, Passed, Report
+from embedsvc.batching.jobs import MAIN, Caller, Job, Load, Ran, Terms, depth_of
 from embedsvc.batching.lanes import WEIGHTS
+from embedsvc.batching.models import Machine, Model
 from embedsvc.batching.quarantine import Quarantine
 from embedsvc.batching.queue import Queue
 from embedsvc.batching.stats import Counts, LaneStats, Stats
 from embedsvc.batching.watchdog import Watchdog
 from embedsvc.errors import DeadlineExceeded, Unavailable
-from embedsvc.types import Ask, Encoded, Frames, Lane
+from embedsvc.types import Ask, Encoded, Lane
 
 END_SECONDS = 30.0
 """How long `close` waits for the pass that runs."""
 
 
 class Batcher:
-    """Utterances of all callers in front of one encoder.
+    """Utterances of all callers in front of the encoders of one machine.
 
-    `cost` is what `calibrated` measured. Answers that were given are kept in `cache_bytes`.
+    `models` are by body, that of the served model among them. Answers that were given are kept in
+    `cache_bytes`.
     """
 
-    def __init__(self, model: Model, cost: Cost, limits: Limits, *, cache_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        limits: Limits,
+        machine: Machine | None = None,
+        *,
+        cache_bytes: int = 0,
+    ) -> None:
         self._limits = limits
-        self._predictor = Predictor(cost, model.layers)
+        self._predictors = {
+            body: Predictor(model.cost, model.layers) for body, model in models.items()
+        }
         self._queue = Queue()
         self._engine = Engine(
-            model, self._queue, self._predictor, limits.batch_frames, self._reported
+            models,
+            machine or Machine(),
+            self._queue,
+            self._predictors,
+            limits.batch_frames,
+            self._reported,
         )
-        self._admission = Admission(self._queue, self._engine, self._predictor, limits)
+        self._admission = Admission(self._queue, self._engine, self._predictors, limits)
         self._quarantine = Quarantine()
         self._cache = Cache(cache_bytes)
         self._counts = Counts()
-        self._padded = model.padded
+        self._models = models
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -60,27 +76,36 @@ class Batcher:
 
     @asynccontextmanager
     async def admitted(
-        self, terms: Terms, frames: int = 0, *, exact: bool = True
+        self,
+        terms: Terms,
+        frames: int = 0,
+        *,
+        exact: bool = True,
+        bodies: Sequence[str] = (MAIN,),
     ) -> AsyncIterator["Ticket"]:
         """Come in with about `frames`, on these terms; the ticket takes them one after the other.
 
-        Only a number that is `exact` can be too much for a deadline.
+        Each of the `bodies` is to hear them. Only a number that is `exact` can be too much for a
+        deadline.
         """
+        load = dict.fromkeys(bodies, frames)
         if self._queue.closed:
             raise _stopping()
         if terms.patient:
-            await self._admission.wait(terms.lane, frames)
+            await self._admission.wait(terms.lane, load)
         else:
-            self._admission.check(terms, frames if exact else 0)
-            self._admission.promise(terms.lane, frames)
-        ticket = Ticket(self, self._admission, terms, frames)
+            self._admission.check(terms, load if exact else dict.fromkeys(bodies, 0))
+            self._admission.promise(terms.lane, load)
+        ticket = Ticket(self, self._admission, terms, load)
         try:
             yield ticket
         finally:
             ticket.close()
 
-    async def submit(self, frames: Frames, ask: Ask, digest: bytes, terms: Terms) -> Ran:
-        """The answer for one utterance; `digest` is of its frames."""
+    async def submit(
+        self, heard: Sized, ask: Ask, digest: bytes, terms: Terms, body: str = MAIN
+    ) -> Ran:
+        """The answer for one utterance, as `body` reads it; `digest` is of both."""
         if self._queue.closed:
             raise _stopping()
         now = time.monotonic()
@@ -90,8 +115,9 @@ class Batcher:
             return Ran(kept, 0.0, 0.0)
         deadline = math.inf if terms.deadline is None else terms.deadline
         caller = Caller(asyncio.get_running_loop().create_future(), now, deadline)
-        cost = self._predictor.share(len(frames), depth_of(ask), self._limits.batch_frames)
-        job = Job(frames, ask, digest, terms.lane, now, cost, [caller])
+        predictor = self._predictors[body]
+        cost = predictor.share(len(heard), depth_of(ask), self._limits.batch_frames)
+        job = Job(heard, ask, digest, terms.lane, now, cost, [caller], body)
         joined = self._queue.join(job)
         self._counts.shared += joined is not job
         try:
@@ -116,7 +142,7 @@ class Batcher:
             batches=self._counts.batches,
             frames=self._counts.frames,
             padding=self._counts.padding,
-            cost_error=self._predictor.error,
+            cost_error=max(each.error for each in self._predictors.values()),
             refused=self._admission.refused,
             dropped=self._counts.dropped,
             shared=self._counts.shared,
@@ -161,7 +187,8 @@ class Batcher:
         pace = passed.seconds / sum(lengths)
         self._counts.batches += 1
         self._counts.frames += sum(lengths)
-        self._counts.costed += max(lengths) * len(lengths) if self._padded else sum(lengths)
+        padded = self._models[passed.jobs[0].body].padded
+        self._counts.costed += max(lengths) * len(lengths) if padded else sum(lengths)
         for job, encoded in zip(passed.jobs, passed.answers, strict=True):
             self._queue.finish(job)
             self._cache.put(job.key, encoded)
@@ -171,32 +198,38 @@ class Batcher:
 class Ticket:
     """The right of one request to hand over utterances, and what it promised to bring."""
 
-    def __init__(self, batcher: Batcher, admission: Admission, terms: Terms, frames: int) -> None:
+    def __init__(self, batcher: Batcher, admission: Admission, terms: Terms, load: Load) -> None:
         self._batcher = batcher
         self._admission = admission
         self._terms = terms
-        self._promised = frames
+        self._promised = dict(load)
 
     def expect(self, frames: int) -> None:
         """The frames are known now; an impatient caller may be refused because of them."""
-        self._promise(0)
+        load = dict.fromkeys(self._promised, frames)
+        self._promise_all(0)
         if not self._terms.patient:
-            self._admission.check(self._terms, frames)
-        self._promise(frames)
+            self._admission.check(self._terms, load)
+        self._promise_all(frames)
 
-    async def submit(self, frames: Frames, ask: Ask, digest: bytes) -> Ran:
-        """The answer for one utterance; `digest` is of its frames."""
-        self._promise(max(0, self._promised - len(frames)))
-        return await self._batcher.submit(frames, ask, digest, self._terms)
+    async def submit(self, heard: Sized, ask: Ask, digest: bytes, body: str = MAIN) -> Ran:
+        """The answer for one utterance, as `body` reads it; `digest` is of both."""
+        self._promise(body, max(0, self._promised.get(body, 0) - len(heard)))
+        return await self._batcher.submit(heard, ask, digest, self._terms, body)
 
     def close(self) -> None:
         """Nothing more comes."""
-        self._promise(0)
+        self._promise_all(0)
         self._admission.let_in()
 
-    def _promise(self, frames: int) -> None:
-        self._admission.promise(self._terms.lane, frames - self._promised)
-        self._promised = frames
+    def _promise_all(self, frames: int) -> None:
+        for body in self._promised:
+            self._promise(body, frames)
+
+    def _promise(self, body: str, frames: int) -> None:
+        change = frames - self._promised.get(body, 0)
+        self._admission.promise(self._terms.lane, {body: change})
+        self._promised[body] = frames
 
 
 def _answer(job: Job, encoded: Encoded, started: float, compute: float) -> None:

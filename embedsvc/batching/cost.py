@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedsvc.types import Frames
+from embedsvc.timing import FRAME, MIN_SAMPLES
+from embedsvc.types import Frames, Samples
 
 LENGTHS = (50, 200, 800)
 """Frames of the utterances that are timed: 1, 4 and 16 seconds."""
@@ -69,6 +70,14 @@ def noise(length: int) -> Frames:
     """Frames as loud as speech and always the same: what is not speech takes as long."""
     random = np.random.default_rng(0)
     return Frames(random.standard_normal((length, INPUT_SIZE)).astype(np.float32))
+
+
+def noise_samples(length: int, language: str = "") -> Samples:
+    """The same for an encoder of samples: as many as give `length` frames."""
+    random = np.random.default_rng(0)
+    # As much more as the last frame may need beyond its 20 ms.
+    count = length * FRAME + MIN_SAMPLES - FRAME
+    return Samples(0.1 * random.standard_normal(count).astype(np.float32), length, language)
 
 
 def fitted(measured: Sequence[tuple[int, float]]) -> Cost:

@@ -1,45 +1,29 @@
-"""The encoder's threads: one batch after the other in each, and what to do when one fails.
+"""The threads of all encoders: one batch after the other in each, and what to do when one fails.
 
 A batch that fails is halved until the one utterance at fault stands alone. Whether it is at fault
-the canary says, a clip whose answer is known: if the encoder fails on that too, nobody else is.
+the canary says, a clip whose answer is known: if its body fails on that too, nobody else is.
 Memory is nobody's fault: when it runs out, the batch is halved and later ones are smaller.
 """
 
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from embedsvc.batching import canary
 from embedsvc.batching.canary import Canary
 from embedsvc.batching.cost import Predictor
 from embedsvc.batching.forming import MIN_AGE, Rule
-from embedsvc.batching.jobs import Job, depth_of
+from embedsvc.batching.jobs import MAIN, Job, depth_of
+from embedsvc.batching.models import Machine, Model
 from embedsvc.batching.queue import Queue
 from embedsvc.errors import AudioExceedsDevice
-from embedsvc.types import Ask, Encoded, Frames
-
-Encode = Callable[[Sequence[Frames], Sequence[Ask]], Sequence[Encoded]]
+from embedsvc.types import Encoded
 
 SHRINK = 0.8
 GROW = 1.01
 MIN_BUDGET = 50
-
-
-@dataclass(frozen=True)
-class Model:
-    """What the batcher needs to know of an encoder.
-
-    Up to `passes` run at once; `share` is told how many, whenever that changes, so that they share
-    the cores and one alone has all. `padded` says whether an utterance costs as much as the longest
-    beside it, `out_of_memory` whether an error of `encode` was one of memory.
-    """
-
-    encode: Encode
-    layers: int
-    padded: bool = False
-    passes: int = 1
-    share: Callable[[int], None] = lambda _: None
-    out_of_memory: Callable[[Exception], bool] = lambda error: isinstance(error, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -85,33 +69,42 @@ class Running:
 
 
 class Engine:
-    """Takes batches from a queue until it is closed; tells `report` about each, from a thread."""
+    """Takes batches from a queue until it is closed; tells `report` about each, from a thread.
+
+    `models` and `predictors` are by body. Every thread serves all of them.
+    """
 
     def __init__(
         self,
-        model: Model,
+        models: Mapping[str, Model],
+        machine: Machine,
         queue: Queue,
-        predictor: Predictor,
+        predictors: Mapping[str, Predictor],
         budget: int,
         report: Callable[[Report], None],
     ) -> None:
-        self._model = model
+        self._models = models
+        self._machine = machine
         self._queue = queue
-        self._predictor = predictor
+        self._predictors = predictors
         self._most = budget
         self._report = report
-        self._canary = Canary(model.encode, model.layers)
+        self._canaries = {
+            body: Canary(model.encode, model.layers, model.sound(canary.LENGTH))
+            for body, model in models.items()
+        }
+        self._faults = dict.fromkeys(models, "")
+        self._tried = dict.fromkeys(models, -math.inf)
         self._last_seconds = 0.0
         self._lock = threading.Lock()
         self._running: dict[int, Running] = {}
         self._threads = [
             threading.Thread(target=self._serve, name=f"encoder-{number}", daemon=True)
-            for number in range(model.passes)
+            for number in range(machine.passes)
         ]
-        self.passes = model.passes
+        self.passes = machine.passes
         self.budget = budget
         self.finished = time.monotonic()
-        self.fault = ""
 
     def start(self) -> None:
         """Begin to take batches."""
@@ -124,35 +117,44 @@ class Engine:
         with self._lock:
             return list(self._running.values())
 
+    @property
+    def fault(self) -> str:
+        """What is wrong with an encoder, or nothing when all are well."""
+        return next(filter(None, list(self._faults.values())), "")
+
     def join(self, timeout: float) -> None:
         """Wait for the end of the passes that run; if one hangs, no longer than `timeout`."""
         end = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def rule(self) -> Rule:
-        """What the next batch may be."""
+    def rule(self, body: str = MAIN) -> Rule:
+        """What the next batch of a body may be."""
         age = max(MIN_AGE, 2 * self._last_seconds)
-        return Rule(self.budget, self._model.padded, self._predictor.cost.knee, age)
+        model = self._models[body]
+        return Rule(self.budget, model.padded, model.cost.knee, age)
 
     def _serve(self) -> None:
         while not self._queue.closed:
-            taken = self._queue.take(self.rule, self._charge, self._canary.wait(self.fault))
+            taken = self._queue.take(self.rule, self._charge, canary.wait(self.fault))
             if taken.dropped:
                 self._report(Dropped(taken.dropped))
             if taken.jobs:
                 self._run(taken.jobs)
-            elif not taken.dropped and not self._queue.closed:
-                self._try_canary()
+                self._try_the_sick()
+            elif not taken.dropped:
+                self._try_canaries()
 
     def _charge(self, job: Job) -> float:
-        return job.cost * self._predictor.scale
+        return job.cost * self._predictors[job.body].scale
 
     def _run(self, jobs: list[Job]) -> None:
-        base = self._predictor.base(
-            self.rule().costed([len(job) for job in jobs]), max(job.depth for job in jobs)
+        body = jobs[0].body
+        predictor = self._predictors[body]
+        base = predictor.base(
+            self.rule(body).costed([len(job) for job in jobs]), max(job.depth for job in jobs)
         )
-        self._began(base)
+        self._began(base * predictor.scale)
         try:
             answers = self._encode(jobs)
         except Exception as error:  # noqa: BLE001  # any failure is the jobs' answer, not the thread's end
@@ -161,20 +163,21 @@ class Engine:
             return
         over = self._ended()
         with self._lock:
-            self._predictor.learn(base, over.seconds / over.passes)
+            predictor.learn(base, over.seconds / over.passes)
             self._last_seconds = over.seconds
             self.budget = min(self._most, int(self.budget * GROW) + 1)
-            self.fault = ""
+            self._faults[body] = ""
         self._report(Passed(jobs, answers, over.started, over.seconds))
 
     def _encode(self, jobs: list[Job]) -> list[Encoded]:
-        answers = self._model.encode([job.frames for job in jobs], [job.ask for job in jobs])
+        encode = self._models[jobs[0].body].encode
+        answers = encode([job.heard for job in jobs], [job.ask for job in jobs])
         if len(answers) != len(jobs):
             raise ValueError(f"{len(jobs)} `jobs` must not have {len(answers)} answers")
         return list(answers)
 
     def _fail(self, jobs: list[Job], error: Exception) -> None:
-        memory = self._model.out_of_memory(error)
+        memory = self._machine.out_of_memory(error)
         if memory:
             with self._lock:
                 self.budget = max(MIN_BUDGET, int(self.budget * SHRINK))
@@ -185,8 +188,8 @@ class Engine:
         elif memory:
             self._report(Failed(jobs[0], _too_large(jobs[0], error), poisonous=False))
         else:
-            self._try_canary()
-            self._report(Failed(jobs[0], error, poisonous=not self.fault))
+            well = self._try_canary(jobs[0].body)
+            self._report(Failed(jobs[0], error, poisonous=well))
 
     def _again(self, jobs: list[Job]) -> None:
         taken = self._queue.still_wanted([] if self._queue.closed else jobs)
@@ -196,29 +199,46 @@ class Engine:
         if taken.jobs:
             self._run(taken.jobs)
 
-    def _try_canary(self) -> None:
-        base = self._predictor.base([len(self._canary.frames)], depth_of(self._canary.ask))
-        self._began(base)
-        fault = self._canary.fault()
+    def _try_canaries(self) -> None:
+        for body in self._models:
+            if self._queue.closed or self._queue.waiting:
+                return
+            self._try_canary(body)
+
+    def _try_the_sick(self) -> None:
+        """While others are busy, a body that is not well shall not be thought ill for long."""
+        for body, fault in list(self._faults.items()):
+            if fault and time.monotonic() - self._tried[body] > canary.SICK:
+                self._try_canary(body)
+
+    def _try_canary(self, body: str) -> bool:
+        """Whether a body is well."""
+        self._tried[body] = time.monotonic()
+        one, predictor = self._canaries[body], self._predictors[body]
+        base = predictor.base([len(one.clip)], depth_of(one.ask))
+        self._began(base * predictor.scale)
+        fault = one.fault()
         over = self._ended()
         with self._lock:
-            self.fault = fault
+            self._faults[body] = f"{body}: {fault}" if fault and body else fault
             if not fault:
-                self._predictor.learn(base, over.seconds / over.passes)
+                predictor.learn(base, over.seconds / over.passes)
+        return not fault
 
-    def _began(self, base: float) -> None:
+    def _began(self, seconds: float) -> None:
+        """A pass begins that would take so long alone."""
         with self._lock:
             passes = len(self._running) + 1
-            predicted = base * self._predictor.scale * passes
-            self._running[threading.get_ident()] = Running(time.monotonic(), predicted, passes)
-            self._model.share(passes)
+            ran = Running(time.monotonic(), seconds * passes, passes)
+            self._running[threading.get_ident()] = ran
+            self._machine.share(passes)
 
     def _ended(self) -> "_Over":
         now = time.monotonic()
         with self._lock:
             ran = self._running.pop(threading.get_ident())
             passes = len(self._running) + 1
-            self._model.share(max(1, len(self._running)))
+            self._machine.share(max(1, len(self._running)))
             self.finished = now
         return _Over(ran.started, now - ran.started, (ran.passes + passes) / 2)
 

@@ -41,7 +41,7 @@ class Rule:
 def form(line: Sequence[Job], others: Iterable[Job], rule: Rule, now: float) -> list[Job]:
     """The next batch, from the `line` whose turn it is, filled up from `others`.
 
-    Both have the oldest first. One batch is of one depth, where its pass ends.
+    Both have the oldest first, and are of one body. One batch is of one depth, where its pass ends.
     """
     if not rule.padded:
         return packed(line[0], [*line[1:], *others], rule.budget)

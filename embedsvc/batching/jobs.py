@@ -4,13 +4,20 @@ Times are those of `time.monotonic`.
 """
 
 import math
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from embedsvc.types import Ask, Encoded, Frames, Lane
+from embedsvc.types import Ask, Encoded, Lane
 
 if TYPE_CHECKING:
     import asyncio
+
+MAIN = ""
+"""The body of the served model, among the bodies of other heads."""
+
+Load = Mapping[str, int]
+"""Frames by the body that is to hear them."""
 
 Key = tuple[bytes, Ask]
 """What two jobs share when one pass answers both."""
@@ -53,18 +60,22 @@ class Caller:
 
 @dataclass(eq=False)
 class Job:
-    """One utterance for one pass; `cost` is what it is predicted to take, before any scaling."""
+    """One utterance for one pass of a `body`; `cost` is what it is predicted to take, unscaled.
 
-    frames: Frames
+    `heard` is what that body reads, as long as it has frames; `digest` is of both.
+    """
+
+    heard: Sized
     ask: Ask
     digest: bytes
     lane: Lane
     arrived: float
     cost: float = 0.0
     callers: list[Caller] = field(default_factory=list)
+    body: str = MAIN
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.heard)
 
     @property
     def key(self) -> Key:

@@ -6,7 +6,7 @@ waits for a turn of the loop; and a caller who leaves is dropped until that mome
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -31,14 +31,17 @@ class Taken:
 
 
 class Queue:
-    """Jobs by lane, in the order they came, and those that run; safe for threads."""
+    """Jobs by lane, in the order they came, and those that run; safe for threads.
+
+    A batch is of one body: that of the oldest in the lane whose turn it is.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._lines: dict[Lane, dict[Job, None]] = {lane: {} for lane in WEIGHTS}
         self._known: dict[Key, Job] = {}
         self._frames = dict.fromkeys(WEIGHTS, 0)
-        self._costs = dict.fromkeys(WEIGHTS, 0.0)
+        self._costs: dict[Lane, dict[str, float]] = {lane: {} for lane in WEIGHTS}
         self._turns = Turns()
         self._closed = False
 
@@ -47,13 +50,19 @@ class Queue:
         """Whether nothing comes in any more."""
         return self._closed
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something is to be taken."""
+        with self._changed:
+            return any(self._lines.values())
+
     def frames(self, lane: Lane) -> int:
         """Frames that wait in a lane."""
         return self._frames[lane]
 
-    def cost(self, lane: Lane) -> float:
-        """What they are predicted to take, before scaling."""
-        return self._costs[lane]
+    def costs(self, lane: Lane) -> Mapping[str, float]:
+        """What they are predicted to take of each body, before scaling."""
+        return dict(self._costs[lane])
 
     def oldest(self, lane: Lane) -> float | None:
         """When the oldest job of a lane came."""
@@ -88,14 +97,19 @@ class Queue:
             del self._known[job.key]
             return True
 
-    def take(self, rule: Callable[[], Rule], charge: Callable[[Job], float], wait: float) -> Taken:
-        """The next batch, as soon as there is one, after at most `wait` seconds."""
+    def take(
+        self, rule: Callable[[str], Rule], charge: Callable[[Job], float], wait: float
+    ) -> Taken:
+        """The next batch, as soon as there is one, after at most `wait` seconds.
+
+        `rule` says of a body what its next batch may be.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or any(self._lines.values()), wait)
             dropped: list[Job] = []
             jobs: list[Job] = []
             while not jobs and any(self._lines.values()):
-                jobs = self._form(rule(), dropped)
+                jobs = self._form(rule, dropped)
             for job in jobs:
                 self._remove(job)
                 self._turns.charge(job.lane, charge(job))
@@ -130,16 +144,21 @@ class Queue:
             self._changed.notify_all()
         return waiting
 
-    def _form(self, rule: Rule, dropped: list[Job]) -> list[Job]:
+    def _form(self, rule: Callable[[str], Rule], dropped: list[Job]) -> list[Job]:
         now = time.monotonic()
         lane = self._turns.next([lane for lane, line in self._lines.items() if line])
         line = list(self._live(lane, dropped, now))
         if not line:
             return []
+        body = line[0].body
         others = (
-            job for other in WEIGHTS if other is not lane for job in self._live(other, dropped, now)
+            job
+            for other in WEIGHTS
+            if other is not lane
+            for job in self._live(other, dropped, now)
+            if job.body == body
         )
-        return form(line, others, rule, now)
+        return form([job for job in line if job.body == body], others, rule(body), now)
 
     def _live(self, lane: Lane, dropped: list[Job], now: float) -> Iterator[Job]:
         """The oldest jobs of a lane that somebody waits for; the others go."""
@@ -156,14 +175,15 @@ class Queue:
             self._turns.wake(job.lane)
         self._lines[job.lane][job] = None
         self._frames[job.lane] += len(job)
-        self._costs[job.lane] += job.cost
+        costs = self._costs[job.lane]
+        costs[job.body] = costs.get(job.body, 0.0) + job.cost
 
     def _remove(self, job: Job) -> None:
         del self._lines[job.lane][job]
         self._frames[job.lane] -= len(job)
-        self._costs[job.lane] -= job.cost
+        self._costs[job.lane][job.body] -= job.cost
         if not self._lines[job.lane]:
-            self._costs[job.lane] = 0.0  # and not what rounding left
+            self._costs[job.lane] = {}  # and not what rounding left
 
     def _forget(self, job: Job) -> None:
         if self._known.get(job.key) is job:

@@ -5,12 +5,16 @@ import importlib
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedsvc.cli.output import emit, table
 from embedsvc.errors import EmbedsvcError
-from embedsvc.types import Runtime
+from embedsvc.types import HeadInfo, Runtime
+
+if TYPE_CHECKING:
+    from embedsvc.settings import ModelSettings
 
 FREE_BYTES = 512 * 1024 * 1024
 PACKAGES = ("torch", "faiss", "apsw", "grpc", "soundfile", "soxr", "safetensors", "scipy")
@@ -62,13 +66,16 @@ def _machine(data: Path | None) -> dict[str, Check]:
     from embedsvc import settings
 
     loaded = settings.load({"data": data})
-    return {
+    checks = {
         "python": _python,
         "packages": _packages,
         "codecs": _codecs,
         "disk": lambda: _disk(loaded.data),
         "model": lambda: _model(loaded.model.name),
     }
+    if loaded.model.heads:
+        checks["heads"] = lambda: _heads(loaded.model)
+    return checks
 
 
 def _python() -> str:
@@ -120,6 +127,29 @@ def _model(name: str) -> str:
     return f"{what}, compiled kernels: {kernels() or 'none for this processor'}"
 
 
+def _heads(model: "ModelSettings") -> str:
+    from embedsvc.pipeline import loading
+    from embedsvc.pipeline.bodies import load_bodies, wanted
+
+    encoder, heads = loading.load_all(model.name, runtime=model.runtime)
+    asked = [wanted(name, text) for name, text in model.heads.items()]
+    return _told(load_bodies(encoder, heads, asked).heads.infos())
+
+
+def _told(heads: Iterable[HeadInfo]) -> str:
+    """What each head writes, and by whose leave.
+
+    >>> from embedsvc.types import HeadKind
+    >>> _told([HeadInfo("mms-deu", HeadKind.TEXT, ("deu",), 32, 0.02, "", "cc-by-nc-4.0")])
+    'mms-deu (text, deu, license cc-by-nc-4.0)'
+    """
+    return "; ".join(
+        f"{each.name} ({each.kind}, {', '.join(each.languages) or 'any language'}, "
+        f"license {each.license or 'not stated'})"
+        for each in heads
+    )
+
+
 def _timed(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
@@ -142,4 +172,8 @@ def _server(target: str) -> dict[str, Check]:
             model = f"{model} by {info.runtime}"
         return f"embedsvc {info.version}, {model}"
 
-    return {"health": serving, "info": model}
+    def heads() -> str:
+        with Client(target, timeout=10.0) as client:
+            return _told(client.heads()) or "none"
+
+    return {"health": serving, "info": model, "heads": heads}

@@ -1,8 +1,9 @@
 """`embedsvc models`: what there is, what a model is made of, and exports for other runtimes."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embedsvc.cli.output import emit, say, table
 from embedsvc.errors import EmbedsvcError
@@ -82,14 +83,15 @@ def run(chosen: argparse.Namespace) -> int:
         for each in described:
             emit(each)
     else:
-        columns = ("model", "parameters>", "layers>", "dim>", "default", "weights (SHA-256)")
+        columns = ("model", "parameters>", "layers>", "dim>", "default", "heads", "weights")
         rows = [
             (
                 each["name"],
                 f"{each['parameters']:,}",
                 each["layers"],
                 each["dim"],
-                f"layer {each['default_layer']}, {each['default_pooling']}",
+                _defaults(each),
+                ", ".join(map(str, each["heads"])),
                 str(each["weights"])[:16] + "…",
             )
             for each in described
@@ -98,10 +100,26 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(name: str) -> dict[str, object]:
-    from embedsvc.encoder import Encoder, resolve
+def _describe(name: str) -> dict[str, Any]:
+    from embedsvc.encoder import Checkpoint, Encoder
+    from embedsvc.encoder.ctc import load_heads, resolve_ctc
+    from embedsvc.encoder.waveform import WaveformEncoder
 
-    encoder = Encoder.load(resolve(name))
+    checkpoint = resolve_ctc(name)
+    heads = [head.info.name for head in load_heads(checkpoint)]
+    if not isinstance(checkpoint, Checkpoint):
+        # It reads samples: there is nothing to choose, since it only writes.
+        body = WaveformEncoder.load(checkpoint)
+        body.warm_up()
+        return {
+            "name": body.name,
+            "parameters": body.parameters,
+            "layers": body.layers,
+            "dim": body.dim,
+            "weights": body.weights,
+            "heads": heads,
+        }
+    encoder = Encoder.load(checkpoint)
     encoder.warm_up()
     return {
         "name": encoder.name,
@@ -112,7 +130,14 @@ def _describe(name: str) -> dict[str, object]:
         "default_layer": encoder.defaults.layer,
         "default_pooling": encoder.defaults.pooling.value,
         "default_projection": encoder.defaults.projection,
+        "heads": heads,
     }
+
+
+def _defaults(described: Mapping[str, Any]) -> str:
+    if "default_layer" not in described:
+        return "-"
+    return f"layer {described['default_layer']}, {described['default_pooling']}"
 
 
 def _card(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedsvc.cli import flags
 from embedsvc.cli.output import emit, say
+from embedsvc.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from embedsvc.service.server import Server
@@ -20,6 +21,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.add_argument("--data", metavar="DIR", type=Path, help="where collections are kept")
     parser.add_argument("--model", metavar="MODEL", help="mini, a directory, or OWNER/NAME")
+    parser.add_argument(
+        "--head",
+        action="append",
+        default=[],
+        type=_head,
+        metavar="NAME=MODEL[:LANG,LANG]",
+        help="also write with the CTC head of this model (w2v-BERT, wav2vec 2.0, MMS); "
+        "may be given again",
+    )
     parser.add_argument(
         "--projections",
         metavar="FILE",
@@ -48,6 +58,26 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.set_defaults(run=run)
 
 
+def _head(text: str) -> tuple[str, str]:
+    """Name and model of a head.
+
+    >>> _head("mms=facebook/mms-1b-all:deu,swh")
+    ('mms', 'facebook/mms-1b-all:deu,swh')
+    """
+    name, sign, model = text.partition("=")
+    if not (name and sign and model):
+        raise argparse.ArgumentTypeError(f"must be NAME=MODEL, but is {text!r}")
+    return name, model
+
+
+def _heads(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidArgument(f"`--head` must name each head once, but names {name!r} again")
+    return dict(pairs)
+
+
 def run(chosen: argparse.Namespace) -> int:
     """Serve until a signal."""
     from embedsvc import settings, telemetry
@@ -58,6 +88,7 @@ def run(chosen: argparse.Namespace) -> int:
         "server": {"address": chosen.address},
         "model": {
             "name": chosen.model,
+            "heads": _heads(chosen.head),
             "projections": chosen.projections,
             "language_models": dict(chosen.language_models or ()) or None,
             "threads": chosen.threads,

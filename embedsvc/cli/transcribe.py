@@ -182,6 +182,7 @@ def described(found: Transcript) -> dict[str, Any]:
     return {
         "seconds": found.seconds,
         "head": found.head,
+        "language": found.language,
         "kind": found.kind.value,
         "text": found.text,
         "segments": [_segment(segment) for segment in found.segments],

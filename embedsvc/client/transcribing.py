@@ -26,7 +26,7 @@ class TranscribingCalls(Connected):
     """Text of speech, and when it is said."""
 
     def heads(self) -> list[HeadInfo]:
-        """What the server's model writes with, by name."""
+        """What the server writes with, by name."""
         request = transcription_pb2.ListHeadsRequest()
         reply = self._caller.unary(self._stubs.transcription.ListHeads, request)
         return list(map(wire_transcripts.head, reply.heads))

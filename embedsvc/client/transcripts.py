@@ -11,7 +11,10 @@ from embedsvc.wire import audio, enums, probes, times, transcripts
 
 @dataclass(frozen=True)
 class Transcript:
-    """What `head` wrote of one recording; `answers` are of the probes that heard it too."""
+    """What `head` wrote of one recording; `answers` are of the probes that heard it too.
+
+    `language` is the code of that which was written, "" where nobody said.
+    """
 
     segments: tuple[TranscriptSegment, ...]
     head: str
@@ -20,6 +23,7 @@ class Transcript:
     warnings: tuple[AudioWarning, ...]
     seconds: float
     timing: Timing
+    language: str = ""
 
     @property
     def text(self) -> str:
@@ -41,6 +45,7 @@ class Aligned:
     warnings: tuple[AudioWarning, ...]
     seconds: float
     timing: Timing
+    language: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,4 +100,5 @@ def _common(message: Any) -> dict[str, Any]:
         "warnings": audio.warnings(message.warnings),
         "seconds": message.usage.audio_seconds,
         "timing": times.timing(message.timing),
+        "language": message.language_code,
     }

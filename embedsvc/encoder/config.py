@@ -79,9 +79,11 @@ def read_config(directory: Path) -> EncoderConfig:
         raise ModelNotFound("`model` must have a config.json, but has none", field="model")
     values = read_object(directory / "config.json")
     if values.get("model_type") != MODEL_TYPE:
+        kind = values.get("model_type")
+        # That of models which read samples: they are served, but not as the model that embeds.
+        advice = "; serve it beside one, with --head NAME=MODEL" if kind == "wav2vec2" else ""
         raise InvalidArgument(
-            f"`model` must be of type {MODEL_TYPE}, but is {values.get('model_type')!r}",
-            field="model",
+            f"`model` must be of type {MODEL_TYPE}, but is {kind!r}{advice}", field="model"
         )
     values = _OPTIONAL | values
     faults = [*_size_faults(values), *_choice_faults(values), *_feature_faults(directory)]

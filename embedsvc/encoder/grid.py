@@ -18,6 +18,14 @@ class Grid:
     field: int
     first: int = 0
 
+    def count(self, samples: int) -> int:
+        """Labels of a recording of so many samples, where no convolution pads.
+
+        >>> FRAMES.count(559), FRAMES.count(560), CONVOLUTIONS.count(560)
+        (0, 1, 1)
+        """
+        return max((samples - self.field) // self.hop + 1, 0)
+
     def heard(self, label: int) -> Span:
         """What the convolutions before a label see of the recording."""
         start = self.first + label * self.hop

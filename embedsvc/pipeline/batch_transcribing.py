@@ -36,7 +36,7 @@ class Notes(Protocol):
         """A segment, and where its confidence is `below`."""
         ...
 
-    def ended(self, ended: Ended, head: HeadInfo) -> bytes:
+    def ended(self, ended: Ended, head: HeadInfo, language: str) -> bytes:
         """What is known when all is written."""
         ...
 
@@ -47,13 +47,17 @@ class Notes(Protocol):
 
 @dataclass(frozen=True)
 class Order:
-    """How a batch is to be written down; `below` and `words` are of what is kept."""
+    """How a batch is to be written down; `below` and `words` are of what is kept.
+
+    `language` is the code of that which is written, "" where nobody says.
+    """
 
     head: str
     options: DecodeOptions
     lane: Lane
     below: float
     words: bool
+    language: str = ""
 
 
 class Batches:
@@ -115,7 +119,8 @@ class Batches:
         batch = Batch(self._folder / request["folder"])
         order = _order(request)
         files = await asyncio.to_thread(batch.files)
-        task = Task(self._heads.chosen(order.head), order.options)
+        head = self._heads.chosen(order.head)
+        task = Task(head, order.options, language=order.language)
         for place, sent in enumerate(files):
             look = partial(tell, Progress(place, len(files), sent.id))
             look()
@@ -173,7 +178,7 @@ class Batches:
                 async for each in found:
                     if isinstance(each, Ended):
                         seconds = each.samples / SAMPLE_RATE
-                        note = self._notes.ended(each, task.head.info)
+                        note = self._notes.ended(each, task.head.info, task.language)
                     else:
                         note = self._notes.segment(each, order.below, words=order.words)
                     await asyncio.to_thread(_keep, kept, note)
@@ -209,4 +214,5 @@ def _order(request: Mapping[str, Any]) -> Order:
         Lane(request["lane"]),
         request["below"],
         request["words"],
+        request.get("language", ""),  # absent from operations of earlier versions
     )

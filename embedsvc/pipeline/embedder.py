@@ -1,33 +1,31 @@
 """Speech in, embeddings out: the straight line from a source to its vectors."""
 
 import asyncio
-import hashlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 
-from embedsvc.audio import DecodePool, Door, Windower, active, features
-from embedsvc.batching import Batcher, Terms, Ticket
+from embedsvc.audio import DecodePool, Door, Windower
+from embedsvc.batching import MAIN, Batcher, Terms, Ticket
 from embedsvc.encoder import Encoder, Plan
 from embedsvc.errors import EmbedsvcError
 from embedsvc.pipeline import segments
-from embedsvc.pipeline.listening import Active, Asked, Listener
+from embedsvc.pipeline.hearing import hear
+from embedsvc.pipeline.listening import Asked, Listener
 from embedsvc.pipeline.live import Live
-from embedsvc.pipeline.reading import Reader, Upload, Utterance, expected_frames
+from embedsvc.pipeline.reading import Reader, Upload, Utterance, Windowed, expected_frames
 from embedsvc.pipeline.takers import AnyTaker, Both, Passed, Taker
 from embedsvc.pipeline.tally import Tally
 from embedsvc.settings import AudioSettings
 from embedsvc.timing import FRAME, frame_count, to_samples
 from embedsvc.types import (
-    AudioWarning,
     ChannelPolicy,
     Embedding,
-    Frames,
     Output,
     OutputSpec,
     PcmFormat,
@@ -49,17 +47,6 @@ ON_CALL = Terms(patient=True)
 
 
 NO_SAMPLES = np.empty(0, np.float32)
-
-
-class Windowed(Protocol):
-    """Speech that comes as windows; what is known at its end."""
-
-    digest: str
-    warnings: tuple[AudioWarning, ...]
-
-    def windows(self) -> AsyncGenerator[Window]:
-        """The windows, in order."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -200,14 +187,22 @@ class Embedder:
 
     @asynccontextmanager
     async def admitted(
-        self, terms: Terms, clock: Clock, source: Source | None = None
+        self,
+        terms: Terms,
+        clock: Clock,
+        source: Source | None = None,
+        bodies: Sequence[str] = (MAIN,),
     ) -> AsyncIterator[Ticket]:
-        """Let a request in before any work is done for it; what comes by windows has no source."""
+        """Let a request in before any work is done for it; what comes by windows has no source.
+
+        `bodies` are those that are to hear it.
+        """
         started = time.perf_counter()
         # Audio that is too long is refused for that, and not for the room it would take.
         frames = 0 if source is None else min(expected_frames(source), self._most_frames)
         exact = source is None or source.pcm is not None
-        async with self._batcher.admitted(terms, frames, exact=exact) as ticket:
+        admitted = self._batcher.admitted(terms, frames, exact=exact, bodies=bodies)
+        async with admitted as ticket:
             clock.queue += time.perf_counter() - started
             yield ticket
 
@@ -234,28 +229,28 @@ class Embedder:
         self, speech: Windowed, taker: AnyTaker, clock: Clock, ticket: Ticket
     ) -> AnyTaker:
         """Send every window of `speech` through the encoder and into `taker`, in order."""
-        async with aclosing(self.steps(speech, taker, clock, ticket)) as steps:
+        async with aclosing(self.steps(speech, [taker], clock, ticket)) as steps:
             async for _ in steps:
                 pass
         return taker
 
     async def steps(
-        self, speech: Windowed, taker: Taker, clock: Clock, ticket: Ticket
+        self, speech: Windowed, takers: Sequence[Taker], clock: Clock, ticket: Ticket
     ) -> AsyncGenerator[None]:
-        """As `run`, telling of each window that was taken."""
+        """As `run`, telling of each window that was taken; each taker has a pass of its own."""
         let_in = clock.queue
-        ahead: deque[tuple[Window, asyncio.Task[Passed]]] = deque()
+        ahead: deque[tuple[Window, asyncio.Task[list[Passed]]]] = deque()
         try:
             async with aclosing(clock.timing(speech.windows())) as windows:
                 async for window in windows:
-                    task = asyncio.create_task(self.one_pass(window, taker, clock, ticket))
+                    task = asyncio.create_task(self._passes(window, takers, clock, ticket))
                     ahead.append((replace(window, samples=NO_SAMPLES), task))
                     del window
                     if len(ahead) >= WINDOWS_AHEAD:
-                        await _settle(ahead, taker, clock, let_in)
+                        await _settle(ahead, takers, clock, let_in)
                         yield
             while ahead:
-                await _settle(ahead, taker, clock, let_in)
+                await _settle(ahead, takers, clock, let_in)
                 yield
         finally:
             for _, task in ahead:
@@ -300,13 +295,29 @@ class Embedder:
         )
 
     async def one_pass(self, window: Window, taker: Taker, clock: Clock, ticket: Ticket) -> Passed:
-        """What the encoder makes of a window."""
+        """What the body of a taker makes of a window."""
         started = time.perf_counter()
-        ask = taker.ask(window)
-        frames, name, sounding = await asyncio.to_thread(_heard, window, hears=taker.hears)
-        del window  # its samples are three times what waits for the encoder
+        ask, body = taker.ask(window), taker.body
+        heard = await asyncio.to_thread(hear, window, body, sound=taker.hears)
+        del window  # its samples are three times what waits for an encoder of features
         clock.decode += time.perf_counter() - started
-        return Passed(await ticket.submit(frames, ask, name), sounding)
+        ran = await ticket.submit(heard.read, ask, heard.digest, body.key)
+        return Passed(ran, heard.active)
+
+    async def _passes(
+        self, window: Window, takers: Sequence[Taker], clock: Clock, ticket: Ticket
+    ) -> list[Passed]:
+        if len(takers) == 1:
+            return [await self.one_pass(window, takers[0], clock, ticket)]
+        passes = [
+            asyncio.create_task(self.one_pass(window, taker, clock, ticket)) for taker in takers
+        ]
+        try:
+            return [await each for each in passes]
+        finally:
+            for each in passes:
+                each.cancel()
+            await asyncio.gather(*passes, return_exceptions=True)
 
     def _both(self, wish: Wish) -> Both:
         cell = None if wish.segmentation is None else wish.segmentation.hop // FRAME
@@ -354,32 +365,20 @@ def _under(field: str) -> Iterator[None]:
         raise error.at(field) from error
 
 
-def _heard(window: Window, *, hears: bool) -> tuple[Frames, bytes, Active | None]:
-    """The features of a window, the digest by which equal ones are known, and what is sound.
-
-    The last only where somebody `hears`: whether each frame of the core is above silence.
-    """
-    frames = features(window.samples)
-    name = hashlib.sha256(np.ascontiguousarray(frames.features).data).digest()
-    if not hears:
-        return frames, name, None
-    start = window.core.start - window.span.start
-    return frames, name, active(window.samples[start : start + len(window.core)])
-
-
 async def _settle(
-    ahead: "deque[tuple[Window, asyncio.Task[Passed]]]",
-    taker: Taker,
+    ahead: "deque[tuple[Window, asyncio.Task[list[Passed]]]]",
+    takers: Sequence[Taker],
     clock: Clock,
     let_in: float,
 ) -> None:
     """Wait for the oldest window and add it; `let_in` is what was waited before all of them."""
     window, task = ahead[0]
-    passed = await task
+    passes = await task
     ahead.popleft()
-    await _add(taker, window, passed)
-    clock.queue = max(clock.queue, let_in + passed.ran.queue)
-    clock.compute += passed.ran.compute
+    for taker, passed in zip(takers, passes, strict=True):
+        await _add(taker, window, passed)
+        clock.queue = max(clock.queue, let_in + passed.ran.queue)
+        clock.compute += passed.ran.compute
 
 
 async def _add(taker: Taker, window: Window, passed: Passed) -> None:

@@ -10,10 +10,14 @@ from embedsvc.types import HeadInfo, HeadKind
 
 
 class Heads:
-    """All heads of a model, by name."""
+    """All heads that are served, by name."""
 
     def __init__(self, heads: Iterable[CtcHead]) -> None:
         self._heads = {head.info.name: head for head in sorted(heads, key=lambda h: h.info.name)}
+
+    def joined(self, more: Iterable[CtcHead]) -> "Heads":
+        """These and others."""
+        return Heads([*self._heads.values(), *more])
 
     def infos(self) -> tuple[HeadInfo, ...]:
         """What each of them is."""
@@ -41,12 +45,34 @@ class Heads:
         """
         if not self._heads:
             raise FeatureDisabled(
-                "`model` must have a CTC head to write down speech, but this one has none"
+                "`model` must have a CTC head to write down speech, or one of another model beside "
+                "it (--head), but there is none"
             )
-        code = _code(language, f"{prefix}language_code") if language else ""
+        code = self._code(language, f"{prefix}language_code") if language else ""
         if name:
             return self._named(name, code, prefix)
         return self._writing(code, prefix) if code else self._usual(prefix)
+
+    def written_language(self, head: CtcHead, language: str) -> str:
+        """Code of the language that `head` writes when it is asked for `language`, or for none.
+
+        It is "" where neither says which. Raises InvalidArgument as `chosen` does.
+        """
+        if language:
+            return self._code(language, "language_code")
+        return head.info.languages[0] if len(head.info.languages) == 1 else ""
+
+    def _code(self, language: str, field: str) -> str:
+        try:
+            return normalize(language)
+        except InvalidArgument as error:
+            # Models know languages that the table does not.
+            if any(language in head.info.languages for head in self._heads.values()):
+                return language
+            raise InvalidArgument(
+                f"`{field}` must be a language of ISO 639 or BCP 47, but is {language[:100]!r}",
+                field=field,
+            ) from error
 
     def _named(self, name: str, code: str, prefix: str) -> CtcHead:
         head = self._heads.get(name)
@@ -93,13 +119,3 @@ class Heads:
 
 def _writes(head: CtcHead, code: str) -> bool:
     return not head.info.languages or code in head.info.languages
-
-
-def _code(language: str, field: str) -> str:
-    try:
-        return normalize(language)
-    except InvalidArgument as error:
-        raise InvalidArgument(
-            f"`{field}` must be a language of ISO 639 or BCP 47, but is {language[:100]!r}",
-            field=field,
-        ) from error

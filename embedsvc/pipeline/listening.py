@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from embedsvc.audio import core_frames
 from embedsvc.encoder import Encoder, Plan, merge
+from embedsvc.encoder.ctc import SERVED
 from embedsvc.pipeline import segments
 from embedsvc.pipeline.spans import Mean, Spans
 from embedsvc.probes import Probe
@@ -97,6 +98,7 @@ class Listener:
     With a `timeline` it answers piece by piece too; frame-level probes do so whenever it is given.
     """
 
+    body = SERVED
     hears = True
 
     def __init__(

@@ -44,6 +44,17 @@ def expected_frames(source: Source) -> int:
     return frame_count(samples * SAMPLE_RATE // max(1, pcm.sample_rate))
 
 
+class Windowed(Protocol):
+    """Speech that comes as windows; what is known at its end."""
+
+    digest: str
+    warnings: tuple[AudioWarning, ...]
+
+    def windows(self) -> AsyncGenerator[Window]:
+        """The windows, in order."""
+        ...
+
+
 class Blocks(Protocol):
     """A file that is being decoded: blocks of samples, then what was noticed."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from embedsvc.batching import Ran
+from embedsvc.encoder.ctc import SERVED, Body
 from embedsvc.pipeline.listening import Active, Listener
 from embedsvc.pipeline.tally import Tally
 from embedsvc.types import Ask, Encoded, Window
@@ -12,12 +13,13 @@ AnyTaker = TypeVar("AnyTaker", bound="Taker")
 
 
 class Taker(Protocol):
-    """What takes the answers of the encoder for the windows of one recording.
+    """What takes the answers of a `body` for the windows of one recording.
 
     With `hears` it is also told which frames of a window hold sound; unless it `is_light`, it is
     called in a thread.
     """
 
+    body: Body
     hears: bool
     is_light: bool
 
@@ -40,6 +42,8 @@ class Passed:
 
 class Both:
     """What is embedded and what probes hear, from one pass."""
+
+    body = SERVED
 
     def __init__(self, tally: Tally, listener: Listener | None) -> None:
         self.tally = tally
@@ -65,10 +69,11 @@ class Both:
 
 
 class Together:
-    """Several takers of one pass."""
+    """Several takers of one pass, all of the same body."""
 
     def __init__(self, *takers: Taker) -> None:
         self._takers = takers
+        self.body = takers[0].body
         self.hears = any(each.hears for each in takers)
         self.is_light = all(each.is_light for each in takers)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from embedsvc.audio import core_frames
 from embedsvc.encoder import merge
+from embedsvc.encoder.ctc import SERVED
 from embedsvc.errors import MessageTooLarge
 from embedsvc.moments import Coder, Recipe
 from embedsvc.timing import FRAME
@@ -26,6 +27,7 @@ class Tally:
     are kept, at most `frame_limit`. With a `recipe`, codes of frames are made.
     """
 
+    body = SERVED
     hears = False
     is_light = True
 

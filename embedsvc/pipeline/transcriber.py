@@ -6,13 +6,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from embedsvc.batching import Terms, Ticket
+from embedsvc.batching import MAIN, Terms, Ticket
 from embedsvc.encoder.ctc import CtcHead
 from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, answers_of
 from embedsvc.pipeline.listening import Asked, Listener
 from embedsvc.pipeline.live_text import Ear, Final, Interim, LiveText
 from embedsvc.pipeline.reading import Upload, Utterance
-from embedsvc.pipeline.takers import Together
+from embedsvc.pipeline.takers import Taker, Together
 from embedsvc.pipeline.writing import Keeper, Writer
 from embedsvc.types import (
     AudioWarning,
@@ -34,11 +34,21 @@ WINDOWING = Windowing()
 
 @dataclass(frozen=True)
 class Task:
-    """With what to write, how, and the probes that hear the same pass."""
+    """With what to write, how, and the probes that hear the same audio.
+
+    `language` is the code of that which is written, "" where nobody says.
+    """
 
     head: CtcHead
     options: DecodeOptions
     asked: tuple[Asked, ...] = ()
+    language: str = ""
+
+    @property
+    def bodies(self) -> tuple[str, ...]:
+        """Who hears the audio: the body of the head, and for probes the served model."""
+        own = self.head.body.key
+        return tuple({own: None, MAIN: None}) if self.asked else (own,)
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Transcriber:
     ) -> tuple[tuple[TranscriptSegment, ...], Ended]:
         """One utterance in memory."""
         clock = Clock()
-        async with self._embedder.admitted(terms, clock, source) as ticket:
+        async with self._embedder.admitted(terms, clock, source, task.bodies) as ticket:
             speech = await self._embedder.read(source, WINDOWING, clock, ticket)
             segments: list[TranscriptSegment] = []
             async with aclosing(self._segments(speech, task, clock, ticket)) as found:
@@ -78,7 +88,8 @@ class Transcriber:
     ) -> tuple[TranscriptSegment, Ended]:
         """When each word of a text is said in one utterance in memory."""
         clock = Clock()
-        async with self._embedder.admitted(terms, clock, source) as ticket:
+        bodies = (head.body.key,)
+        async with self._embedder.admitted(terms, clock, source, bodies) as ticket:
             speech = await self._embedder.read(source, WINDOWING, clock, ticket)
             keeper = await self._embedder.run(speech, Keeper(head), clock, ticket)
         segment = await asyncio.to_thread(keeper.aligned, text)
@@ -94,7 +105,7 @@ class Transcriber:
         """
         clock = Clock()
         async with (
-            self._embedder.admitted(terms, clock) as ticket,
+            self._embedder.admitted(terms, clock, bodies=task.bodies) as ticket,
             self._embedder.opened(file, source, WINDOWING) as speech,
             aclosing(self._segments(speech, task, clock, ticket)) as found,
         ):
@@ -117,7 +128,7 @@ class Transcriber:
 
         None among the chunks ends a stretch now.
         """
-        async with self._embedder.admitted(terms, Clock()) as ticket:
+        async with self._embedder.admitted(terms, Clock(), bodies=task.bodies) as ticket:
             async for chunk in chunks:
                 windows = live.flush() if chunk is None else live.push(chunk)
                 async with aclosing(self._heard(windows, live, task, ticket)) as told:
@@ -166,8 +177,8 @@ class Transcriber:
     ) -> AsyncGenerator[TranscriptSegment | Ended]:
         writer = Writer(task.head, task.options)
         listener = Listener(task.asked, self._embedder.encoder) if task.asked else None
-        both = writer if listener is None else Together(writer, listener)
-        async with aclosing(self._embedder.steps(speech, both, clock, ticket)) as steps:
+        takers = _takers(writer, listener)
+        async with aclosing(self._embedder.steps(speech, takers, clock, ticket)) as steps:
             async for _ in steps:
                 for segment in writer.taken():
                     yield segment
@@ -180,3 +191,12 @@ class Transcriber:
             frames=writer.frame_count,
             timing=clock.stop(),
         )
+
+
+def _takers(writer: Writer, listener: Listener | None) -> list[Taker]:
+    """Who has a pass of its own; one body hears for both in one."""
+    if listener is None:
+        return [writer]
+    if writer.body == listener.body:
+        return [Together(writer, listener)]
+    return [writer, listener]

@@ -15,7 +15,7 @@ from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import InvalidArgument
 from embedsvc.pipeline.cutting import Cutter, Piece
 from embedsvc.pipeline.listening import Active
-from embedsvc.timing import FRAME, frame_count
+from embedsvc.timing import FRAME
 from embedsvc.types import Ask, DecodeOptions, Encoded, Floats, Span, TranscriptSegment, Window
 
 
@@ -30,6 +30,7 @@ class Labels:
     is_light = False
 
     def __init__(self, head: CtcHead) -> None:
+        self.body = head.body
         self._head = head
         self._hop = head.grid.hop
         # Without a convolution over frames, a label is what its own frame says.
@@ -43,7 +44,7 @@ class Labels:
 
     def take(self, window: Window, encoded: Encoded) -> Floats:
         """Log-probabilities (T, V) of the labels of the core; windows come in order."""
-        start, end = core_frames(window)
+        start, end = core_frames(window, self.body.grid.count)
         self.frame_count += end - start
         self.samples = window.core.end
         log_probs = self._head(encoded.frames[self._head.layer])
@@ -67,8 +68,9 @@ class Labels:
 
     def _read(self, window: Window) -> tuple[int, int]:
         if self._reads_cores:
-            return core_frames(window)
-        return -(window.span.start // FRAME) % (self._hop // FRAME), frame_count(len(window.span))
+            return core_frames(window, self.body.grid.count)
+        first = -(window.span.start // FRAME) % (self._hop // FRAME)
+        return first, self.body.grid.count(len(window.span))
 
 
 class Writer(Labels):

@@ -1,15 +1,14 @@
 """What the servicers stand on: the encoder, its queue, and the collections."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 from embedsvc import telemetry
 from embedsvc.audio import DecodePool
-from embedsvc.batching import Batcher, Cost, Limits, Model, calibrated, noise
+from embedsvc.batching import Batcher, Limits, Machine, Model
 from embedsvc.encoder import Encoder, out_of_memory, share_threads, threads, usual_passes
 from embedsvc.errors import Unavailable
 from embedsvc.index import Catalog
@@ -17,6 +16,7 @@ from embedsvc.operations import Kind, Operation, Operations
 from embedsvc.pipeline import fitting, loading
 from embedsvc.pipeline.batch_folder import Limits as BatchLimits
 from embedsvc.pipeline.batch_transcribing import Batches
+from embedsvc.pipeline.bodies import Bodies, load_bodies, wanted
 from embedsvc.pipeline.classifier import Classifier
 from embedsvc.pipeline.embedder import Embedder
 from embedsvc.pipeline.heads import Heads
@@ -26,7 +26,7 @@ from embedsvc.pipeline.transcriber import Transcriber
 from embedsvc.probes import Shelf
 from embedsvc.service import written
 from embedsvc.settings import BatcherSettings, ModelSettings, Settings
-from embedsvc.types import Ask, Lane
+from embedsvc.types import Lane
 
 MEBIBYTE = 1024 * 1024
 PROCESSOR_FRAMES = 1000
@@ -146,7 +146,7 @@ class Backend:
 
     @property
     def heads(self) -> Heads:
-        """The CTC heads of the model."""
+        """The CTC heads of the model, and those of others beside it."""
         if self._heads is None:
             raise _loading()
         return self._heads
@@ -165,7 +165,7 @@ class Backend:
 
     @property
     def batcher(self) -> Batcher:
-        """The queue of the encoder."""
+        """The queue of all encoders."""
         if self._batcher is None:
             raise _loading()
         return self._batcher
@@ -180,9 +180,10 @@ class Backend:
     async def start(self, tell: Callable[[str], None]) -> None:
         """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""
         settings = self.settings
-        encoder, heads, model, cost = await asyncio.to_thread(_load, settings.model)
-        self._heads = heads
-        for info in heads.infos():
+        encoder, bodies, models = await asyncio.to_thread(_load, settings.model)
+        machine = _machine(encoder, settings.model.passes)
+        self._heads = bodies.heads
+        for info in bodies.heads.infos():
             if (known := info.language_model) is not None:
                 telemetry.event("language model", head=info.name, knows=asdict(known))
         telemetry.event(
@@ -192,12 +193,13 @@ class Backend:
             precision=encoder.precision,
             reason=encoder.why,
             batches=encoder.how,
-            passes=model.passes,
+            passes=machine.passes,
         )
+        _tell_heads(bodies)
         self._batcher = Batcher(
-            model,
-            cost,
+            models,
             _limits(settings.batcher, encoder),
+            machine,
             cache_bytes=settings.batcher.cache_megabytes * MEBIBYTE,
         )
         self._batcher.start()
@@ -235,8 +237,8 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=16, thread_name_prefix="embedsvc")
 
 
-def _load(settings: ModelSettings) -> tuple[Encoder, Heads, Model, Cost]:
-    encoder, brought = loading.load_all(
+def _load(settings: ModelSettings) -> tuple[Encoder, Bodies, dict[str, Model]]:
+    encoder, heads = loading.load_all(
         settings.name,
         settings.threads,
         settings.device,
@@ -244,28 +246,32 @@ def _load(settings: ModelSettings) -> tuple[Encoder, Heads, Model, Cost]:
         settings.runtime,
         settings.projections,
     )
-    heads = brought.with_language_models(settings.language_models)
-    model = _model(encoder, settings.passes)
-
-    def run(length: int) -> float:
-        started = time.perf_counter()
-        encoder.encode([noise(length)], [Ask((encoder.layers,), runs=((0, length),))])
-        return time.perf_counter() - started
-
-    return encoder, heads, model, calibrated(run)
+    asked = [wanted(name, text) for name, text in settings.heads.items()]
+    bodies = load_bodies(encoder, heads, asked, settings.device)
+    knowing = bodies.heads.with_language_models(settings.language_models)
+    return encoder, replace(bodies, heads=knowing), bodies.models()
 
 
-def _model(encoder: Encoder, passes: int | None) -> Model:
-    passes = passes or usual_passes(encoder.device)
-    return Model(
-        encode=encoder.encode,
-        layers=encoder.layers,
-        # On a processor utterances are packed, and cost what they are; a GPU pays for its longest.
-        padded=encoder.device.type != "cpu",
-        passes=passes,
+def _machine(encoder: Encoder, passes: int | None) -> Machine:
+    return Machine(
+        passes=passes or usual_passes(encoder.device),
         share=partial(share_threads, threads()),
         out_of_memory=out_of_memory,
     )
+
+
+def _tell_heads(bodies: Bodies) -> None:
+    """Log what else was loaded, and under which license it may be used."""
+    for head in bodies.added:
+        telemetry.event(
+            "head",
+            head=head.info.name,
+            model=head.info.model,
+            languages=head.info.languages,
+            license=head.info.license,
+            body=head.body.key,
+            parameters=bodies.encoders[head.body.key].parameters,
+        )
 
 
 def _limits(settings: BatcherSettings, encoder: Encoder) -> Limits:

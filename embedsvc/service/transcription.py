@@ -34,7 +34,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
     async def ListHeads(
         self, request: transcription_pb2.ListHeadsRequest, context: Context
     ) -> transcription_pb2.ListHeadsResponse:
-        """What the model writes with."""
+        """What the server writes with."""
         infos = self._backend.heads.infos()
         return transcription_pb2.ListHeadsResponse(heads=map(transcripts.head_message, infos))
 
@@ -50,7 +50,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         segments, ended = await self._backend.transcriber.transcribe(source, task, came)
         # Ten minutes are thousands of tokens, whose messages take tenths of a second.
         response, seconds = await asyncio.to_thread(
-            convert.timed, _response, segments, ended, task.head, style
+            convert.timed, _response, segments, ended, task, style
         )
         response.id = request.audio.id
         response.timing.CopyFrom(times.timing_message(ended.timing.written(seconds)))
@@ -78,7 +78,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
             async with aclosing(found):
                 async for each in found:
                     if isinstance(each, Ended):
-                        yield kind(end=_end(each, task.head))
+                        yield kind(end=_end(each, task))
                     else:
                         yield convert.fitting(
                             kind(segment=style.message(each)), self._most_bytes, _ADVICE
@@ -120,7 +120,10 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         source = audio.source(request.audio, "audio")
         _spelled(request.text, head, "text")
         segment, ended = await self._backend.transcriber.align(source, request.text, head, came)
-        response, seconds = await asyncio.to_thread(convert.timed, _aligned, segment, ended, head)
+        language = self._backend.heads.written_language(head, request.language_code)
+        response, seconds = await asyncio.to_thread(
+            convert.timed, _aligned, segment, ended, head, language
+        )
         response.id = request.audio.id
         response.timing.CopyFrom(times.timing_message(ended.timing.written(seconds)))
         return convert.fitting(response, self._most_bytes, "align shorter audio")
@@ -141,6 +144,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
             chosen_lane(config.lane, "config.lane", Lane.BULK),
             transcripts.threshold(config.options, "config.options.low_confidence"),
             not config.options.omit_words,
+            self._backend.heads.written_language(head, config.language_code),
         )
         return await batch_transcription.begin(self._backend, order, request_iterator)
 
@@ -158,12 +162,13 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
     async def _task(self, request: Any, prefix: str = "") -> Task:
         """What a request asks for; raises for a head, option or probe that is none."""
         head, options = self._writing(request, prefix)
+        language = self._backend.heads.written_language(head, request.language_code)
         if not request.probes:
-            return Task(head, options)
+            return Task(head, options, language=language)
         field = f"{prefix}probes"
         names = probes.names(request.probes, field)
         asked = await self._backend.classifier.fitting(names, WINDOWING, field)
-        return Task(head, options, asked)
+        return Task(head, options, asked, language)
 
     def _writing(self, request: Any, prefix: str) -> tuple[CtcHead, DecodeOptions]:
         """The head that is asked for, and how its text is to be found."""
@@ -240,8 +245,9 @@ def _spelled(text: str, head: CtcHead, field: str) -> None:
 
 
 def _response(
-    segments: Sequence[TranscriptSegment], ended: Ended, head: CtcHead, style: _Style
+    segments: Sequence[TranscriptSegment], ended: Ended, task: Task, style: _Style
 ) -> transcription_pb2.TranscribeResponse:
+    head = task.head
     return transcription_pb2.TranscribeResponse(
         segments=map(style.message, segments),
         warnings=audio.warning_messages(ended.warnings),
@@ -249,11 +255,12 @@ def _response(
         head=head.info.name,
         kind=enums.HEAD_KIND[head.info.kind],
         classifications=map(probes.answer_message, ended.answers),
+        language_code=task.language,
     )
 
 
 def _aligned(
-    segment: TranscriptSegment, ended: Ended, head: CtcHead
+    segment: TranscriptSegment, ended: Ended, head: CtcHead, language: str
 ) -> transcription_pb2.AlignResponse:
     return transcription_pb2.AlignResponse(
         segment=transcripts.segment_message(segment),
@@ -261,10 +268,12 @@ def _aligned(
         usage=audio.usage_message(ended.samples, ended.frames),
         head=head.info.name,
         kind=enums.HEAD_KIND[head.info.kind],
+        language_code=language,
     )
 
 
-def _end(ended: Ended, head: CtcHead) -> transcription_pb2.TranscribeUploadResponse.End:
+def _end(ended: Ended, task: Task) -> transcription_pb2.TranscribeUploadResponse.End:
+    head = task.head
     return transcription_pb2.TranscribeUploadResponse.End(
         warnings=audio.warning_messages(ended.warnings),
         usage=audio.usage_message(ended.samples, ended.frames),
@@ -272,4 +281,5 @@ def _end(ended: Ended, head: CtcHead) -> transcription_pb2.TranscribeUploadRespo
         head=head.info.name,
         kind=enums.HEAD_KIND[head.info.kind],
         classifications=map(probes.answer_message, ended.answers),
+        language_code=task.language,
     )

@@ -23,13 +23,14 @@ class _Notes:
     def segment(self, segment: TranscriptSegment, below: float, *, words: bool) -> bytes:
         return _part(segments=[transcripts.segment_message(segment, below, words=words)])
 
-    def ended(self, ended: Ended, head: HeadInfo) -> bytes:
+    def ended(self, ended: Ended, head: HeadInfo, language: str) -> bytes:
         return _part(
             warnings=audio.warning_messages(ended.warnings),
             usage=audio.usage_message(ended.samples, ended.frames),
             timing=times.timing_message(ended.timing),
             head=head.name,
             kind=enums.HEAD_KIND[head.kind],
+            language_code=language,
         )
 
     def failed(self, error: Exception) -> bytes:

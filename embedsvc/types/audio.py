@@ -91,12 +91,27 @@ class Audio:
 
 @dataclass(frozen=True)
 class Frames:
-    """What the encoder reads: features (T, 160), one row every 20 ms."""
+    """What a w2v-BERT encoder reads: features (T, 160), one row every 20 ms."""
 
     features: Floats
 
     def __len__(self) -> int:
         return len(self.features)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What an encoder of samples reads: (N,) at 16 kHz, which are so many `frames` to it.
+
+    `language` says with whose adapters, "" for a model without.
+    """
+
+    samples: Floats
+    frames: int
+    language: str = ""
+
+    def __len__(self) -> int:
+        return self.frames
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,8 @@ class LanguageModelInfo:
 class HeadInfo:
     """A head as it is listed: `languages` are ISO 639-3 codes, empty for any.
 
-    A label of its lasts for `frame_seconds`. `calibration` names the method of its confidence.
+    A label of its lasts for `frame_seconds`. `calibration` names the method of its confidence,
+    `model` the checkpoint whose states it reads.
     """
 
     name: str
@@ -148,3 +149,4 @@ class HeadInfo:
     license: str = ""
     figures: dict[str, float] = field(default_factory=dict)
     language_model: LanguageModelInfo | None = None
+    model: str = ""

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class TranscriptionServiceStub(object):
-    """Writes down speech. FAILED_PRECONDITION when the model has no head.
+    """Writes down speech. FAILED_PRECONDITION when there is no head.
     """
 
     def __init__(self, channel):
@@ -74,7 +74,7 @@ class TranscriptionServiceStub(object):
 
 
 class TranscriptionServiceServicer(object):
-    """Writes down speech. FAILED_PRECONDITION when the model has no head.
+    """Writes down speech. FAILED_PRECONDITION when there is no head.
     """
 
     def ListHeads(self, request, context):
@@ -173,7 +173,7 @@ def add_TranscriptionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TranscriptionService(object):
-    """Writes down speech. FAILED_PRECONDITION when the model has no head.
+    """Writes down speech. FAILED_PRECONDITION when there is no head.
     """
 
     @staticmethod

@@ -147,6 +147,7 @@ def head_message(info: HeadInfo) -> transcription_pb2.Head:
         calibration=info.calibration,
         license=info.license,
         figures=info.figures,
+        model=info.model,
         language_model=None if model is None else transcription_pb2.LanguageModel(**asdict(model)),
     )
 
@@ -162,6 +163,7 @@ def head(message: transcription_pb2.Head) -> HeadInfo:
         calibration=message.calibration,
         license=message.license,
         figures=dict(message.figures),
+        model=message.model,
         language_model=_language_model(message) if message.HasField("language_model") else None,
     )
 

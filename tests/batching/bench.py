@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from embedsvc.batching import Batcher, Cost, Limits, Model, Ran, Terms
-from embedsvc.batching.canary import FRAMES as CANARY
+from embedsvc.batching import MAIN, Batcher, Cost, Limits, Machine, Model, Ran, Terms, noise
+from embedsvc.batching.canary import LENGTH
 from embedsvc.types import Ask, Encoded, Frames, Lane
 
+CANARY = noise(LENGTH)
 POISON = -1
+OTHER = "other"
 COST = Cost(batch=0.0, frame=0.001, pair=0.0)
+SLOW = Cost(batch=0.0, frame=0.01, pair=0.0)
 LAYERS = 4
 
 
@@ -84,6 +87,7 @@ class Bench:
 
     batcher: Batcher
     encoder: Encoder
+    other: Encoder
     told: list[str] = field(default_factory=list)
 
     def submit(
@@ -95,10 +99,11 @@ class Bench:
         lane: Lane = Lane.INTERACTIVE,
         deadline: float | None = None,
         patient: bool = False,
+        body: str = MAIN,
     ) -> "asyncio.Task[Ran]":
         """One request of one utterance."""
-        terms = Terms(lane, deadline, patient)
-        return asyncio.create_task(self._submit(utterance(number, count), ask(depth), terms))
+        terms, heard = Terms(lane, deadline, patient), utterance(number, count)
+        return asyncio.create_task(self._submit(heard, ask(depth), terms, body))
 
     async def plug(self, number: int = 0) -> "asyncio.Task[Ran]":
         """Keep a pass of the encoder busy with an utterance until the gate is opened."""
@@ -111,9 +116,14 @@ class Bench:
     def unplug(self) -> None:
         self.encoder.gate.set()
 
-    async def _submit(self, frames: Frames, ask: Ask, terms: Terms) -> Ran:
-        async with self.batcher.admitted(terms, len(frames)) as ticket:
-            return await ticket.submit(frames, ask, digest(frames))
+    async def _submit(self, frames: Frames, ask: Ask, terms: Terms, body: str) -> Ran:
+        async with self.batcher.admitted(terms, len(frames), bodies=[body]) as ticket:
+            return await ticket.submit(frames, ask, digest(frames) + body.encode(), body)
+
+
+def model(encoder: Encoder, cost: Cost = COST, *, padded: bool = False) -> Model:
+    """What a batcher knows of it."""
+    return Model(encoder, LAYERS, cost, padded, lambda length: CANARY)
 
 
 @asynccontextmanager
@@ -127,15 +137,18 @@ async def running(
     cache_bytes: int = 0,
     stall_seconds: float | None = None,
 ) -> AsyncIterator[Bench]:
-    """A batcher whose predictions are a millisecond a frame, and no wait is too long."""
-    encoder = Encoder()
+    """A batcher whose predictions are a millisecond a frame, and no wait is too long.
+
+    Of the other body they are ten.
+    """
+    encoder, other = Encoder(), Encoder()
     batcher = Batcher(
-        Model(encoder, LAYERS, padded, passes, encoder.shares.append),
-        COST,
+        {MAIN: model(encoder, padded=padded), OTHER: model(other, SLOW)},
         Limits(max_batch_frames, queue_frames, dict.fromkeys(Lane, wait_seconds)),
+        Machine(passes, encoder.shares.append),
         cache_bytes=cache_bytes,
     )
-    bench = Bench(batcher, encoder)
+    bench = Bench(batcher, encoder, other)
     batcher.start()
     watching = None
     if stall_seconds is not None:
@@ -144,6 +157,7 @@ async def running(
         yield bench
     finally:
         encoder.gate.set()
+        other.gate.set()
         await batcher.close()
         if watching is not None:
             watching.cancel()

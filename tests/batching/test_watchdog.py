@@ -4,20 +4,32 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from embedsvc.batching.canary import FRAMES, IDLE, SICK, Canary
+from embedsvc.batching import MAIN, Machine
+from embedsvc.batching.canary import IDLE, SICK, Canary, wait
 from embedsvc.batching.cost import Predictor
-from embedsvc.batching.engine import Engine, Model, Running
+from embedsvc.batching.engine import Engine, Running
 from embedsvc.batching.jobs import Job
 from embedsvc.batching.queue import Queue
 from embedsvc.batching.watchdog import Watchdog
 from embedsvc.types import Ask, Encoded, Floats, Frames, Lane
-from tests.batching.bench import COST, LAYERS, Encoder, ask, digest, running, until, utterance
+from tests.batching.bench import (
+    CANARY,
+    COST,
+    LAYERS,
+    Encoder,
+    ask,
+    digest,
+    model,
+    running,
+    until,
+    utterance,
+)
 
 
 def engine(queue: Queue) -> Engine:
     """An engine that is never started."""
-    model = Model(Encoder(), LAYERS)
-    return Engine(model, queue, Predictor(COST, LAYERS), 100, lambda report: None)
+    models, predictors = {MAIN: model(Encoder())}, {MAIN: Predictor(COST, LAYERS)}
+    return Engine(models, Machine(), queue, predictors, 100, lambda report: None)
 
 
 def answering(states: Callable[[], Floats]) -> Canary:
@@ -25,7 +37,7 @@ def answering(states: Callable[[], Floats]) -> Canary:
         assert asks[0].keep == (0, len(frames[0]))
         return [Encoded({LAYERS: states()}, {})]
 
-    return Canary(encode, LAYERS)
+    return Canary(encode, LAYERS, CANARY)
 
 
 def test_a_pass_may_take_ten_times_what_was_predicted() -> None:
@@ -99,5 +111,4 @@ def test_a_canary_that_is_answered_otherwise_tells(second: float, fault: str) ->
 
 
 def test_a_canary_comes_sooner_to_an_encoder_that_is_not_well() -> None:
-    canary = answering(lambda: FRAMES.features)
-    assert (canary.wait(""), canary.wait("ill")) == (IDLE, SICK)
+    assert (wait(""), wait("ill")) == (IDLE, SICK)

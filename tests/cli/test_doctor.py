@@ -4,6 +4,7 @@ import pytest
 
 from embedsvc.encoder import resolve
 from tests.cli.program import Program, objects
+from tests.encoder.ctc.published import of_languages
 
 
 def test_a_machine_in_order_passes_every_check(main: Program, tmp_path: Path) -> None:
@@ -31,7 +32,19 @@ def test_a_server_is_checked_from_outside(program: Program, target: str) -> None
     assert ended.returncode == 0
     assert f"{target} is serving" in ended.stdout
     config = resolve("mini").config
+    assert "phones (phones, any language, license CC-BY-SA-4.0)" in " ".join(ended.stdout.split())
     assert f"mini, {config.num_hidden_layers} layers of {config.hidden_size}, fp32" in ended.stdout
+
+
+def test_heads_of_other_models_are_loaded_and_told(
+    main: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = of_languages(tmp_path / "mms")
+    monkeypatch.setenv("EMBEDSVC_MODEL__HEADS__MANY", f"{path}:spa")
+    ended = main("doctor", "--json")
+    (told,) = [each["detail"] for each in objects(ended) if each["check"] == "heads"]
+    assert "many-spa (text, spa, license cc-by-nc-4.0)" in told
+    assert "phones (phones, any language, license CC-BY-SA-4.0)" in told
 
 
 def test_a_server_that_is_not_there_is_a_fault(main: Program) -> None:

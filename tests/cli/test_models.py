@@ -9,6 +9,7 @@ import pytest
 
 from embedsvc.encoder import Encoder, resolve
 from tests.cli.program import Program, command, objects
+from tests.encoder.ctc.published import of_languages
 from tests.service.processes import SlowModel
 
 
@@ -26,6 +27,14 @@ def test_a_model_is_shown_to_people(main: Program) -> None:
     shown = main("models", "show", "mini")
     assert shown.returncode == 0
     assert f"{Encoder.load(resolve('mini')).parameters:,}" in shown.stdout
+
+
+def test_a_model_that_only_writes_is_shown_with_its_heads(main: Program, tmp_path: Path) -> None:
+    path = of_languages(tmp_path / "mms")
+    (shown,) = objects(main("models", "show", path, "--json"))
+    assert (shown["name"], shown["layers"], shown["dim"]) == ("mms", 3, 48)
+    assert shown["heads"] == ["azj-script_latin", "eng", "spa"]
+    assert "eng, spa" in main("models", "show", path).stdout
 
 
 def test_a_model_has_its_card(main: Program) -> None:

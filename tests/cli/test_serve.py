@@ -3,7 +3,10 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.cli.program import Program, command
+from tests.encoder.ctc.published import wave, write
 
 
 def test_a_port_that_is_taken_is_told(program: Program, target: str, tmp_path: Path) -> None:
@@ -21,6 +24,33 @@ def test_a_model_that_is_not_there_is_told(program: Program, tmp_path: Path) -> 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert f"no directory {tmp_path / 'nowhere'}" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("heads", "code", "told"),
+    [
+        (["mms"], 2, "must be NAME=MODEL, but is 'mms'"),
+        (["=mini"], 2, "must be NAME=MODEL, but is '=mini'"),
+        (["a=mini", "a=mini"], 1, "`--head` must name each head once, but names 'a' again"),
+        (["A B=mini"], 1, "model.heads.A B"),
+        (["a=/nowhere"], 1, "head 'a' can not be served: `model` must exist"),
+    ],
+)
+def test_a_head_that_cannot_be_served_is_told(
+    program: Program, tmp_path: Path, heads: list[str], code: int, told: str
+) -> None:
+    flags = [word for head in heads for word in ("--head", head)]
+    ended = program("serve", "--address", "127.0.0.1:0", "--data", tmp_path, *flags)
+    assert ended.returncode == code
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_model_of_samples_is_told_where_it_belongs(program: Program, tmp_path: Path) -> None:
+    path = write(wave(), tmp_path / "base")
+    ended = program("serve", "--address", "127.0.0.1:0", "--data", tmp_path, "--model", path)
+    assert ended.returncode == 1
+    assert "serve it beside one, with --head NAME=MODEL" in ended.stderr
 
 
 def test_every_wrong_setting_is_told_at_once(program: Program) -> None:

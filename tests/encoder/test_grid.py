@@ -21,6 +21,15 @@ def test_labels_tile_the_time(grid: Grid, label: int) -> None:
     assert len(after) == grid.hop or not after.start
 
 
+@given(st.integers(0, 100_000))
+def test_a_recording_has_as_many_frames_as_fit(samples: int) -> None:
+    assert FRAMES.count(samples) == frame_count(samples)
+    for grid in (FRAMES, CONVOLUTIONS):
+        count = grid.count(samples)
+        assert not count or grid.heard(count - 1).end <= samples
+        assert grid.heard(count).end > samples
+
+
 @given(grids, st.integers(0, 500), st.integers(0, 10_000))
 def test_no_label_stands_for_samples_outside_the_recording(
     grid: Grid, label: int, samples: int

@@ -63,3 +63,25 @@ def test_what_cannot_be_chosen_says_why() -> None:
     assert odd.value.field == "language_code"
     with pytest.raises(InvalidArgument, match="several"):
         Heads([PHONES, replace(ANY)]).chosen()
+
+
+def test_the_language_written_is_that_asked_for_or_the_only_one() -> None:
+    heads = Heads([PHONES, ENGLISH, IBERIAN])
+    assert heads.written_language(PHONES, "de-AT") == "deu"
+    assert heads.written_language(ENGLISH, "") == "eng"
+    assert heads.written_language(IBERIAN, "") == ""
+    assert heads.written_language(PHONES, "") == ""
+
+
+def test_a_language_that_only_a_model_knows_is_asked_for_by_its_own_code() -> None:
+    rare = head("mms-zzq", HeadKind.TEXT, "zzq")
+    heads = Heads([PHONES, rare])
+    assert heads.chosen(language="zzq") is rare
+    assert heads.written_language(rare, "zzq") == "zzq"
+    with pytest.raises(InvalidArgument, match="ISO 639"):
+        Heads([PHONES]).chosen(language="zzq")
+
+
+def test_heads_of_other_models_join_those_of_the_first() -> None:
+    joined = Heads([PHONES]).joined([ENGLISH, ANY])
+    assert [info.name for info in joined.infos()] == ["any", "english", "phones"]

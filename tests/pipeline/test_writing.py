@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from embedsvc.audio import windows
 from embedsvc.encoder import PhoneHead
-from embedsvc.encoder.ctc import CtcHead
+from embedsvc.encoder.ctc import Body, CtcHead
 from embedsvc.encoder.ctc.adapters import Adapter, Strided
 from embedsvc.encoder.ctc.heads import Projection
-from embedsvc.encoder.grid import FRAMES
+from embedsvc.encoder.grid import CONVOLUTIONS, FRAMES, Grid
 from embedsvc.encoder.linear import Linear
 from embedsvc.pipeline.takers import Together
 from embedsvc.pipeline.writing import Keeper, Labels
@@ -23,20 +23,21 @@ TEXTS = ("", "a", "b")
 WINDOWING = Windowing(2 * SAMPLE_RATE, SAMPLE_RATE // 2)
 
 
-def head(stride: int) -> CtcHead:
+def head(stride: int, grid: Grid = FRAMES) -> CtcHead:
     """A head of random numbers, behind a convolution if it has a stride."""
+    body = Body("", grid)
     random = np.random.default_rng(stride)
     weight = random.standard_normal((len(TEXTS), WIDTH)).astype(np.float32)
     bias = np.zeros(len(TEXTS), np.float32)
     info = HeadInfo("any", HeadKind.TEXT, (), len(TEXTS), stride / 50, "entropy/v1")
     vocabulary = Vocabulary(TEXTS, 0)
     if stride == 1:
-        return CtcHead(info, vocabulary, 2, FRAMES, PhoneHead(2, TEXTS, weight, bias))
+        return CtcHead(info, vocabulary, 2, grid, PhoneHead(2, TEXTS, weight, bias), body)
     kernel = random.standard_normal((2 * WIDTH, WIDTH, 3)).astype(np.float32)
     part = Strided(torch.from_numpy(kernel), torch.zeros(2 * WIDTH), stride, padding=1)
     linear = Linear(torch.from_numpy(weight), torch.from_numpy(bias))
     projection = Projection(linear, Adapter((), (part,)))
-    return CtcHead(info, vocabulary, 2, FRAMES.strided(3, stride, 1), projection)
+    return CtcHead(info, vocabulary, 2, grid.strided(3, stride, 1), projection, body)
 
 
 def heard(window: Window, keep: tuple[int, int] | None, states: Floats) -> Encoded:
@@ -46,14 +47,17 @@ def heard(window: Window, keep: tuple[int, int] | None, states: Floats) -> Encod
     return Encoded({2: states[first + keep[0] : first + keep[1]]}, {})
 
 
+@pytest.mark.parametrize("grid", [FRAMES, CONVOLUTIONS], ids=["features", "samples"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @settings(max_examples=15, deadline=None)
 @given(st.integers(600, 20 * SAMPLE_RATE), st.integers(0, 9))
-def test_labels_of_cores_join_to_those_of_the_whole(stride: int, samples: int, seed: int) -> None:
+def test_labels_of_cores_join_to_those_of_the_whole(
+    grid: Grid, stride: int, samples: int, seed: int
+) -> None:
     random = np.random.default_rng(seed)
     sound = random.standard_normal(samples).astype(np.float32)
-    states = random.standard_normal((frame_count(samples), WIDTH)).astype(np.float32)
-    labels = Labels(head(stride))
+    states = random.standard_normal((grid.count(samples), WIDTH)).astype(np.float32)
+    labels = Labels(head(stride, grid))
     parts = []
     for window in windows(sound, WINDOWING):
         log_probs = labels.take(window, heard(window, labels.ask(window).keep, states))
@@ -61,7 +65,7 @@ def test_labels_of_cores_join_to_those_of_the_whole(stride: int, samples: int, s
         told = labels.active(window, np.ones(len(window.core) // FRAME, np.bool_))
         assert abs(len(told) - len(log_probs)) <= 1
         assert told.all()
-    whole = head(stride)(states)
+    whole = head(stride, grid)(states)
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
     assert labels.frame_count == len(states)
     assert labels.samples == samples

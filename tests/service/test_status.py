@@ -132,7 +132,7 @@ def test_a_cancellation_inside_is_a_bug_and_not_a_hang(
             raise asyncio.CancelledError
         return features(samples)
 
-    monkeypatch.setattr("embedsvc.pipeline.embedder.features", stumble)
+    monkeypatch.setattr("embedsvc.pipeline.hearing.features", stumble)
     started = time.monotonic()
     for refusal in bad_calls(stubs, collection):
         assert refusal.code == "INTERNAL"

@@ -9,6 +9,7 @@ from torch import Tensor
 from embedsvc.ctc.calibration import Calibration
 from embedsvc.ctc.language_model import LanguageModel
 from embedsvc.encoder.ctc.adapters import Adapter
+from embedsvc.encoder.ctc.bodies import SERVED, Body
 from embedsvc.encoder.grid import Grid
 from embedsvc.encoder.heads import PhoneHead
 from embedsvc.encoder.linear import Linear
@@ -47,12 +48,11 @@ class Projection:
 
 @dataclass(frozen=True)
 class CtcHead:
-    """A head that is ready: `layer` of the body's hidden states is what it reads.
+    """A head that is ready: `layer` of the hidden states of `body` is what it reads.
 
-    `grid` tells which samples each label stands for. `adapter` names the language whose adapters
-    the body must have on the way to these states, "" for none. `calibration` makes its confidence
-    the share of labels that are right, where one was fitted. `language_model` is what it knows of
-    words, if anything.
+    `grid` tells which samples each label stands for. `calibration` makes its confidence the share
+    of labels that are right, where one was fitted. `language_model` is what it knows of words, if
+    anything.
     """
 
     info: HeadInfo
@@ -60,7 +60,7 @@ class CtcHead:
     layer: int
     grid: Grid
     scores: Projection | PhoneHead
-    adapter: str = ""
+    body: Body = SERVED
     calibration: Calibration = UNCALIBRATED
     language_model: LanguageModel | None = None
 
@@ -68,6 +68,11 @@ class CtcHead:
     def frame_samples(self) -> int:
         """Samples between two labels."""
         return self.grid.hop
+
+    @property
+    def adapter(self) -> str:
+        """Language whose adapters the body must have, "" for none."""
+        return self.body.adapter
 
     def count(self, frames: int) -> int:
         """Labels for so many frames of the body."""

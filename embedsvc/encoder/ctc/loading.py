@@ -1,11 +1,13 @@
 """From a checkpoint to its CTC heads."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from embedsvc.encoder.checkpoints import Checkpoint, locate, verified
 from embedsvc.encoder.config import read_object
 from embedsvc.encoder.ctc.adapters import bert_adapter, bert_shapes, grid_after
 from embedsvc.encoder.ctc.calibrations import calibrated
+from embedsvc.encoder.ctc.cards import stated_languages
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
 from embedsvc.encoder.ctc.language_models import informed
 from embedsvc.encoder.ctc.licenses import stated_license
@@ -61,12 +63,20 @@ def load_heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
     run, or with that of a calibration or of a language model.
     """
     directory = checkpoint.directory
-    heads = (calibrated(head, directory) for head in _heads(checkpoint))
+    heads = (calibrated(_with_origin(head, checkpoint), directory) for head in _heads(checkpoint))
     # The folder of a language model is for the head of the config, which is alone there.
     return tuple(
         head if head.adapter or head.info.name == PHONES else informed(head, directory)
         for head in heads
     )
+
+
+def _with_origin(head: CtcHead, checkpoint: AnyCheckpoint) -> CtcHead:
+    """The head with the name of its model, and the languages of the text that its card names."""
+    info = replace(head.info, model=checkpoint.name)
+    if info.kind is HeadKind.TEXT and not info.languages:
+        info = replace(info, languages=stated_languages(checkpoint.directory))
+    return replace(head, info=info)
 
 
 def _heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:

@@ -9,6 +9,7 @@ from embedsvc.encoder.ctc.adapters import (
     plain_adapter,
     plain_shapes,
 )
+from embedsvc.encoder.ctc.bodies import Body
 from embedsvc.encoder.ctc.config import MOST_LABELS, HeadConfig
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
 from embedsvc.encoder.ctc.sources import (
@@ -25,12 +26,16 @@ from embedsvc.encoder.layers import Weights
 from embedsvc.encoder.tensors import Layout, read_layout, shapes_in
 from embedsvc.encoder.waveform import WaveformCheckpoint
 from embedsvc.encoder.waveform.tensors import WAVEFORM_PREFIX
+from embedsvc.errors import InvalidArgument
+from embedsvc.languages import normalize
 
 LANGUAGES_LICENSE = "cc-by-nc-4.0"
 """Of the published models with adapters of languages (MMS, Pratap et al. 2023), and so of what is
 made from them: said where a checkpoint does not say itself."""
 
 _LAYERS = 3
+"""Of an adapter with a stride, where nobody says."""
+
 _CODE = re.compile(r"([a-z]{3})(-.*)?", re.ASCII)
 
 
@@ -53,6 +58,7 @@ def waveform_head(checkpoint: WaveformCheckpoint) -> CtcHead:
         layer=body.num_hidden_layers,
         grid=grid,
         scores=Projection(linear, adapter),
+        body=Body(grid=body.grid, of_samples=True),
     )
 
 
@@ -79,10 +85,9 @@ def _language_head(
     vocabulary = vocabulary_of(sources.tokenizer, language, labels, config.blank)
     layout = Layout(head_shapes(config), WAVEFORM_PREFIX, ignored=("",), bare=LM_HEAD)
     tensors = read_layout(checkpoint.directory, files, layout)
-    code = _CODE.fullmatch(language)
     info = replace(
         described(language, sources, vocabulary, body.grid),
-        languages=(code[1],) if code else (),
+        languages=_codes(language),
         license=sources.license or LANGUAGES_LICENSE,
     )
     return CtcHead(
@@ -91,5 +96,16 @@ def _language_head(
         layer=body.num_hidden_layers,
         grid=body.grid,
         scores=Projection(Weights(tensors).linear("lm_head")),
-        adapter=language,
+        body=Body(grid=body.grid, of_samples=True, adapter=language),
     )
+
+
+def _codes(language: str) -> tuple[str, ...]:
+    """The language as requests are understood, or as the model calls it where we do not know it."""
+    found = _CODE.fullmatch(language)
+    if found is None:
+        return ()
+    try:
+        return (normalize(found[1]),)
+    except InvalidArgument:
+        return (found[1],)

@@ -2,6 +2,7 @@
 
 from embedsvc.encoder.waveform.checkpoints import (
     WaveformCheckpoint,
+    has_languages,
     resolve_waveform,
     verified_waveform,
 )
@@ -13,6 +14,7 @@ __all__ = [
     "WaveformCheckpoint",
     "WaveformConfig",
     "WaveformEncoder",
+    "has_languages",
     "resolve_waveform",
     "verified_waveform",
 ]

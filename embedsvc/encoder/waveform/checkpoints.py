@@ -59,6 +59,16 @@ def resolve_waveform(name: str, languages: Sequence[str] = ()) -> WaveformCheckp
     return verified_waveform(*locate(name, map(adapter_file, languages)), languages)
 
 
+def has_languages(name: str) -> bool:
+    """Whether the model of that name has adapters of languages; raises as `resolve_waveform` does.
+
+    Nothing else is asked of it.
+    """
+    _, directory = locate(name)
+    path = directory / "config.json"
+    return bool(path.is_file() and read_object(path).get("adapter_attn_dim"))
+
+
 def verified_waveform(
     name: str, directory: Path, languages: Sequence[str] = ()
 ) -> WaveformCheckpoint:

@@ -21,7 +21,7 @@ from embedsvc.encoder.waveform.layers import (
 )
 from embedsvc.encoder.waveform.tensors import language_layout, waveform_layout
 from embedsvc.errors import AudioTooShort, FailedPrecondition, InvalidArgument
-from embedsvc.types import Ask, Encoded, Floats
+from embedsvc.types import Ask, Encoded, Floats, Samples
 
 _EPSILON = 1e-7
 """Keeps silence from being divided by nothing; as published."""
@@ -117,6 +117,11 @@ class WaveformEncoder:
         language = next(iter(self.adapters), "")
         samples = np.zeros(self.min_samples + 49 * self.grid.hop, np.float32)
         self.encode([samples], [Ask((self.layers,))], [language])
+
+    def hear(self, utterances: Sequence[Samples], asks: Sequence[Ask]) -> list[Encoded]:
+        """As `encode`, of utterances that say in which language each is heard."""
+        languages = [each.language for each in utterances]
+        return self.encode([each.samples for each in utterances], asks, languages)
 
     def encode(
         self,

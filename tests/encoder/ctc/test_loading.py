@@ -108,6 +108,7 @@ def test_a_head_tells_what_it_is(copy: Path) -> None:
         frame_seconds=0.04,
         calibration="probability/v1",
         license="mit",
+        model="speech",
     )
     assert (head.layer, head.frame_samples, head.adapter) == (3, 640, "")
     assert head.grid.span(1).start == 600

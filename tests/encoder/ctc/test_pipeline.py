@@ -1,48 +1,29 @@
 """The text of a checkpoint is that of the reference library's own pipeline."""
 
-import json
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from transformers import (
-    SeamlessM4TFeatureExtractor,
-    Wav2Vec2CTCTokenizer,
-    Wav2Vec2FeatureExtractor,
-    pipeline,
-)
+from transformers import pipeline
 
 from embedsvc.audio.features import features
 from embedsvc.encoder import Encoder, resolve
 from embedsvc.encoder.ctc import CtcHead, load_heads, resolve_ctc
 from embedsvc.encoder.waveform import WaveformEncoder, resolve_waveform
 from embedsvc.types import Ask, Floats
-from tests.encoder.ctc.published import STABLE, TOKENS, bert, speech, wave
+from tests.encoder.ctc.published import (
+    READS_FEATURES,
+    READS_SAMPLES,
+    STABLE,
+    bert,
+    published,
+    speech,
+    wave,
+)
 
 Hear = Callable[[Path, CtcHead, Floats], Floats]
-
-READS_FEATURES: Any = SeamlessM4TFeatureExtractor
-READS_SAMPLES: Any = Wav2Vec2FeatureExtractor
-SPELLS: Any = Wav2Vec2CTCTokenizer
-
-
-def published(model: Any, extractor: Any, path: Path, samples: Floats) -> Path:
-    """The whole of a checkpoint, that writes letters and blanks but no special tokens."""
-    inputs = extractor(samples, sampling_rate=16_000, return_tensors="pt")
-    with torch.no_grad():
-        # So that no label is the likeliest throughout.
-        model.lm_head.bias -= model(**inputs).logits[0].mean(dim=0)
-        for token in ("<s>", "</s>", "[UNK]"):
-            model.lm_head.bias[TOKENS[token]] = -1e4
-    model.save_pretrained(path)
-    extractor.save_pretrained(path)
-    (path / "tokens.json").write_text(json.dumps(TOKENS))
-    tokenizer = SPELLS(str(path / "tokens.json"), unk_token="[UNK]", pad_token="[PAD]")
-    tokenizer.save_pretrained(path)
-    return path
 
 
 def from_features(path: Path, head: CtcHead, samples: Floats) -> Floats:
