@@ -118,6 +118,7 @@ class Lookahead:
         if not over and self._start > self._cutter.start * self._hop:
             heard = Span(self._cutter.start * self._hop, self._start)
             self._cutter = self._new_cutter(self._start)
+            self._progress = self._start
             yield Final((), heard, self._place())
 
     def finish(self) -> Steps:
@@ -196,7 +197,7 @@ class Lookahead:
             heard = Span(heard.start, self._start)
             self._cutter = self._new_cutter(self._start)
         place = self._place()
-        self._progress = heard.end
+        self._progress = self._cutter.start * self._hop
         if not self._plan.final_pass:
             segment = written(piece, self._head, self._greedy)
             yield Final((segment,) if segment.words else (), heard, place)
