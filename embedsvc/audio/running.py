@@ -48,6 +48,11 @@ class Statistics:
             keep * self.squares + np.square(fresh).sum(axis=0),
         )
 
+    def with_sound(self, samples: Floats) -> "Statistics":
+        """As `heard`, of all mel frames that lie within samples (N,)."""
+        mel = log_mel(samples)
+        return self.heard(mel, np.repeat(active(samples), STRIDE)[: len(mel)])
+
     def normalized(self, mel: Floats) -> Frames:
         """Features (T, 160) of mel frames (2 T, 80), each bin by its mean and variance."""
         mean = self.total / self.count

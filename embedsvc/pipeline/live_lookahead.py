@@ -80,11 +80,10 @@ class Lookahead:
         self._hop = hop = head.grid.hop
         lengths = (PAST, plan.interval, plan.lookahead)
         self._past, self._step, self._ahead = (-(-each // hop) * hop for each in lengths)
-        place = place or Place(0, 0, 0, 0, statistics=prior())
-        assert place.statistics is not None, "the mode learns them"
+        place = place or Place(0, 0, 0, 0, prior())
         self._first = self._base = place.sent
         self._samples: Floats = NO_SAMPLES
-        self._mel = RunningMel(place.sent // HOP, place.next, place.statistics)
+        self._mel = RunningMel(place.sent // HOP, place.next // HOP, place.statistics)
         self._start, self._fresh = place.step, place.start // hop
         self._steps: deque[_Step] = deque()
         self._cutter = self._new_cutter(place.start, speaks=place.speaks)
@@ -229,7 +228,9 @@ class Lookahead:
         now = _Step(self._start, self._mel.counted, self._mel.statistics)
         step = next(each for each in (now, *reversed(self._steps)) if each.start <= start)
         sent = max(step.start - self._past, 0)
-        return Place(sent, step.start, start, step.counted, self._cutter.speaks, step.statistics)
+        counted = step.counted * HOP
+        speaks = self._cutter.speaks
+        return Place(sent, step.start, start, counted, step.statistics, speaks=speaks)
 
     def _forget(self) -> None:
         """Let go of what no step, no final pass and no place needs any more."""

@@ -1,19 +1,21 @@
 """A live stream of PCM as text: what waits for the end of a segment is heard again and again.
 
-The encoder hears a segment from its start, each time as far as it has come; what two passes in a
-row agree on is stable. When a segment is over, its samples alone are heard once more, as if they
-were a recording of their own: that is its text.
+The encoder hears a segment from its start, each time as far as it has come, normalized by what was
+heard of the stream so far; what two passes in a row agree on is stable. When a segment is over, its
+samples alone are heard once more, as if they were a recording of their own: that is its text.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
-from embedsvc.audio import Door, active
+from embedsvc.audio import Door, active, log_mel, prior
 from embedsvc.ctc.streaming import Agreement
 from embedsvc.encoder.ctc import CtcHead
 from embedsvc.pipeline.cutting import Cutter, Piece
 from embedsvc.pipeline.listening import Active
 from embedsvc.pipeline.live_pcm import LivePcm
-from embedsvc.pipeline.live_steps import Final, Interim, Pass, Plan, Progress, SpeechEvent, Steps
+from embedsvc.pipeline.live_steps import Final, Given, Interim, Pass, Plan, Progress, SpeechEvent, Steps
 from embedsvc.pipeline.resuming import Place
 from embedsvc.pipeline.writing import Labels, Writer, written
 from embedsvc.timing import FRAME, MIN_SAMPLES, SAMPLE_RATE
@@ -82,8 +84,9 @@ class Recompute:
         self._plan = plan
         self._waiting: Floats = np.empty(0, np.float32)
         self._held: Floats = np.empty(0, np.float32)
-        place = place or Place(0, 0, 0, plan.interval)
+        place = place or Place(0, 0, 0, plan.interval, prior())
         self._origin = self._first = place.start
+        self._counted, self._statistics = place.step, place.statistics
         self._next = place.next
         self._speaks = place.speaks
         self._said = Agreement()
@@ -128,31 +131,38 @@ class Recompute:
             yield from self._listen()
 
     def _hold(self, samples: int) -> None:
+        fresh = self._waiting[max(0, self._counted - self._end) : samples]
+        self._statistics = self._statistics.with_sound(fresh)
         self._held = np.concatenate([self._held, self._waiting[:samples]])
         self._waiting = self._waiting[samples:].copy()
+        self._counted = max(self._counted, self._end)
 
     def _listen(self) -> Steps:
         """Hear what is held; behind a stretch that is over, the rest is heard anew."""
         while len(self._held) >= MIN_SAMPLES:
-            if not self._speaks and not active(self._held).any():
+            sounding = active(self._held)
+            if not self._speaks and not sounding.any():
                 # The cutter takes frames without sound as blanks, whatever the head says.
                 yield from self._silence()
                 return
             ear = Ear(self._head)
-            yield Pass(alone(self._held), ear)
+            # By itself, noise before speech would be as loud as speech.
+            given = Given(self._statistics.normalized(log_mel(self._held)), sounding)
+            yield Pass(alone(self._held), ear, given)
             cutter = Cutter(self._head.vocabulary, self._head.grid.hop, self._plan.end_silence)
             piece = next(cutter.push(ear.log_probs, ear.sounding), None)
             if piece is None:
                 yield from self._ongoing(cutter.held())
                 return
             yield from self._began(piece)
-            yield from self._over(piece)
+            yield from self._over(self._trimmed(piece))
 
     def _ongoing(self, piece: Piece | None) -> Steps:
         if piece is None:
             yield from self._silence()
             return
         yield from self._began(piece)
+        piece = self._trimmed(piece)
         words = written(piece, self._head, self._options, self._origin).words
         self._said = self._said.heard(words)
         yield Interim(self._said.stable, self._said.unstable, Span(self._origin, self._end))
@@ -165,6 +175,16 @@ class Recompute:
         if old > 0:
             self._forget(old)
             yield Progress(self._origin, self._place(self._next))
+
+    def _trimmed(self, piece: Piece) -> Piece:
+        """A piece with which what is held begins: the silence before it is forgotten.
+
+        A stretch is normalized by itself, and silence is not what its speech is to be measured by.
+        """
+        first = piece.start
+        self._forget(first * self._head.grid.hop)
+        said = (piece.said[0] - first, piece.said[1] - first)
+        return replace(piece, start=0, said=said)
 
     def _over(self, piece: Piece) -> Steps:
         """The stretch of a piece: its end, and its text from its own samples."""
@@ -189,7 +209,8 @@ class Recompute:
         yield Final(tuple(writer.rest()), Span(at, self._origin), place)
 
     def _place(self, heard_next: int) -> Place:
-        return Place(self._origin, self._origin, self._origin, heard_next, self._speaks)
+        at = self._origin
+        return Place(at, self._counted, at, heard_next, self._statistics, speaks=self._speaks)
 
     def _began(self, piece: Piece) -> Steps:
         if not self._speaks:

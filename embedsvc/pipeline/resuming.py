@@ -12,12 +12,14 @@ import numpy as np
 
 from embedsvc.audio import Statistics
 from embedsvc.errors import ResumeTokenInvalid
-from embedsvc.timing import FRAME, HOP, SAMPLE_RATE
+from embedsvc.timing import SAMPLE_RATE
 
 _VERSION = 1
 _CHECK = 8
 _HEAD = struct.Struct("<B8sQQQQ?")
 _BINS = 80
+_BYTES = 8 * (1 + 2 * _BINS)
+_SIZE = _HEAD.size + _BYTES
 _LATEST = 10 * 365 * 24 * 3600 * SAMPLE_RATE
 _FURTHEST = 120 * SAMPLE_RATE
 """Samples between the numbers of one place at most: a stretch and what is heard around it."""
@@ -30,56 +32,46 @@ _MOST_SUM = 1e12
 class Place:
     """A place in a stream, in samples since its start.
 
-    Audio is sent again from `sent` on, `step` is what the encoder is asked about first, and what
-    begins at `start` is told anew. `next` is where the encoder hears next, or the mel frames that
-    the `statistics` are of. `speaks` says that somebody was in the middle of speech.
+    Audio is sent again from `sent` on, and what begins at `start` is told anew. `step` and `next`
+    are where the encoder hears next and up to where the `statistics` have heard, whichever way
+    round a mode has them. `speaks` says that somebody was in the middle of speech.
     """
 
     sent: int
     step: int
     start: int
     next: int
+    statistics: Statistics
     speaks: bool = False
-    statistics: Statistics | None = None
 
 
 def token(place: Place, config: bytes) -> bytes:
-    """A place of a stream with that config, as up to 1.4 KB."""
-    numbers = b"" if place.statistics is None else _numbers(place.statistics)
+    """A place of a stream with that config, as 1.4 KB."""
     places = (place.sent, place.step, place.start, place.next)
     head = _HEAD.pack(_VERSION, _short(config), *places, place.speaks)
-    return head + numbers + _short(head + numbers)
+    body = head + _numbers(place.statistics)
+    return body + _short(body)
 
 
-def place_of(data: bytes, config: bytes, field: str, *, learns: bool) -> Place:
-    """The place that a token tells of; with statistics if the mode `learns` them.
+def place_of(data: bytes, config: bytes, field: str) -> Place:
+    """The place that a token tells of.
 
     Raises ResumeTokenInvalid for bytes that are none, or of a stream with another config.
     """
     body, check = data[:-_CHECK], data[-_CHECK:]
-    size = _HEAD.size + (8 * (1 + 2 * _BINS) if learns else 0)
-    if len(body) < _HEAD.size or check != _short(body) or body[0] != _VERSION:
+    if len(body) != _SIZE or check != _short(body) or body[0] != _VERSION:
         raise ResumeTokenInvalid(
             f"`{field}` must be a token as a final brings it, but is not", field=field
         )
     _, made_for, *places, speaks = _HEAD.unpack(body[: _HEAD.size])
-    if made_for != _short(config) or len(body) != size:
+    if made_for != _short(config):
         raise ResumeTokenInvalid(
             f"`{field}` must be of a stream with the same config, but is of another", field=field
         )
-    if not _follow(*places, learns=learns) or body[_HEAD.size - 1] > 1:
+    first, last = min(places), max(places)
+    if places[0] != first or last - first > _FURTHEST or last > _LATEST or body[-_BYTES - 1] > 1:
         raise ResumeTokenInvalid(f"`{field}` must tell of a place, but tells none", field=field)
-    statistics = _statistics(body[_HEAD.size :], field) if learns else None
-    return Place(*places, speaks, statistics)
-
-
-def _follow(sent: int, step: int, start: int, following: int, *, learns: bool) -> bool:
-    """Whether the numbers of a place are near each other, and on the grid of mel frames."""
-    heard = following * HOP if learns else following
-    whole = not learns or not (sent % FRAME or step % FRAME or start % FRAME)
-    return whole and sent <= step <= start and sent <= heard <= sent + _FURTHEST and (
-        start <= min(sent + _FURTHEST, _LATEST)
-    )
+    return Place(*places, _statistics(body[_HEAD.size :], field), speaks=speaks)
 
 
 def _numbers(found: Statistics) -> bytes:

@@ -39,8 +39,8 @@ class Stream:
             live.end_silence(config),
             live.final_pass(config),
         )
-        learns = self.plan.mode is StreamMode.LOOKAHEAD
-        if learns and task.options.beam > 1 and not self.plan.final_pass:
+        stays = self.plan.mode is StreamMode.LOOKAHEAD and not self.plan.final_pass
+        if stays and task.options.beam > 1:
             raise InvalidArgument(
                 "`config.options.beam` must be 1 in STREAM_MODE_LOOKAHEAD without a `final_pass`, "
                 f"for what is told stays, but is {task.options.beam}",
@@ -51,9 +51,7 @@ class Stream:
         given = live.resume_token(config, TOKEN)
         # The numbers in a token are of this plan and this head alone.
         self._made_for = f"{task.head.info.name} {self.plan}".encode()
-        self._place = (
-            resuming.place_of(given, self._made_for, TOKEN, learns=learns) if given else None
-        )
+        self._place = resuming.place_of(given, self._made_for, TOKEN) if given else None
 
     def opened(self, transcriber: LiveTranscriber) -> LiveSpeech:
         """The stream, to be heard."""
