@@ -195,9 +195,15 @@ class Recompute:
 
     def _rest(self) -> Steps:
         """All that is held, as the last stretch, unless it is less than a frame."""
-        if len(self._held) >= MIN_SAMPLES:
+        if len(self._held) < MIN_SAMPLES:
+            return
+        if self._speaks:
             yield from self._ended(self._end)
             yield from self._final(len(self._held))
+            return
+        heard = Span(self._origin, self._end)
+        self._forget(len(self._held))
+        yield Final((), heard, self._place(self._end))
 
     def _final(self, length: int) -> Steps:
         samples, at, now = self._held[:length], self._origin, self._end
