@@ -19,7 +19,7 @@ _Request = transcription_pb2.StreamTranscribeRequest
 class LiveCalls(Connected):
     """Text of speech that goes on."""
 
-    def transcribe_stream(
+    def transcribe_stream(  # noqa: PLR0913  # each is a field of the request
         self,
         chunks: Iterable[bytes | None],
         pcm: PcmFormat,
@@ -71,7 +71,7 @@ class LiveCalls(Connected):
         resume_token: bytes = b"",
         **fields: Any,
     ) -> Iterator[LiveAnswer]:
-        """As `transcribe_stream`, with all that is told: speech events, progress and the end too."""
+        """As `transcribe_stream`, with all that is told: events, progress and the end too."""
         config = _config(pcm, **fields)
 
         def call(token: bytes, sent: Iterable[bytes | None]) -> Iterator[Any]:
@@ -99,7 +99,7 @@ def _requests(
         yield _Request(flush=_Request.Flush()) if chunk is None else _Request(audio=chunk)
 
 
-def _config(
+def _config(  # noqa: PLR0913  # each is a field of the request
     pcm: PcmFormat,
     *,
     head: str = "",

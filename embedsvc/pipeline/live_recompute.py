@@ -15,7 +15,16 @@ from embedsvc.encoder.ctc import CtcHead
 from embedsvc.pipeline.cutting import Cutter, Piece
 from embedsvc.pipeline.listening import Active
 from embedsvc.pipeline.live_pcm import LivePcm
-from embedsvc.pipeline.live_steps import Final, Given, Interim, Pass, Plan, Progress, SpeechEvent, Steps
+from embedsvc.pipeline.live_steps import (
+    Final,
+    Given,
+    Interim,
+    Pass,
+    Plan,
+    Progress,
+    SpeechEvent,
+    Steps,
+)
 from embedsvc.pipeline.resuming import Place
 from embedsvc.pipeline.writing import Labels, Writer, written
 from embedsvc.timing import FRAME, MIN_SAMPLES, SAMPLE_RATE

@@ -55,7 +55,7 @@ class LiveTranscriber:
         plan: Plan,
         place: Place | None = None,
     ) -> LiveSpeech:
-        """A live stream of raw PCM, to be given to `stream`; or the rest of one, from a place on."""
+        """A live stream of raw PCM for `stream`; or the rest of one, from a place on."""
         door = self._embedder.live_door(policy)
         return MODES[plan.mode](pcm, door, task.head, task.options, plan, place)
 

@@ -61,15 +61,16 @@ class Stream:
 
     def response(self, told: Told | Ended) -> live.Response | None:
         """What is told, as a message; nothing for what was not asked for."""
-        match told:
-            case Final():
-                return self._final(told)
-            case Interim(stable, unstable, heard):
-                if self._config.omit_interim:
-                    return None
-                return live.interim(stable, unstable, heard, words=self._style.words)
-        if not self._config.events:
-            return None
+        if isinstance(told, Final):
+            return self._final(told)
+        if isinstance(told, Interim):
+            words = self._style.words
+            if self._config.omit_interim:
+                return None
+            return live.interim(told.stable, told.unstable, told.heard, words=words)
+        return self._event(told) if self._config.events else None
+
+    def _event(self, told: SpeechEvent | Progress | Ended) -> live.Response:
         match told:
             case SpeechEvent(kind, at):
                 return live.event(kind, at)
@@ -78,7 +79,6 @@ class Stream:
                 return live.Response(progress=self._resuming(progress, place))
             case Ended():
                 return self._end(told)
-        raise AssertionError("nothing else is told")
 
     def _final(self, told: Final) -> live.Response:
         final = live.Response.Final(

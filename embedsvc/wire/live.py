@@ -27,8 +27,8 @@ LONGEST_TOKEN = 4096
 
 def mode(config: Config, field: str = "config.mode") -> StreamMode:
     """How the stream is heard."""
-    return enums.ours(enums.STREAM_MODE, config.mode, field) if config.mode else (
-        StreamMode.RECOMPUTE
+    return (
+        enums.ours(enums.STREAM_MODE, config.mode, field) if config.mode else (StreamMode.RECOMPUTE)
     )
 
 
@@ -67,8 +67,7 @@ def resume_token(config: Config, field: str = "config.resume_token") -> bytes:
     """The token of an earlier call, of a size that can be one; empty for a new stream."""
     if len(config.resume_token) > LONGEST_TOKEN:
         raise InvalidArgument(
-            f"`{field}` must be at most {LONGEST_TOKEN} bytes, "
-            f"but is {len(config.resume_token)}",
+            f"`{field}` must be at most {LONGEST_TOKEN} bytes, but is {len(config.resume_token)}",
             field=field,
         )
     return config.resume_token

@@ -1,6 +1,5 @@
 """Live text: what is told while somebody speaks, and what is final."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -25,7 +24,7 @@ from tests.service.live import (
     with_flush,
     words,
 )
-from tests.service.test_transcribe import ENGLISH, PAUSE, Options, Request, samples
+from tests.service.test_transcribe import ENGLISH, Options, Request, samples
 
 NEW = {"event", "progress", "end"}
 MODES: list[dict[str, Any]] = [{}, {"mode": LOOKAHEAD}, {"mode": LOOKAHEAD, "final_pass": True}]
@@ -87,7 +86,8 @@ def test_speech_without_a_pause_is_cut_and_bounded(stubs: Stubs) -> None:
     found = finals(told(stubs, endless, 64_000, interval={"seconds": 5}, omit_interim=True))
     spans = [(place(each.heard.start), place(each.heard.end)) for each in found]
     assert max(end - start for start, end in spans) <= 20 * RATE
-    assert all(one[1] == other[0] for one, other in pairwise(spans))
+    # What is quiet at a cut belongs to neither side.
+    assert all(0 <= other[0] - one[1] < RATE // 4 for one, other in pairwise(spans))
     assert spans[-1][1] == len(endless)
 
 
