@@ -55,7 +55,7 @@ class Way:
 class Heard:
     """What came of a way: errors, how many stable units a final changed, and the cost.
 
-    `frames` are of the encoder, as a multiple of those of the audio; `seconds` are of all work.
+    `frames` are of the encoder, as a multiple of those of the audio; `seconds` are of the processor, for all work.
     """
 
     name: str
@@ -121,7 +121,7 @@ def run(chosen: argparse.Namespace) -> int:
         )
         for each in found
     ]
-    columns = ("way", "behind by at most", "errors>", "stable changed>", "frames x>", "RTF>")
+    columns = ("way", "behind by at most", "errors>", "stable changed>", "frames x>", "CPU s a s>")
     table(f"{len(spoken)} streams of {seconds:.0f} s in all", columns, rows)
     if chosen.json is not None:
         document = {"streams": len(spoken), "seconds": seconds, "ways": list(map(asdict, found))}
@@ -187,7 +187,7 @@ def _heard(way: Way, spoken: Iterable[Speech], encoder: "Encoder", head: "CtcHea
 
     replay = Replay(encoder, head)
     errors, stable, changed, samples = ErrorCounts(), 0, 0, 0
-    started = time.perf_counter()
+    started = time.process_time()
     for each in spoken:
         samples += len(each.samples)
         if way.plan is None:
@@ -196,7 +196,7 @@ def _heard(way: Way, spoken: Iterable[Speech], encoder: "Encoder", head: "CtcHea
             heard, told, lost = _live(replay.live(each.samples, way.plan))
             stable, changed = stable + told, changed + lost
         errors += count(heard, each.said)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     frames = replay.frames * FRAME / samples
     return Heard(way.name, way.latency, errors, stable, changed, frames, seconds)
 

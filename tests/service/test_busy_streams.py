@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
@@ -71,8 +72,8 @@ def read_until_cancelled(call: Any) -> None:
     try:
         for _ in call:
             pass
-    except Exception as error:  # noqa: BLE001  # however it is told
-        assert "CANCELLED" in str(error)
+    except grpc.RpcError:
+        return
 
 
 def test_a_caller_who_does_not_read_is_not_heard_further(process: Server, talk: Floats) -> None:
