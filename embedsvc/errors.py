@@ -13,6 +13,7 @@ EmbedsvcError
 │   ├── PcmSize                bytes that are not whole samples
 │   ├── TensorShape            a vector of another size than its space
 │   ├── PageTokenInvalid       a page token that is altered, or of another listing
+│   ├── ResumeTokenInvalid     a resume token that is altered, or of another stream's config
 │   ├── RequestIdReused        the request id of another write
 │   └── StreamProtocol         messages of a stream in a wrong order
 ├── NotFound
@@ -35,6 +36,7 @@ EmbedsvcError
 │   ├── MessageTooLarge        a request or reply over the message limit
 │   └── DiskFull
 ├── OperationRunning           another operation works on the same
+├── StreamIdle                 a live stream from which nothing came for too long
 ├── Unavailable                not now: starting, draining or unreachable
 ├── Cancelled                  the caller left
 ├── DeadlineExceeded           the time the caller allowed is over
@@ -150,6 +152,12 @@ class PageTokenInvalid(InvalidArgument):
     """A page token that is altered, or that another listing gave."""
 
     reason = "PAGE_TOKEN"
+
+
+class ResumeTokenInvalid(InvalidArgument):
+    """A resume token that is altered, or of a stream with another config."""
+
+    reason = "RESUME_TOKEN"
 
 
 class RequestIdReused(InvalidArgument):
@@ -288,6 +296,12 @@ class OperationRunning(EmbedsvcError):
     """Another operation works on the same; wait for it, or cancel it."""
 
     reason = "OPERATION_RUNNING"
+
+
+class StreamIdle(EmbedsvcError):
+    """Nothing came of a live stream for too long; a new call may go on where it was."""
+
+    reason = "STREAM_IDLE"
 
 
 class Cancelled(EmbedsvcError):

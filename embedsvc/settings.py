@@ -51,6 +51,9 @@ class ServerSettings(_Section):
     drain_seconds: Positive = 30.0
     """How long calls may finish after the first signal to stop."""
 
+    stream_idle_seconds: Positive = 300.0
+    """How long StreamTranscribe waits for the next message before it ends the call."""
+
     max_concurrent_calls: Count = 1000
     """Calls in progress before further ones are refused."""
 

@@ -10,6 +10,7 @@ from embedsvc.audio.decode import (
 )
 from embedsvc.audio.door import Door
 from embedsvc.audio.features import features, log_mel, long_enough, stacked
+from embedsvc.audio.running import RunningMel, Statistics, prior
 from embedsvc.audio.sandbox import DecodePool, SandboxStream
 from embedsvc.audio.speech import active, active_share
 from embedsvc.audio.windows import Windower, core_frames, windows
@@ -20,7 +21,9 @@ __all__ = [
     "Door",
     "FileStream",
     "PcmStream",
+    "RunningMel",
     "SandboxStream",
+    "Statistics",
     "Windower",
     "active",
     "active_share",
@@ -31,6 +34,7 @@ __all__ = [
     "features",
     "log_mel",
     "long_enough",
+    "prior",
     "stacked",
     "windows",
 ]

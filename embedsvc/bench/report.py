@@ -10,6 +10,7 @@ from embedsvc.bench.machine import told
 from embedsvc.bench.plots import Bars, Chart, Lines
 from embedsvc.bench.search import CALLERS, TOP_K, Searched
 from embedsvc.bench.service import Loaded, Results
+from embedsvc.bench.streams import Load, Streamed
 from embedsvc.evaluation.report import Table
 from embedsvc.evaluation.report import markdown as lines_of
 
@@ -18,7 +19,7 @@ _DIGITS = 6
 _LARGE = 1_000
 """From here on, tenths are not worth their place."""
 
-Result = Comparison | Results | Searched
+Result = Comparison | Results | Searched | Streamed
 Rows = list[tuple[str, ...]]
 
 
@@ -48,6 +49,8 @@ def tables(result: Result) -> Iterator[Table]:
             return _service(result)
         case Searched():
             return _searched(result)
+        case Streamed():
+            return _streamed(result)
 
 
 def charts(result: Result) -> list[Chart]:
@@ -61,6 +64,53 @@ def charts(result: Result) -> list[Chart]:
             title = "searches a second, one caller, by share left by the filter"
             rows = [(f"{row.share:.1%}", row.alone) for row in result.engines[0].rows]
             return [Bars(title, rows)]
+        case Streamed():
+            series = [
+                (each.way, sorted((float(one.streams), _lag(one)) for one in each.loads))
+                for each in result.capacities
+            ]
+            return [Lines("seconds that 95 % of interims lag, by streams", series)]
+
+
+def _streamed(result: Streamed) -> Iterator[Table]:
+    rows: Rows = [
+        (
+            each.way,
+            str(load.streams),
+            str(load.failed),
+            *(_seconds(load.lag, name) for name in ("p50", "p95")),
+            *(_seconds(load.delay, name) for name in ("p50", "p95")),
+            *(_seconds(load.first, name) for name in ("p50", "p95")),
+            f"{load.changed:.1%}",
+            f"{load.rtf:.3f}",
+            "" if load.server_cpu is None else f"{load.server_cpu:.2f}",
+        )
+        for each in result.capacities
+        for load in each.loads
+    ]
+    yield "Streams at once", _STREAM_COLUMNS, rows
+    most: Rows = [(each.way, str(each.most)) for each in result.capacities]
+    yield f"As many as keep up; a recording has RTF {result.offline:.3f}", ("way", "streams>"), most
+
+
+def _lag(load: Load) -> float:
+    return load.lag.get("p95", 0.0)
+
+
+_STREAM_COLUMNS = (
+    "way",
+    "streams>",
+    "failed>",
+    "lag p50>",
+    "p95>",
+    "words p50>",
+    "p95>",
+    "first text p50>",
+    "p95>",
+    "changed>",
+    "RTF>",
+    "server cores>",
+)
 
 
 def _comparison(result: Comparison) -> Iterator[Table]:

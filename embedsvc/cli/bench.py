@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedsvc.cli import bench_encoder, bench_search, bench_service
+from embedsvc.cli import bench_encoder, bench_search, bench_service, bench_streams
 from embedsvc.cli.output import say, table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """The commands and their flags."""
     parser = commands.add_parser("bench", help="measure speed, beside others and under load")
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-    for module in (bench_encoder, bench_service, bench_search):
+    for module in (bench_encoder, bench_service, bench_streams, bench_search):
         added = module.add(what)
         added.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
         added.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")

@@ -92,7 +92,7 @@ def run(chosen: argparse.Namespace) -> int:
     from embedsvc.evaluation.transcription import RAW
 
     heard = _ready(chosen)
-    rows = [row for row in _rows(chosen) if _meets(row, chosen.only)]
+    rows = [row for row in rows_of(chosen) if _meets(row, chosen.only)]
     own = heard.head.calibration
     figures = heard.figures(rows, dict(RAW) | ({"as it is served": own} if own.raw else {}))
     _show(figures)
@@ -110,7 +110,7 @@ def calibrate(chosen: argparse.Namespace) -> int:
     from embedsvc.files import replace_file
 
     heard = _ready(chosen)
-    learned, asked = halves([row for row in _rows(chosen) if _meets(row, chosen.only)], chosen.by)
+    learned, asked = halves([row for row in rows_of(chosen) if _meets(row, chosen.only)], chosen.by)
     if not learned or not asked:
         raise InvalidArgument(f"`DIR` must have rows on both sides of --by {chosen.by}")
     examples = [each.example for each in heard.said(capped(learned, chosen.most), "fitting")]
@@ -152,7 +152,7 @@ class _Ready:
     def said(self, rows: "Sequence[Row]", title: str) -> "Iterator[Spoken]":
         from embedsvc.evaluation.transcription import hear
 
-        phones = _phones(self.head, rows)
+        phones = known_phones(self.head, rows)
         with _telling(title) as tell:
             yield from hear(self.encoder, self.head, rows, phones, tell)
 
@@ -163,13 +163,19 @@ class _Ready:
 
 
 def _ready(chosen: argparse.Namespace) -> _Ready:
+    return _Ready(*ready(chosen))
+
+
+def ready(chosen: argparse.Namespace) -> "tuple[Encoder, CtcHead]":
+    """The model and the head that are asked about."""
     from embedsvc.pipeline import loading
 
     encoder, heads = loading.load_all(chosen.model, chosen.threads)
-    return _Ready(encoder, heads.chosen(chosen.head))
+    return encoder, heads.chosen(chosen.head)
 
 
-def _rows(chosen: argparse.Namespace) -> "list[Row]":
+def rows_of(chosen: argparse.Namespace) -> "list[Row]":
+    """Rows of all sets that were named."""
     from embedsvc.evaluation.speech import INDEX, read_table
 
     return [row for folder in chosen.sets for row in read_table(folder / INDEX, folder.name)]
@@ -179,7 +185,7 @@ def _meets(row: "Row", only: filters.Filter | None) -> bool:
     return only is None or filters.matches(only, row.metadata)
 
 
-def _phones(head: "CtcHead", rows: "Sequence[Row]") -> "Mapping[Row, tuple[str, ...]]":
+def known_phones(head: "CtcHead", rows: "Sequence[Row]") -> "Mapping[Row, tuple[str, ...]]":
     """Phones of the clips that have a transcript alone, where espeak-ng is there to tell."""
     silent = [row for row in rows if row.transcript and not row.phones]
     if head.info.kind is not HeadKind.PHONES or not silent:

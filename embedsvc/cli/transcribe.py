@@ -1,21 +1,16 @@
 """`embedsvc transcribe`: write down what is said in sound files."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from embedsvc.cli import batch_transcribe, connection, flags, live
 from embedsvc.cli.output import console, emit, printable, progress, say, span_text, table
+from embedsvc.cli.segments import described_segment, show_segment
 from embedsvc.client import Client, Transcript
 from embedsvc.errors import EmbedsvcError
-from embedsvc.types import DecodeOptions, HeadKind, HotWord, Token, TranscriptSegment, Word
-
-SURE, UNSURE = 0.8, 0.5
-"""Calibrated confidences from which a word is shown plainly, and from which in yellow."""
+from embedsvc.types import DecodeOptions, HeadKind, HotWord, Word
 
 MOST_BEAM = 64
 
@@ -58,16 +53,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--no-language-model", action="store_true", help="what is heard alone, with --beam"
     )
-    parser.add_argument(
-        "--stream", action="store_true", help="replay the files live, and show text as it comes"
-    )
-    parser.add_argument(
-        "--pace",
-        type=flags.positive,
-        default=1.0,
-        metavar="X",
-        help="of --stream, as a multiple of real time (default: 1)",
-    )
+    live.add_flags(parser)
     batch_transcribe.add_flags(parser)
     connection.add_channels(parser)
     connection.add_flags(parser)
@@ -156,22 +142,6 @@ def _listed(found: Transcript) -> bool:
     return any(word.text != "".join(token.text for token in word.tokens) for word in words)
 
 
-def show_segment(shown: Console, segment: TranscriptSegment) -> None:
-    """A segment on a line: when, how surely, and what, with what is doubtful in color."""
-    line = Text(f"{span_text(segment.span)}  {segment.confidence:6.1%}  ")
-    calibrated = "isotonic" in segment.method
-    for place, word in enumerate(segment.words):
-        line.append(" " if place else "")
-        line.append(word.text, style=_style(word) if calibrated else "")
-    shown.print(line)
-
-
-def _style(word: Word) -> str:
-    if word.confidence >= SURE:
-        return ""
-    return "yellow" if word.confidence >= UNSURE else "red"
-
-
 def _row(word: Word) -> tuple[str, str, str, str]:
     others = [each.text for token in word.tokens for each in token.alternatives]
     return word.text, span_text(word.span), f"{word.confidence:.1%}", " ".join(others)
@@ -185,37 +155,6 @@ def described(found: Transcript) -> dict[str, Any]:
         "language": found.language,
         "kind": found.kind.value,
         "text": found.text,
-        "segments": [_segment(segment) for segment in found.segments],
+        "segments": [described_segment(segment) for segment in found.segments],
         "warnings": [warning.code.value for warning in found.warnings],
-    }
-
-
-def _segment(segment: TranscriptSegment) -> dict[str, Any]:
-    return {
-        **_timed(segment),
-        "confidence_method": segment.method,
-        "words": [{**_timed(word), "tokens": _tokens(word.tokens)} for word in segment.words],
-        "alternatives": [{"text": each.text, "score": each.score} for each in segment.others],
-    }
-
-
-def _tokens(tokens: Sequence[Token]) -> list[dict[str, Any]]:
-    return [
-        {
-            **_timed(token),
-            "log_prob": token.log_prob,
-            "entropy": token.entropy,
-            "alternatives": {each.text: each.probability for each in token.alternatives},
-        }
-        for token in tokens
-    ]
-
-
-def _timed(part: TranscriptSegment | Word | Token) -> dict[str, Any]:
-    start, end = part.span.seconds
-    return {
-        "text": part.text,
-        "start_seconds": start,
-        "end_seconds": end,
-        "confidence": None if part.confidence != part.confidence else part.confidence,  # NaN
     }

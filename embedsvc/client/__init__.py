@@ -14,7 +14,15 @@ from embedsvc.client.results import (
     ServerInfo,
     Window,
 )
-from embedsvc.client.transcripts import Aligned, FinalText, InterimText, Transcript
+from embedsvc.client.transcripts import (
+    Aligned,
+    FinalText,
+    InterimText,
+    SpeechEvent,
+    StreamEnd,
+    StreamProgress,
+    Transcript,
+)
 
 __all__ = [
     "AddedRecording",
@@ -31,6 +39,9 @@ __all__ = [
     "Probes",
     "SearchResult",
     "ServerInfo",
+    "SpeechEvent",
+    "StreamEnd",
+    "StreamProgress",
     "Transcript",
     "Window",
     "Written",

@@ -7,6 +7,7 @@ from embedsvc.client.batch_transcribing import BatchTranscribingCalls
 from embedsvc.client.classifying import ClassifyingCalls
 from embedsvc.client.collection import Collection
 from embedsvc.client.embedding import EmbeddingCalls
+from embedsvc.client.live import LiveCalls
 from embedsvc.client.probes import Probes
 from embedsvc.client.transcribing import TranscribingCalls
 from embedsvc.errors import AlreadyExists
@@ -15,7 +16,9 @@ from embedsvc.v1 import collection_pb2
 from embedsvc.wire import spaces as wire_spaces
 
 
-class Client(EmbeddingCalls, ClassifyingCalls, TranscribingCalls, BatchTranscribingCalls):
+class Client(
+    EmbeddingCalls, ClassifyingCalls, TranscribingCalls, LiveCalls, BatchTranscribingCalls
+):
     """A connection to a server, or with `:local:` to the same service in this process.
 
     A local one keeps its collections in `data` and runs `model`, with further `projections` of a

@@ -1,24 +1,21 @@
 """What a client has written down."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from embedsvc.client import audible, transcripts
 from embedsvc.client.audible import Audible, Sound
 from embedsvc.client.connected import Connected
-from embedsvc.client.transcripts import Aligned, FinalText, InterimText, Transcript
+from embedsvc.client.transcripts import Aligned, Transcript
 from embedsvc.errors import AudioTooLong, Internal, MessageTooLarge
 from embedsvc.types import (
     ChannelPolicy,
     DecodeOptions,
     HeadInfo,
     Lane,
-    PcmFormat,
     TranscriptSegment,
 )
 from embedsvc.v1 import transcription_pb2
-from embedsvc.wire import audio as wire_audio
-from embedsvc.wire import times
 from embedsvc.wire import transcripts as wire_transcripts
 
 
@@ -70,39 +67,6 @@ class TranscribingCalls(Connected):
             else:
                 return transcripts.transcript(segments, each)
         raise Internal("the server must end a transcript, but did not")
-
-    def transcribe_stream(
-        self,
-        chunks: Iterable[bytes | None],
-        pcm: PcmFormat,
-        *,
-        head: str = "",
-        language: str = "",
-        options: DecodeOptions | None = None,
-        interval: float = 1.0,
-        lane: Lane | str | None = None,
-    ) -> Iterator[InterimText | FinalText]:
-        """Write down live PCM: text while it is said, and each stretch when it is over.
-
-        It is heard every `interval` seconds, 0.2 to 5. None among the chunks ends a stretch now.
-        """
-        kind = transcription_pb2.StreamTranscribeRequest
-        config = kind.Config(
-            pcm=wire_audio.pcm_message(pcm),
-            head=head,
-            language_code=language,
-            options=wire_transcripts.options_message(options or DecodeOptions()),
-            interval=times.duration(interval),
-            lane=audible.lane_number(lane),
-        )
-
-        def requests() -> Iterator[transcription_pb2.StreamTranscribeRequest]:
-            yield kind(config=config)
-            for chunk in chunks:
-                yield kind(flush=kind.Flush()) if chunk is None else kind(audio=chunk)
-
-        for reply in self._caller.stream(self._stubs.transcription.StreamTranscribe, requests()):
-            yield transcripts.live_text(reply)
 
     def align(
         self,

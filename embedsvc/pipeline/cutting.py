@@ -25,28 +25,53 @@ EDGE = SAMPLE_RATE // 10
 
 @dataclass(frozen=True)
 class Piece:
-    """Log-probabilities (T, V) of one segment, the first of them of the label `start`."""
+    """Log-probabilities (T, V) of one segment, the first of them of the label `start`.
+
+    `said` are the first label of it that says something and the one after the last. It is `paused`
+    when quiet ended it, and not its length.
+    """
 
     log_probs: Floats
     start: int
+    said: tuple[int, int]
+    paused: bool = False
 
 
 class Cutter:
     """Takes labels in any portions; where it cuts does not depend on them.
 
-    `frame` is what one label lasts, in samples.
+    `frame` is what one label lasts and `pause` the quiet that ends a segment, in samples. One that
+    `speaks` goes on in the middle of speech, at the label `start`.
     """
 
-    def __init__(self, vocabulary: Vocabulary, frame: int) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        frame: int,
+        pause: int = PAUSE,
+        *,
+        start: int = 0,
+        speaks: bool = False,
+    ) -> None:
         self._blank = vocabulary.blank
         self._space = vocabulary.space
-        self._pause, self._longest = PAUSE // frame, LONGEST // frame
+        self._pause, self._longest = pause // frame, LONGEST // frame
         self._edge = EDGE // frame
         self._rows: list[Floats] = []
         self._best: list[int] = []
-        self._start = 0
+        self._start = start
         self._run = 0
-        self._speaks = False
+        self._speaks = speaks
+
+    @property
+    def start(self) -> int:
+        """The label with which what waits begins."""
+        return self._start
+
+    @property
+    def speaks(self) -> bool:
+        """Whether something was said that waits for its end."""
+        return self._speaks
 
     def push(self, log_probs: Floats, active: NDArray[np.bool_] | None = None) -> Iterator[Piece]:
         """The pieces that log-probabilities (T, V) complete, of frames that hold sound or not."""
@@ -61,11 +86,11 @@ class Cutter:
 
     def held(self) -> Piece | None:
         """What waits for the rest of its segment; None while nobody speaks."""
-        return self._piece(len(self._rows)) if self._speaks else None
+        return self._piece(len(self._rows)) if self._speaks and self._rows else None
 
     def finish(self) -> Iterator[Piece]:
         """The last piece, if somebody still speaks."""
-        if self._speaks:
+        if self._speaks and self._rows:
             yield self._cut(self._ended(), len(self._rows))
 
     def _take(self, row: Floats, label: int) -> Piece | None:
@@ -78,7 +103,7 @@ class Cutter:
         if not self._speaks:
             self._forget(len(self._rows) - self._edge)
         elif self._run >= self._pause:
-            return self._cut(self._ended(), len(self._rows) - self._edge)
+            return self._cut(self._ended(), len(self._rows) - self._edge, paused=True)
         elif len(self._rows) >= self._longest:
             place = self._place()
             return self._cut(place, place)
@@ -106,16 +131,19 @@ class Cutter:
         blanks = np.array([row[self._blank] for row in self._rows[half:]])
         return half + int(blanks.argmax())
 
-    def _cut(self, end: int, keep: int) -> Piece:
+    def _cut(self, end: int, keep: int, *, paused: bool = False) -> Piece:
         """The labels up to `end`, as a piece; those from `keep` on stay."""
-        piece = self._piece(end)
+        piece = self._piece(end, paused=paused)
         self._forget(keep)
         self._run = min(self._run, len(self._rows))
         self._speaks = any(label != self._blank for label in self._best)
         return piece
 
-    def _piece(self, end: int) -> Piece:
-        return Piece(np.stack(self._rows[:end]), self._start)
+    def _piece(self, end: int, *, paused: bool = False) -> Piece:
+        said = np.flatnonzero(np.array(self._best[:end]) != self._blank)
+        first, last = (int(said[0]), int(said[-1]) + 1) if len(said) else (0, 0)
+        said_in = (self._start + first, self._start + last)
+        return Piece(np.stack(self._rows[:end]), self._start, said_in, paused)
 
     def _forget(self, count: int) -> None:
         if count > 0:

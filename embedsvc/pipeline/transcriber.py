@@ -1,7 +1,7 @@
 """Speech in, text out: what a CTC head writes, from the pass that everything else shares."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -10,21 +10,16 @@ from embedsvc.batching import MAIN, Terms, Ticket
 from embedsvc.encoder.ctc import CtcHead
 from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, answers_of
 from embedsvc.pipeline.listening import Asked, Listener
-from embedsvc.pipeline.live_text import Ear, Final, Interim, LiveText
 from embedsvc.pipeline.reading import Upload, Utterance
 from embedsvc.pipeline.takers import Taker, Together
 from embedsvc.pipeline.writing import Keeper, Writer
 from embedsvc.types import (
     AudioWarning,
-    ChannelPolicy,
     DecodeOptions,
-    PcmFormat,
     ProbeAnswer,
     Source,
-    Span,
     Timing,
     TranscriptSegment,
-    Window,
     Windowing,
 )
 
@@ -111,66 +106,6 @@ class Transcriber:
         ):
             async for each in found:
                 yield each
-
-    def live(self, pcm: PcmFormat, policy: ChannelPolicy, task: Task, interval: int) -> LiveText:
-        """A live stream of raw PCM, to be given to `stream`; it is heard every `interval`."""
-        door = self._embedder.live_door(policy)
-        return LiveText(pcm, door, task.head, task.options, interval)
-
-    async def stream(
-        self,
-        chunks: AsyncIterator[bytes | None],
-        live: LiveText,
-        task: Task,
-        terms: Terms = ON_CALL,
-    ) -> AsyncGenerator[Interim | Final]:
-        """Live PCM in any chunks; text while it is said, and each stretch when it is over.
-
-        None among the chunks ends a stretch now.
-        """
-        async with self._embedder.admitted(terms, Clock(), bodies=task.bodies) as ticket:
-            async for chunk in chunks:
-                windows = live.flush() if chunk is None else live.push(chunk)
-                async with aclosing(self._heard(windows, live, task, ticket)) as told:
-                    async for each in told:
-                        yield each
-                if chunk is None and (rest := live.rest()) is not None:
-                    yield await self._final(rest, live, task, ticket)
-            async with aclosing(self._heard(live.finish(), live, task, ticket)) as told:
-                async for each in told:
-                    yield each
-            if (rest := live.rest()) is not None:
-                yield await self._final(rest, live, task, ticket)
-
-    async def _heard(
-        self, windows: Iterator[Window], live: LiveText, task: Task, ticket: Ticket
-    ) -> AsyncGenerator[Interim | Final]:
-        """What is said of windows; behind a stretch that is over, the rest is heard anew."""
-        for window in windows:
-            told = await self._listen(window, live, task, ticket)
-            while isinstance(told, Span):
-                yield await self._final(told, live, task, ticket)
-                told = None
-                for behind in live.again():
-                    told = await self._listen(behind, live, task, ticket)
-            if told is not None:
-                yield told
-
-    async def _listen(
-        self, window: Window, live: LiveText, task: Task, ticket: Ticket
-    ) -> Interim | Span | None:
-        ear = Ear(task.head)
-        passed = await self._embedder.one_pass(window, ear, Clock(), ticket)
-        await asyncio.to_thread(ear.add, window, passed.ran.encoded, passed.active)
-        return await asyncio.to_thread(live.heard, ear)
-
-    async def _final(self, stretch: Span, live: LiveText, task: Task, ticket: Ticket) -> Final:
-        """The text of a stretch that is over, from its own samples."""
-        window = live.cut(stretch)
-        writer = Writer(task.head, task.options, stretch.start)
-        passed = await self._embedder.one_pass(window, writer, Clock(), ticket)
-        await asyncio.to_thread(writer.add, window, passed.ran.encoded, passed.active)
-        return Final(tuple(await asyncio.to_thread(writer.rest)), stretch)
 
     async def _segments(
         self, speech: Utterance | Upload, task: Task, clock: Clock, ticket: Ticket

@@ -21,6 +21,7 @@ from embedsvc.pipeline.classifier import Classifier
 from embedsvc.pipeline.embedder import Embedder
 from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.library import Library
+from embedsvc.pipeline.live_transcriber import LiveTranscriber
 from embedsvc.pipeline.probe_training import Trainings
 from embedsvc.pipeline.transcriber import Transcriber
 from embedsvc.probes import Shelf
@@ -155,6 +156,11 @@ class Backend:
     def transcriber(self) -> Transcriber:
         """The way from speech to text."""
         return Transcriber(self.embedder)
+
+    @property
+    def live_transcriber(self) -> LiveTranscriber:
+        """The way from live speech to text."""
+        return LiveTranscriber(self.embedder)
 
     @property
     def batches(self) -> Batches:

@@ -9,13 +9,13 @@ from google.longrunning import operations_pb2
 
 from embedsvc.ctc import encode
 from embedsvc.encoder.ctc import CtcHead
-from embedsvc.errors import FeatureDisabled, InvalidArgument, StreamProtocol
+from embedsvc.errors import FeatureDisabled, InvalidArgument
 from embedsvc.pipeline.batch_transcribing import Order
-from embedsvc.pipeline.live_text import Final, Interim
 from embedsvc.pipeline.transcriber import WINDOWING, Ended, Task
-from embedsvc.service import batch_transcription, convert, uploads
+from embedsvc.service import batch_transcription, convert, live_transcription, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, stream, unary
+from embedsvc.service.style import Style
 from embedsvc.service.terms import chosen_lane, terms
 from embedsvc.types import DecodeOptions, Lane, Source, TranscriptSegment
 from embedsvc.v1 import transcription_pb2, transcription_pb2_grpc
@@ -43,7 +43,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         self, request: transcription_pb2.TranscribeRequest, context: Context
     ) -> transcription_pb2.TranscribeResponse:
         """One utterance in, its text out."""
-        task, style = await self._task(request), _Style(request.options, "options.")
+        task, style = await self._task(request), Style(request.options, "options.")
         lane = chosen_lane(request.lane, "lane", Lane.INTERACTIVE)
         came = terms(context, lane, patient=False)
         source = audio.source(request.audio, "audio")
@@ -64,7 +64,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         kind = transcription_pb2.TranscribeUploadResponse
         config: transcription_pb2.TranscribeUploadRequest.Config
         config = await uploads.config_of(request_iterator)
-        task, style = await self._task(config, "config."), _Style(config.options, "config.options.")
+        task, style = await self._task(config, "config."), Style(config.options, "config.options.")
         came = terms(context, chosen_lane(config.lane, "config.lane", Lane.BULK), patient=True)
         form = Source(
             b"",
@@ -91,23 +91,21 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         """Live audio in, text out while it is said."""
         config: transcription_pb2.StreamTranscribeRequest.Config
         config = await uploads.config_of(request_iterator)
-        options = config.options
-        head = self._backend.heads.chosen(config.head, config.language_code, "config.")
-        task = Task(head, _decoding(options, head, "config."))
-        style = _Style(options, "config.options.")
-        if not config.HasField("pcm"):
-            raise InvalidArgument("`config.pcm` must be set", field="config.pcm")
-        form = audio.pcm_format(config.pcm, "config.pcm")
-        policy = audio.channel_policy(config.channel_policy, "config.channel_policy")
+        head, options = self._writing(config, "config.")
+        style = Style(config.options, "config.options.")
         lane = chosen_lane(config.lane, "config.lane", Lane.INTERACTIVE)
         came = terms(context, lane, patient=True)
-        transcriber = self._backend.transcriber
-        live = transcriber.live(form, policy, task, transcripts.interval(config))
-        chunks = _chunks(request_iterator)
-        async with aclosing(transcriber.stream(chunks, live, task, came)) as found:
+        stream = live_transcription.Stream(config, Task(head, options), style)
+        chunks = live_transcription.chunks(
+            request_iterator, self._backend.settings.server.stream_idle_seconds
+        )
+        transcriber = self._backend.live_transcriber
+        live = stream.opened(transcriber)
+        async with aclosing(transcriber.stream(chunks, live, came)) as found:
             async for each in found:
-                if not config.omit_interim or isinstance(each, Final):
-                    yield _live_response(each, style)
+                response = stream.response(each)
+                if response is not None:
+                    yield response
 
     @unary
     async def Align(
@@ -176,17 +174,6 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         return head, _decoding(request.options, head, prefix)
 
 
-class _Style:
-    """How segments are told."""
-
-    def __init__(self, options: transcription_pb2.DecodeOptions, prefix: str) -> None:
-        self._below = transcripts.threshold(options, f"{prefix}low_confidence")
-        self._words = not options.omit_words
-
-    def message(self, segment: TranscriptSegment) -> transcription_pb2.TranscriptSegment:
-        return transcripts.segment_message(segment, self._below, words=self._words)
-
-
 def _decoding(
     message: transcription_pb2.DecodeOptions, head: CtcHead, prefix: str
 ) -> DecodeOptions:
@@ -212,30 +199,6 @@ def _unweighted(options: DecodeOptions, head: CtcHead, field: str) -> None:
             )
 
 
-def _live_response(
-    told: Interim | Final, style: _Style
-) -> transcription_pb2.StreamTranscribeResponse:
-    kind = transcription_pb2.StreamTranscribeResponse
-    heard = times.span_message(told.heard)
-    if isinstance(told, Final):
-        return kind(final=kind.Final(segments=map(style.message, told.segments), heard=heard))
-    return kind(
-        interim=kind.Interim(stable_text=told.stable, unstable_text=told.unstable, heard=heard)
-    )
-
-
-async def _chunks(messages: AsyncIterator[Any]) -> AsyncIterator[bytes | None]:
-    """The audio of a live stream, None where it is to be flushed."""
-    async for message in messages:
-        match message.WhichOneof("message"):
-            case "audio":
-                yield message.audio
-            case "flush":
-                yield None
-            case _:
-                raise StreamProtocol("`config` must come once, and only audio and `flush` after it")
-
-
 def _spelled(text: str, head: CtcHead, field: str) -> None:
     """Raise InvalidArgument for a text that the labels of the head do not spell."""
     try:
@@ -245,7 +208,7 @@ def _spelled(text: str, head: CtcHead, field: str) -> None:
 
 
 def _response(
-    segments: Sequence[TranscriptSegment], ended: Ended, task: Task, style: _Style
+    segments: Sequence[TranscriptSegment], ended: Ended, task: Task, style: Style
 ) -> transcription_pb2.TranscribeResponse:
     head = task.head
     return transcription_pb2.TranscribeResponse(

@@ -150,3 +150,21 @@ class HeadInfo:
     figures: dict[str, float] = field(default_factory=dict)
     language_model: LanguageModelInfo | None = None
     model: str = ""
+
+
+class StreamMode(StrEnum):
+    """How a live stream is heard while it goes on.
+
+    `RECOMPUTE` hears what waits for the end of its stretch from the start, again and again, and
+    `LOOKAHEAD` each moment once, with what is around it.
+    """
+
+    RECOMPUTE = "recompute"
+    LOOKAHEAD = "lookahead"
+
+
+class SpeechEventKind(StrEnum):
+    """What happened in a live stream."""
+
+    BEGAN = "began"
+    ENDED = "ended"

@@ -45,6 +45,58 @@ HEAD_KIND_PHONES: HeadKind.ValueType  # 2
 """Phones of the International Phonetic Alphabet, which are not words."""
 global___HeadKind = HeadKind
 
+class _StreamMode:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _StreamModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_StreamMode.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    STREAM_MODE_UNSPECIFIED: _StreamMode.ValueType  # 0
+    """STREAM_MODE_RECOMPUTE."""
+    STREAM_MODE_RECOMPUTE: _StreamMode.ValueType  # 1
+    """What waits for the end of its stretch is heard from its start, every interval. What is told may
+    change until two passes agree; the final is that of a recording.
+    """
+    STREAM_MODE_LOOKAHEAD: _StreamMode.ValueType  # 2
+    """Each step of an interval is heard once, with 4 s before it and `lookahead` behind it. What is
+    told is not taken back. It costs (4 s + interval + lookahead) / interval of an upload.
+    """
+
+class StreamMode(_StreamMode, metaclass=_StreamModeEnumTypeWrapper):
+    """How a live stream is heard while it goes on."""
+
+STREAM_MODE_UNSPECIFIED: StreamMode.ValueType  # 0
+"""STREAM_MODE_RECOMPUTE."""
+STREAM_MODE_RECOMPUTE: StreamMode.ValueType  # 1
+"""What waits for the end of its stretch is heard from its start, every interval. What is told may
+change until two passes agree; the final is that of a recording.
+"""
+STREAM_MODE_LOOKAHEAD: StreamMode.ValueType  # 2
+"""Each step of an interval is heard once, with 4 s before it and `lookahead` behind it. What is
+told is not taken back. It costs (4 s + interval + lookahead) / interval of an upload.
+"""
+global___StreamMode = StreamMode
+
+class _SpeechEventKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SpeechEventKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SpeechEventKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SPEECH_EVENT_KIND_UNSPECIFIED: _SpeechEventKind.ValueType  # 0
+    SPEECH_EVENT_KIND_BEGAN: _SpeechEventKind.ValueType  # 1
+    SPEECH_EVENT_KIND_ENDED: _SpeechEventKind.ValueType  # 2
+    """Quiet for `end_silence`, or a flush, or the end of the stream; or it was no speech after all."""
+
+class SpeechEventKind(_SpeechEventKind, metaclass=_SpeechEventKindEnumTypeWrapper):
+    """What happened in a live stream."""
+
+SPEECH_EVENT_KIND_UNSPECIFIED: SpeechEventKind.ValueType  # 0
+SPEECH_EVENT_KIND_BEGAN: SpeechEventKind.ValueType  # 1
+SPEECH_EVENT_KIND_ENDED: SpeechEventKind.ValueType  # 2
+"""Quiet for `end_silence`, or a flush, or the end of the stream; or it was no speech after all."""
+global___SpeechEventKind = SpeechEventKind
+
 @typing.final
 class LanguageModel(google.protobuf.message.Message):
     """What a head knows of words: a language model, a list of words, or both."""
@@ -667,6 +719,12 @@ class StreamTranscribeRequest(google.protobuf.message.Message):
         LANE_FIELD_NUMBER: builtins.int
         INTERVAL_FIELD_NUMBER: builtins.int
         OMIT_INTERIM_FIELD_NUMBER: builtins.int
+        MODE_FIELD_NUMBER: builtins.int
+        LOOKAHEAD_FIELD_NUMBER: builtins.int
+        END_SILENCE_FIELD_NUMBER: builtins.int
+        RESUME_TOKEN_FIELD_NUMBER: builtins.int
+        EVENTS_FIELD_NUMBER: builtins.int
+        FINAL_PASS_FIELD_NUMBER: builtins.int
         channel_policy: embedsvc.v1.types_pb2.ChannelPolicy.ValueType
         language_code: builtins.str
         """As the fields of that name of TranscribeRequest."""
@@ -674,14 +732,37 @@ class StreamTranscribeRequest(google.protobuf.message.Message):
         lane: embedsvc.v1.types_pb2.Lane.ValueType
         """INTERACTIVE when absent."""
         omit_interim: builtins.bool
-        """Finals alone."""
+        """No interims."""
+        mode: global___StreamMode.ValueType
+        resume_token: builtins.bytes
+        """Of a Final or Progress of an earlier call with the same config: the stream goes on there, and
+        its audio is sent from `resume_from` on.
+        """
+        events: builtins.bool
+        """Answer with speech events, progress and the end too."""
+        final_pass: builtins.bool
+        """Of STREAM_MODE_LOOKAHEAD: hear each stretch once more when it is over, so that its final is
+        that of a recording. Needed for a beam.
+        """
         @property
         def pcm(self) -> embedsvc.v1.types_pb2.PcmFormat: ...
         @property
         def options(self) -> global___DecodeOptions: ...
         @property
         def interval(self) -> google.protobuf.duration_pb2.Duration:
-            """How much new audio is waited for until it is heard, 0.2 s to 5 s; 1 s when absent."""
+            """How much new audio is waited for until it is heard, 0.2 s to 5 s. When absent, 1 s, and 0.4 s
+            in STREAM_MODE_LOOKAHEAD.
+            """
+
+        @property
+        def lookahead(self) -> google.protobuf.duration_pb2.Duration:
+            """Of STREAM_MODE_LOOKAHEAD: what is heard behind a label before it is told, 0.1 s to 2 s; 0.4 s
+            when absent.
+            """
+
+        @property
+        def end_silence(self) -> google.protobuf.duration_pb2.Duration:
+            """Quiet that ends a stretch, 0.2 s to 5 s; 0.5 s when absent."""
 
         def __init__(
             self,
@@ -694,9 +775,15 @@ class StreamTranscribeRequest(google.protobuf.message.Message):
             lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
             interval: google.protobuf.duration_pb2.Duration | None = ...,
             omit_interim: builtins.bool = ...,
+            mode: global___StreamMode.ValueType = ...,
+            lookahead: google.protobuf.duration_pb2.Duration | None = ...,
+            end_silence: google.protobuf.duration_pb2.Duration | None = ...,
+            resume_token: builtins.bytes = ...,
+            events: builtins.bool = ...,
+            final_pass: builtins.bool = ...,
         ) -> None: ...
-        def HasField(self, field_name: typing.Literal["interval", b"interval", "options", b"options", "pcm", b"pcm"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["channel_policy", b"channel_policy", "head", b"head", "interval", b"interval", "lane", b"lane", "language_code", b"language_code", "omit_interim", b"omit_interim", "options", b"options", "pcm", b"pcm"]) -> None: ...
+        def HasField(self, field_name: typing.Literal["end_silence", b"end_silence", "interval", b"interval", "lookahead", b"lookahead", "options", b"options", "pcm", b"pcm"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["channel_policy", b"channel_policy", "end_silence", b"end_silence", "events", b"events", "final_pass", b"final_pass", "head", b"head", "interval", b"interval", "lane", b"lane", "language_code", b"language_code", "lookahead", b"lookahead", "mode", b"mode", "omit_interim", b"omit_interim", "options", b"options", "pcm", b"pcm", "resume_token", b"resume_token"]) -> None: ...
 
     @typing.final
     class Flush(google.protobuf.message.Message):
@@ -742,13 +829,20 @@ class StreamTranscribeResponse(google.protobuf.message.Message):
         STABLE_TEXT_FIELD_NUMBER: builtins.int
         UNSTABLE_TEXT_FIELD_NUMBER: builtins.int
         HEARD_FIELD_NUMBER: builtins.int
+        STABLE_WORDS_FIELD_NUMBER: builtins.int
         stable_text: builtins.str
-        """What two passes in a row agreed on: it only grows until the final."""
+        """What two passes in a row agreed on, or what was told of LOOKAHEAD: it only grows until the
+        final.
+        """
         unstable_text: builtins.str
         """What may still change."""
         @property
         def heard(self) -> embedsvc.v1.types_pb2.TimeSpan:
             """What it was read from."""
+
+        @property
+        def stable_words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Word]:
+            """The words of `stable_text`, with times and confidence; none with `omit_words`."""
 
         def __init__(
             self,
@@ -756,9 +850,10 @@ class StreamTranscribeResponse(google.protobuf.message.Message):
             stable_text: builtins.str = ...,
             unstable_text: builtins.str = ...,
             heard: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+            stable_words: collections.abc.Iterable[global___Word] | None = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["heard", b"heard"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["heard", b"heard", "stable_text", b"stable_text", "unstable_text", b"unstable_text"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["heard", b"heard", "stable_text", b"stable_text", "stable_words", b"stable_words", "unstable_text", b"unstable_text"]) -> None: ...
 
     @typing.final
     class Final(google.protobuf.message.Message):
@@ -768,36 +863,141 @@ class StreamTranscribeResponse(google.protobuf.message.Message):
 
         SEGMENTS_FIELD_NUMBER: builtins.int
         HEARD_FIELD_NUMBER: builtins.int
+        RESUME_TOKEN_FIELD_NUMBER: builtins.int
+        RESUME_FROM_FIELD_NUMBER: builtins.int
+        resume_token: builtins.bytes
+        """With this the stream can go on in another call, up to 1.4 KB."""
         @property
         def segments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TranscriptSegment]:
-            """As Transcribe answers for a recording of these samples alone; none for no speech."""
+            """As Transcribe answers for a recording of these samples alone; in LOOKAHEAD without a final
+            pass, what was told. None for no speech.
+            """
 
         @property
         def heard(self) -> embedsvc.v1.types_pb2.TimeSpan: ...
+        @property
+        def resume_from(self) -> google.protobuf.duration_pb2.Duration:
+            """Where audio must be sent again from, on the time axis of the stream."""
+
         def __init__(
             self,
             *,
             segments: collections.abc.Iterable[global___TranscriptSegment] | None = ...,
             heard: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+            resume_token: builtins.bytes = ...,
+            resume_from: google.protobuf.duration_pb2.Duration | None = ...,
         ) -> None: ...
-        def HasField(self, field_name: typing.Literal["heard", b"heard"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["heard", b"heard", "segments", b"segments"]) -> None: ...
+        def HasField(self, field_name: typing.Literal["heard", b"heard", "resume_from", b"resume_from"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["heard", b"heard", "resume_from", b"resume_from", "resume_token", b"resume_token", "segments", b"segments"]) -> None: ...
+
+    @typing.final
+    class SpeechEvent(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KIND_FIELD_NUMBER: builtins.int
+        TIME_FIELD_NUMBER: builtins.int
+        kind: global___SpeechEventKind.ValueType
+        @property
+        def time(self) -> google.protobuf.duration_pb2.Duration:
+            """On the time axis of the stream."""
+
+        def __init__(
+            self,
+            *,
+            kind: global___SpeechEventKind.ValueType = ...,
+            time: google.protobuf.duration_pb2.Duration | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["kind", b"kind", "time", b"time"]) -> None: ...
+
+    @typing.final
+    class Progress(google.protobuf.message.Message):
+        """Nothing was said for a while that waits for a final."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        HEARD_UNTIL_FIELD_NUMBER: builtins.int
+        RESUME_TOKEN_FIELD_NUMBER: builtins.int
+        RESUME_FROM_FIELD_NUMBER: builtins.int
+        resume_token: builtins.bytes
+        """As those of a final."""
+        @property
+        def heard_until(self) -> google.protobuf.duration_pb2.Duration: ...
+        @property
+        def resume_from(self) -> google.protobuf.duration_pb2.Duration: ...
+        def __init__(
+            self,
+            *,
+            heard_until: google.protobuf.duration_pb2.Duration | None = ...,
+            resume_token: builtins.bytes = ...,
+            resume_from: google.protobuf.duration_pb2.Duration | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["heard_until", b"heard_until", "resume_from", b"resume_from"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["heard_until", b"heard_until", "resume_from", b"resume_from", "resume_token", b"resume_token"]) -> None: ...
+
+    @typing.final
+    class End(google.protobuf.message.Message):
+        """The last message; of this call, where it resumed a stream."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        WARNINGS_FIELD_NUMBER: builtins.int
+        USAGE_FIELD_NUMBER: builtins.int
+        TIMING_FIELD_NUMBER: builtins.int
+        HEAD_FIELD_NUMBER: builtins.int
+        KIND_FIELD_NUMBER: builtins.int
+        head: builtins.str
+        """That wrote it."""
+        kind: global___HeadKind.ValueType
+        @property
+        def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.types_pb2.Warning]: ...
+        @property
+        def usage(self) -> embedsvc.v1.types_pb2.Usage:
+            """Frames are those of all passes, which is what the stream cost."""
+
+        @property
+        def timing(self) -> embedsvc.v1.types_pb2.Timing: ...
+        def __init__(
+            self,
+            *,
+            warnings: collections.abc.Iterable[embedsvc.v1.types_pb2.Warning] | None = ...,
+            usage: embedsvc.v1.types_pb2.Usage | None = ...,
+            timing: embedsvc.v1.types_pb2.Timing | None = ...,
+            head: builtins.str = ...,
+            kind: global___HeadKind.ValueType = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["timing", b"timing", "usage", b"usage"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["head", b"head", "kind", b"kind", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
 
     INTERIM_FIELD_NUMBER: builtins.int
     FINAL_FIELD_NUMBER: builtins.int
+    EVENT_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    PROGRESS_FIELD_NUMBER: builtins.int
     @property
     def interim(self) -> global___StreamTranscribeResponse.Interim: ...
     @property
     def final(self) -> global___StreamTranscribeResponse.Final: ...
+    @property
+    def event(self) -> global___StreamTranscribeResponse.SpeechEvent:
+        """The rest only with Config.events."""
+
+    @property
+    def end(self) -> global___StreamTranscribeResponse.End: ...
+    @property
+    def progress(self) -> global___StreamTranscribeResponse.Progress: ...
     def __init__(
         self,
         *,
         interim: global___StreamTranscribeResponse.Interim | None = ...,
         final: global___StreamTranscribeResponse.Final | None = ...,
+        event: global___StreamTranscribeResponse.SpeechEvent | None = ...,
+        end: global___StreamTranscribeResponse.End | None = ...,
+        progress: global___StreamTranscribeResponse.Progress | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["final", b"final", "interim", b"interim", "message", b"message"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["final", b"final", "interim", b"interim", "message", b"message"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["interim", "final"] | None: ...
+    def HasField(self, field_name: typing.Literal["end", b"end", "event", b"event", "final", b"final", "interim", b"interim", "message", b"message", "progress", b"progress"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["end", b"end", "event", b"event", "final", b"final", "interim", b"interim", "message", b"message", "progress", b"progress"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["interim", "final", "event", "end", "progress"] | None: ...
 
 global___StreamTranscribeResponse = StreamTranscribeResponse
 

@@ -97,8 +97,9 @@ class TranscriptionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamTranscribe(self, request_iterator, context):
-        """Live audio: text while it is said, and each stretch when it is over. A segment is heard from its
-        start again every interval, so that this costs several times what an upload does.
+        """Live audio: text while it is said, and each stretch when it is over. It costs several times what
+        an upload does. ABORTED with STREAM_IDLE when nothing is sent for too long; a new call may go on
+        with the last resume token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

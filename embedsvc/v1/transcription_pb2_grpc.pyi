@@ -42,8 +42,9 @@ class TranscriptionServiceStub:
         embedsvc.v1.transcription_pb2.StreamTranscribeRequest,
         embedsvc.v1.transcription_pb2.StreamTranscribeResponse,
     ]
-    """Live audio: text while it is said, and each stretch when it is over. A segment is heard from its
-    start again every interval, so that this costs several times what an upload does.
+    """Live audio: text while it is said, and each stretch when it is over. It costs several times what
+    an upload does. ABORTED with STREAM_IDLE when nothing is sent for too long; a new call may go on
+    with the last resume token.
     """
 
     Align: grpc.UnaryUnaryMultiCallable[
@@ -89,8 +90,9 @@ class TranscriptionServiceAsyncStub:
         embedsvc.v1.transcription_pb2.StreamTranscribeRequest,
         embedsvc.v1.transcription_pb2.StreamTranscribeResponse,
     ]
-    """Live audio: text while it is said, and each stretch when it is over. A segment is heard from its
-    start again every interval, so that this costs several times what an upload does.
+    """Live audio: text while it is said, and each stretch when it is over. It costs several times what
+    an upload does. ABORTED with STREAM_IDLE when nothing is sent for too long; a new call may go on
+    with the last resume token.
     """
 
     Align: grpc.aio.UnaryUnaryMultiCallable[
@@ -144,8 +146,9 @@ class TranscriptionServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[embedsvc.v1.transcription_pb2.StreamTranscribeRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[embedsvc.v1.transcription_pb2.StreamTranscribeResponse], collections.abc.AsyncIterator[embedsvc.v1.transcription_pb2.StreamTranscribeResponse]]:
-        """Live audio: text while it is said, and each stretch when it is over. A segment is heard from its
-        start again every interval, so that this costs several times what an upload does.
+        """Live audio: text while it is said, and each stretch when it is over. It costs several times what
+        an upload does. ABORTED with STREAM_IDLE when nothing is sent for too long; a new call may go on
+        with the last resume token.
         """
 
     @abc.abstractmethod

@@ -14,6 +14,8 @@ from embedsvc.types import (
     Pooling,
     ProbeTask,
     SampleFormat,
+    SpeechEventKind,
+    StreamMode,
     UnknownReason,
     WarningCode,
 )
@@ -63,6 +65,14 @@ UNKNOWN: Mapping[UnknownReason, classification_pb2.UnknownReason.ValueType] = {
 HEAD_KIND: Mapping[HeadKind, transcription_pb2.HeadKind.ValueType] = {
     HeadKind.TEXT: transcription_pb2.HEAD_KIND_TEXT,
     HeadKind.PHONES: transcription_pb2.HEAD_KIND_PHONES,
+}
+STREAM_MODE: Mapping[StreamMode, transcription_pb2.StreamMode.ValueType] = {
+    StreamMode.RECOMPUTE: transcription_pb2.STREAM_MODE_RECOMPUTE,
+    StreamMode.LOOKAHEAD: transcription_pb2.STREAM_MODE_LOOKAHEAD,
+}
+SPEECH_EVENT: Mapping[SpeechEventKind, transcription_pb2.SpeechEventKind.ValueType] = {
+    SpeechEventKind.BEGAN: transcription_pb2.SPEECH_EVENT_KIND_BEGAN,
+    SpeechEventKind.ENDED: transcription_pb2.SPEECH_EVENT_KIND_ENDED,
 }
 WARNING = {
     WarningCode.RESAMPLED: types_pb2.WARNING_CODE_RESAMPLED,

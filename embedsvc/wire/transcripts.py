@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 from embedsvc.ctc import low_confidence
 from embedsvc.errors import InvalidArgument
-from embedsvc.timing import FRAME, SAMPLE_RATE, to_seconds
 from embedsvc.types import (
     DecodeOptions,
     HeadInfo,
@@ -29,8 +28,6 @@ MOST_BOOST = 20.0
 MOST_LM_WEIGHT = 10.0
 MOST_WORD_BONUS = 20.0
 LOW_CONFIDENCE = 0.5
-INTERVAL = SAMPLE_RATE
-MIN_INTERVAL, MAX_INTERVAL = SAMPLE_RATE // 5, 5 * SAMPLE_RATE
 
 
 def options(message: transcription_pb2.DecodeOptions, field: str = "options") -> DecodeOptions:
@@ -98,22 +95,6 @@ def threshold(
     if not 0 <= value <= 1:
         raise InvalidArgument(f"`{field}` must be 0 to 1, but is {value:g}", field=field)
     return float(value)
-
-
-def interval(
-    message: transcription_pb2.StreamTranscribeRequest.Config, field: str = "config.interval"
-) -> int:
-    """Samples of live audio that are waited for."""
-    if not message.HasField("interval"):
-        return INTERVAL
-    samples = times.samples(message.interval, field) // FRAME * FRAME
-    if not MIN_INTERVAL <= samples <= MAX_INTERVAL:
-        raise InvalidArgument(
-            f"`{field}` must be {to_seconds(MIN_INTERVAL):g} s to {to_seconds(MAX_INTERVAL):g} s, "
-            f"but is {times.seconds(message.interval):g} s",
-            field=field,
-        )
-    return samples
 
 
 def options_message(
@@ -189,7 +170,7 @@ def segment_message(
         span=times.span_message(segment.span),
         confidence=segment.confidence,
         confidence_method=segment.method,
-        words=map(_word_message, segment.words) if words else (),
+        words=map(word_message, segment.words) if words else (),
         alternatives=[
             transcription_pb2.Hypothesis(text=each.text, score=each.score)
             for each in segment.others
@@ -205,7 +186,7 @@ def segment(message: transcription_pb2.TranscriptSegment) -> TranscriptSegment:
         span=times.span(message.span, "span"),
         confidence=_confidence(message),
         method=message.confidence_method,
-        words=tuple(map(_word, message.words)),
+        words=tuple(map(word, message.words)),
         others=tuple(Hypothesis(each.text, each.score) for each in message.alternatives),
     )
 
@@ -217,7 +198,8 @@ def segments(
     return tuple(map(segment, messages))
 
 
-def _word_message(word: Word) -> transcription_pb2.Word:
+def word_message(word: Word) -> transcription_pb2.Word:
+    """A word and its tokens, as a message."""
     return transcription_pb2.Word(
         text=word.text,
         span=times.span_message(word.span),
@@ -226,7 +208,8 @@ def _word_message(word: Word) -> transcription_pb2.Word:
     )
 
 
-def _word(message: transcription_pb2.Word) -> Word:
+def word(message: transcription_pb2.Word) -> Word:
+    """A word from its message."""
     span = times.span(message.span, "span")
     return Word(message.text, span, _confidence(message), tuple(map(_token, message.tokens)))
 
