@@ -5,6 +5,7 @@ that keeps it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -81,17 +82,19 @@ def said_in(row: Row, head: CtcHead, phones: Mapping[Row, Phones]) -> tuple[tupl
     """What was said in a clip as the head would write it; nothing where that is not known.
 
     For a head of phones it is the column `phones`, or else what `phones` has of the clip; for one
-    of text the transcript. A transcript that the labels do not spell is not known.
+    of text the transcript. A transcript that the labels do not spell is not known, nor one in a
+    language that the head does not write.
     """
     vocabulary = head.vocabulary
+    labels: tuple[int, ...] = ()
+    if head.info.languages and row.language not in head.info.languages:
+        return labels, ""
     if head.info.kind is HeadKind.PHONES:
         numbers = {label: number for number, label in enumerate(vocabulary.labels) if label}
         labels = reference(row.phones or phones.get(row, ()), numbers)
     else:
-        try:
+        with suppress(InvalidArgument):
             labels = encode(row.transcript, vocabulary)
-        except InvalidArgument:
-            labels = ()
     return labels, text(labels, vocabulary)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from embedsvc.ctc.calibration import Calibration
 from embedsvc.encoder.ctc.adapters import Adapter
+from embedsvc.encoder.ctc.letters import LetterHead
 from embedsvc.encoder.grid import Grid
 from embedsvc.encoder.heads import PhoneHead
 from embedsvc.encoder.linear import Linear
@@ -57,7 +58,7 @@ class CtcHead:
     vocabulary: Vocabulary
     layer: int
     grid: Grid
-    scores: Projection | PhoneHead
+    scores: Projection | PhoneHead | LetterHead
     adapter: str = ""
     calibration: Calibration = UNCALIBRATED
 
@@ -65,6 +66,11 @@ class CtcHead:
     def frame_samples(self) -> int:
         """Samples between two labels."""
         return self.grid.hop
+
+    @property
+    def reach(self) -> int:
+        """Frames of the body, before and after its own, that the head hears for a label."""
+        return self.scores.shape.reach if isinstance(self.scores, LetterHead) else 0
 
     def count(self, frames: int) -> int:
         """Labels for so many frames of the body."""

@@ -7,6 +7,7 @@ from embedsvc.encoder.config import read_object
 from embedsvc.encoder.ctc.adapters import bert_adapter, bert_shapes, grid_after
 from embedsvc.encoder.ctc.calibrations import calibrated
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
+from embedsvc.encoder.ctc.letter_files import load_letters
 from embedsvc.encoder.ctc.licenses import stated_license
 from embedsvc.encoder.ctc.sources import (
     CONFIDENCE,
@@ -55,9 +56,9 @@ def resolve_ctc(name: str, languages: Sequence[str] = ()) -> AnyCheckpoint:
 def load_heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
     """Heads that a checkpoint brings with its encoder, none if it is only that.
 
-    The phone head, that of a `Wav2Vec2BertForCTC` or of a `Wav2Vec2ForCTC`, or that of each
-    language with adapters. Raises `FailedPrecondition` with every fault of a head that can not be
-    run, or with that of a calibration.
+    The phone head and those of letters, that of a `Wav2Vec2BertForCTC` or of a `Wav2Vec2ForCTC`,
+    or that of each language with adapters. Raises `FailedPrecondition` with every fault of a head
+    that can not be run, or with that of a calibration.
     """
     return tuple(calibrated(head, checkpoint.directory) for head in _heads(checkpoint))
 
@@ -70,6 +71,7 @@ def _heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
         return (waveform_head(checkpoint),) if there else ()
     phones = load_phone_head(checkpoint)
     heads = [_phone_head(phones, checkpoint)] if phones else []
+    heads += load_letters(checkpoint)
     return (*heads, _bert_head(checkpoint)) if there else tuple(heads)
 
 
