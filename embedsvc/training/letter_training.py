@@ -15,7 +15,7 @@ from embedsvc.ctc import greedy, text
 from embedsvc.ctc.edits import ErrorCounts, character_errors
 from embedsvc.ctc.runs import labels_of
 from embedsvc.encoder.ctc.letters import Shape, scores
-from embedsvc.training.arithmetic import on_threads
+from embedsvc.training.arithmetic import autocast, on_threads
 from embedsvc.training.corpus import Corpus
 from embedsvc.training.letter_speech import spelled
 from embedsvc.training.letter_states import States
@@ -187,13 +187,14 @@ class Learner:
 
     def _loss(self, batch: Batch) -> Tensor:
         share = self._recipe.dropout
-        logits = scores(
-            self.tensors, batch.states, batch.inside, lambda each: F.dropout(each, share)
-        )
-        log_probs = F.log_softmax(logits, dim=-1).transpose(0, 1)
+        with autocast(torch.device("cpu")):
+            logits = scores(
+                self.tensors, batch.states, batch.inside, lambda each: F.dropout(each, share)
+            )
+        log_probs = F.log_softmax(logits.float(), dim=-1).transpose(0, 1)
         targets = torch.tensor([label for labels in batch.labels for label in labels])
         sizes = torch.tensor([len(labels) for labels in batch.labels])
-        lost = F.ctc_loss(
+        lost: Tensor = F.ctc_loss(
             log_probs, targets, batch.lengths, sizes, blank=0, reduction="sum", zero_infinity=True
         )
         return lost / len(targets)

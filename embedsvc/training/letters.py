@@ -10,6 +10,7 @@ Each part that is there is not made again.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,7 @@ def prepare(encoder: Encoder, speech: Speech, layer: int, out: Path, tell: Tell)
         for part in (TRAIN, VALIDATION):
             name = f"{code}-{part}"
             shard = read_shard(out / "speech" / name)
-            write_states(
-                encoder, shard, (layer,), out / "states",
-                lambda done, total, name=name: tell(f"states {name}", done, total),
-            )  # fmt: skip
+            write_states(encoder, shard, (layer,), out / "states", partial(tell, f"states {name}"))
 
 
 def learn(
