@@ -44,6 +44,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     held_out = what.add_parser("held-out", help="speech to evaluate on, of texts never trained on")
     held_out.add_argument("--texts", type=Path, required=True, metavar="DIR")
     held_out.add_argument("--out", type=Path, required=True, metavar="DIR")
+    held_out.add_argument("--languages", type=listed(str), metavar="CODES", help="as in eng,deu")
+    held_out.add_argument("--clips", type=count, help="of kept texts in each (default: 14)")
     held_out.set_defaults(run=_held_out)
     parallel = what.add_parser("parallel", help="speech to align languages on, for `align train`")
     parallel.add_argument("--texts", type=Path, required=True, metavar="DIR")
@@ -103,10 +105,11 @@ def _prepare(chosen: argparse.Namespace, corpus: Path) -> None:
 
 
 def _held_out(chosen: argparse.Namespace) -> int:
-    from embedsvc.training.held_out import hold_out
+    from embedsvc.training.held_out import Extent, hold_out
 
+    extent = Extent(tuple(chosen.languages or ()), chosen.clips)
     with _shards() as report:
-        counts = hold_out(chosen.texts, chosen.out, HELD_OUT_SEED, report)
+        counts = hold_out(chosen.texts, chosen.out, HELD_OUT_SEED, report, extent)
     emit(dict(counts))
     return 0
 
