@@ -87,10 +87,12 @@ def _report(record: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         emit(dict(record))
         return
-    say(
-        f"{record['head']} epoch {record['step']}: loss {record['loss']:.3f}, validation "
-        f"CER {record['character_errors']:.1%}, {record['seconds']:.0f} s"
-    )
+    rate = f"validation CER {record['character_errors']:.1%}"
+    if record["kind"] == "epoch":
+        done = f"epoch {record['step']}: loss {record['loss']:.3f}"
+        say(f"{record['head']} {done}, {rate}, {record['seconds']:.0f} s")
+    else:
+        say(f"{record['head']} blank gives up {record['handicap']:g} nats: {rate}")
 
 
 @contextmanager

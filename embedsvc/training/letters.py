@@ -29,13 +29,14 @@ from embedsvc.training.letter_speech import (
     vocabulary,
 )
 from embedsvc.training.letter_states import States, name_of, open_states, write_states
-from embedsvc.training.letter_training import Material, Recipe, Told, shape_of, train
+from embedsvc.training.letter_training import Material, Recipe, Told, handicap, shape_of, train
 from embedsvc.training.state import Run
 
 PREFIX = "letters-"
 LICENSE = "CC-BY-SA-4.0"
 """Of the texts, and so of what is made from them."""
 
+BIAS = "output.bias"
 VALIDATED = "character_error_rate_validation"
 
 Tell = Callable[[str, int, int], None]
@@ -93,16 +94,19 @@ def learn(
     saved = Run(folder).last()
     if saved is None:
         raise FailedPrecondition(f"`--set` must leave an epoch to train, but left none of {folder}")
-    last = Run(folder).records()[-1]
+    less, counts = handicap(saved.model, material)
+    tensors = {name: each.numpy().astype(np.float32) for name, each in saved.model.items()}
+    tensors[BIAS][labels.blank] -= less
+    report({"kind": "blank", "handicap": less, "character_errors": counts.rate})
     return Written(
         name=wanted.name,
         layer=recipe.layer,
         languages=wanted.languages,
         labels=labels.labels,
         shape=shape_of(material, recipe),
-        tensors={name: each.numpy().astype(np.float32) for name, each in saved.model.items()},
+        tensors=tensors,
         license=LICENSE,
-        figures={VALIDATED: round(float(last["character_errors"]), 4)},
+        figures={VALIDATED: round(counts.rate, 4)},
     )
 
 

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from embedsvc.encoder import Encoder, resolve
 from embedsvc.encoder.ctc.letter_files import load_letters, write_letters
+from embedsvc.encoder.ctc.letters import Shape
 from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.training import letter_speech
 from embedsvc.training.corpus import CLIPS, read_clips
 from embedsvc.training.letter_speech import Speech, spelled, vocabulary
 from embedsvc.training.letter_states import States, name_of, open_states
-from embedsvc.training.letter_training import Recipe, Told, batches
+from embedsvc.training.letter_training import Material, Recipe, Told, batches, handicap
 from embedsvc.training.letters import Wanted, learn, prepare
 from embedsvc.training.texts import normal, read
 from tests.training.conftest import LANGUAGES
@@ -49,7 +51,9 @@ def test_a_head_learns_and_goes_on_where_it_was_stopped(
 ) -> None:
     records: list[Mapping[str, Any]] = []
     whole = learn(encoder, Wanted(("deu",)), SMALL, made, 1, records.append)
-    assert records[-1]["loss"] < 0.9 * records[0]["loss"]
+    *epochs, blank = records
+    assert epochs[-1]["loss"] < 0.9 * epochs[0]["loss"]
+    assert blank["kind"] == "blank"
     assert whole.figures == {
         "character_error_rate_validation": round(records[-1]["character_errors"], 4)
     }
@@ -57,13 +61,14 @@ def test_a_head_learns_and_goes_on_where_it_was_stopped(
     (made / "heads").rename(tmp_path / "before")
 
     def stop(record: Mapping[str, Any]) -> None:
-        if record["step"] == 2:
+        if record.get("step") == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         learn(encoder, Wanted(("deu",)), SMALL, made, 1, stop)
-    again = learn(encoder, Wanted(("deu",)), SMALL, made, 1, records.append)
-    assert [record["step"] for record in records] == [1, 2, 3, 3]
+    rest: list[Mapping[str, Any]] = []
+    again = learn(encoder, Wanted(("deu",)), SMALL, made, 1, rest.append)
+    assert [each["step"] for each in (*epochs, *rest[:-1])] == [1, 2, 3, 3]
     for name, each in whole.tensors.items():
         np.testing.assert_array_equal(again.tensors[name], each)
     with pytest.raises(FailedPrecondition, match="a run of the same recipe"):
@@ -138,6 +143,24 @@ def test_what_cannot_be_spoken_is_refused(
 ) -> None:
     with pytest.raises(InvalidArgument, match=message):
         Speech(tmp_path, languages, hours)
+
+
+def test_the_blank_gives_up_what_costs_no_errors() -> None:
+    labels = vocabulary(("spa",))
+    shape = Shape(
+        inputs=len(labels.labels), hidden=4, blocks=0, kernel=1, labels=len(labels.labels)
+    )
+    tensors = {name: torch.zeros(size) for name, size in shape.tensors().items()}
+    # Whatever is heard, "a" is 1.2 nats behind the blank.
+    tensors["output.bias"][0], tensors["output.bias"][2] = 1.2, 0.0
+    tensors["output.bias"][3:] = tensors["output.bias"][1] = -9.0
+    states = States(np.zeros((40, len(labels.labels)), np.float16), (0, 20, 40))
+    for said, given in (((2,), 3.0), ((3, 4, 3, 4), 3.0)):
+        told = Told(states, (said, said))
+        less, counts = handicap(tensors, Material((told,), (told,), labels, "", ("spa",)))
+        assert less == given
+        assert counts.rate <= 1
+    assert labels.labels[2] == "a"
 
 
 def test_a_run_keeps_its_log(made: Path, encoder: Encoder) -> None:
