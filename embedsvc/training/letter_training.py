@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ GAIN = 1.0
 LARGEST_GRADIENT = 5.0
 WARMUP = 0.05
 """Share of the steps over which the rate rises; then it falls to 0 in a line."""
+
+LEAST_FAST = 64
+"""Values in between from which on bfloat16 is used: oneDNN may not come back from a convolution of
+15 frames and 16 values in it."""
 
 HANDICAPS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 WORTH = 1.03
@@ -191,7 +196,8 @@ class Learner:
 
     def _loss(self, batch: Batch) -> Tensor:
         share = self._recipe.dropout
-        with autocast(torch.device("cpu")):
+        is_wide = self._recipe.hidden >= LEAST_FAST
+        with autocast(torch.device("cpu")) if is_wide else nullcontext():
             logits = scores(
                 self.tensors, batch.states, batch.inside, lambda each: F.dropout(each, share)
             )

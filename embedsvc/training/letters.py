@@ -19,6 +19,7 @@ import numpy as np
 from embedsvc.encoder import Encoder
 from embedsvc.encoder.ctc.letter_files import Written
 from embedsvc.errors import FailedPrecondition
+from embedsvc.training.arithmetic import on_threads
 from embedsvc.training.corpus import Corpus
 from embedsvc.training.letter_speech import (
     TRAIN,
@@ -94,7 +95,8 @@ def learn(
     saved = Run(folder).last()
     if saved is None:
         raise FailedPrecondition(f"`--set` must leave an epoch to train, but left none of {folder}")
-    less, counts = handicap(saved.model, material)
+    with on_threads(threads):
+        less, counts = handicap(saved.model, material)
     tensors = {name: each.numpy().astype(np.float32) for name, each in saved.model.items()}
     tensors[BIAS][labels.blank] -= less
     report({"kind": "blank", "handicap": less, "character_errors": counts.rate})
