@@ -86,9 +86,9 @@ class Demo:
         if bundled := [info.name for info in client.probes.list() if not info.version]:
             with self.stage(f"ask the model's probes: {', '.join(bundled)}"):
                 self._classify(client, bundled)
-        if heads := client.heads():
-            with self.stage(f"write down the queries with head {heads[0].name!r}"):
-                self._transcribe(client, heads[0].name)
+        if heads := [head.name for head in client.heads() if not head.languages]:
+            with self.stage(f"write down the queries with head {heads[0]!r}"):
+                self._transcribe(client, heads[0])
 
     def show_times(self) -> None:
         """What each stage took."""

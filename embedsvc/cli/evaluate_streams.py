@@ -55,7 +55,8 @@ class Way:
 class Heard:
     """What came of a way: errors, how many stable units a final changed, and the cost.
 
-    `frames` are of the encoder, as a multiple of those of the audio; `seconds` are of the processor, for all work.
+    `frames` are of the encoder, as a multiple of those of the audio; `seconds` are of the
+    processor, for all work.
     """
 
     name: str
@@ -74,7 +75,12 @@ def add(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "sets", nargs="+", type=Path, metavar="DIR", help="folders of clips with an index.tsv"
     )
     parser.add_argument("--model", default="mini", help="bundled name or directory")
-    parser.add_argument("--head", default="", metavar="NAME", help="default: the only one")
+    parser.add_argument(
+        "--head", default="", metavar="NAME", help="default: the only one for any language"
+    )
+    parser.add_argument(
+        "--language", default="", metavar="CODE", help="the head that writes it, and its rows"
+    )
     parser.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
     parser.add_argument(
         "--only",
@@ -150,7 +156,7 @@ def _speech(chosen: argparse.Namespace, head: "CtcHead") -> Iterator[Speech]:
     from embedsvc.evaluation.speech import capped
     from embedsvc.evaluation.transcription import said_in
 
-    rows = [row for row in rows_of(chosen) if filters.matches(chosen.only, row.metadata)]
+    rows = rows_of(chosen)
     languages = len({row.language for row in rows}) or 1
     rows = list(capped(rows, -(-chosen.clips // languages)))[: chosen.clips]
     phones = known_phones(head, rows)

@@ -82,7 +82,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "sets", nargs="+", type=Path, metavar="DIR", help="folders of clips with an index.tsv"
     )
     parser.add_argument("--model", default="mini", help="bundled name or directory")
-    parser.add_argument("--head", default="", metavar="NAME", help="default: the only one")
+    parser.add_argument(
+        "--head", default="", metavar="NAME", help="default: the only one for any language"
+    )
+    parser.add_argument(
+        "--language", default="", metavar="CODE", help="the head that writes it, and its rows"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
 
@@ -92,7 +97,7 @@ def run(chosen: argparse.Namespace) -> int:
     from embedsvc.evaluation.transcription import RAW
 
     heard = _ready(chosen)
-    rows = [row for row in rows_of(chosen) if _meets(row, chosen.only)]
+    rows = rows_of(chosen)
     own = heard.head.calibration
     figures = heard.figures(rows, dict(RAW) | ({"as it is served": own} if own.raw else {}))
     _show(figures)
@@ -110,7 +115,7 @@ def calibrate(chosen: argparse.Namespace) -> int:
     from embedsvc.files import replace_file
 
     heard = _ready(chosen)
-    learned, asked = halves([row for row in rows_of(chosen) if _meets(row, chosen.only)], chosen.by)
+    learned, asked = halves(rows_of(chosen), chosen.by)
     if not learned or not asked:
         raise InvalidArgument(f"`DIR` must have rows on both sides of --by {chosen.by}")
     examples = [each.example for each in heard.said(capped(learned, chosen.most), "fitting")]
@@ -171,14 +176,17 @@ def ready(chosen: argparse.Namespace) -> "tuple[Encoder, CtcHead]":
     from embedsvc.pipeline import loading
 
     encoder, heads = loading.load_all(chosen.model, chosen.threads)
-    return encoder, heads.chosen(chosen.head)
+    return encoder, heads.chosen(chosen.head, chosen.language)
 
 
 def rows_of(chosen: argparse.Namespace) -> "list[Row]":
-    """Rows of all sets that were named."""
+    """Rows that are asked about of all sets that were named, of one language where it is named."""
     from embedsvc.evaluation.speech import INDEX, read_table
+    from embedsvc.languages import normalize
 
-    return [row for folder in chosen.sets for row in read_table(folder / INDEX, folder.name)]
+    code = normalize(chosen.language) if chosen.language else ""
+    every = (row for folder in chosen.sets for row in read_table(folder / INDEX, folder.name))
+    return [row for row in every if code in ("", row.language) and _meets(row, chosen.only)]
 
 
 def _meets(row: "Row", only: filters.Filter | None) -> bool:

@@ -2,8 +2,8 @@
 
 `mini` does it all: speech is synthesized and turned to features, an encoder is trained on them, and
 a model directory comes out that every other command takes by `--model`. It goes on where it was
-stopped, also by kill -9. `probes` makes the classifiers that ship with a model, `calibration` what
-turns the confidence of a CTC head into the share that is right.
+stopped, also by kill -9. `probes` makes the classifiers that ship with a model, `letters` CTC
+heads for it, `calibration` what turns the confidence of a head into the share that is right.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embedsvc.cli import evaluate_transcription
+from embedsvc.cli import evaluate_transcription, train_letters
 from embedsvc.cli.flags import count, listed
 from embedsvc.cli.output import emit, progress, say
 from embedsvc.errors import InvalidArgument
@@ -44,6 +44,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     held_out = what.add_parser("held-out", help="speech to evaluate on, of texts never trained on")
     held_out.add_argument("--texts", type=Path, required=True, metavar="DIR")
     held_out.add_argument("--out", type=Path, required=True, metavar="DIR")
+    held_out.add_argument("--languages", type=listed(str), metavar="CODES", help="as in eng,deu")
+    held_out.add_argument("--clips", type=count, help="of kept texts in each (default: 14)")
     held_out.set_defaults(run=_held_out)
     parallel = what.add_parser("parallel", help="speech to align languages on, for `align train`")
     parallel.add_argument("--texts", type=Path, required=True, metavar="DIR")
@@ -61,6 +63,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     probes.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
     probes.set_defaults(run=_probes)
     evaluate_transcription.add_calibration(what)
+    train_letters.add(what)
 
 
 def _mini(chosen: argparse.Namespace) -> int:
@@ -102,10 +105,11 @@ def _prepare(chosen: argparse.Namespace, corpus: Path) -> None:
 
 
 def _held_out(chosen: argparse.Namespace) -> int:
-    from embedsvc.training.held_out import hold_out
+    from embedsvc.training.held_out import Extent, hold_out
 
+    extent = Extent(tuple(chosen.languages or ()), chosen.clips)
     with _shards() as report:
-        counts = hold_out(chosen.texts, chosen.out, HELD_OUT_SEED, report)
+        counts = hold_out(chosen.texts, chosen.out, HELD_OUT_SEED, report, extent)
     emit(dict(counts))
     return 0
 

@@ -5,12 +5,13 @@ that keeps it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
 
-from embedsvc.audio import log_mel, long_enough, stacked
+from embedsvc.audio import Door, core_frames, decode, log_mel, long_enough, stacked, windows
 from embedsvc.ctc import Calibration, ConfidenceMeasure, encode, greedy, text, transcribe
 from embedsvc.ctc.edits import ErrorCounts, character_errors, count, right, word_errors
 from embedsvc.ctc.fitting import Example, told
@@ -19,10 +20,11 @@ from embedsvc.ctc.runs import Doubles, labels_of
 from embedsvc.encoder import Encoder
 from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import EmbedsvcError, InvalidArgument
-from embedsvc.evaluation.embedding import Tell, batches, samples_of
+from embedsvc.evaluation.embedding import Tell, batches
 from embedsvc.evaluation.phones import reference
 from embedsvc.evaluation.speech import Row
-from embedsvc.types import Ask, Floats, Frames, HeadKind, Vocabulary
+from embedsvc.timing import FRAME
+from embedsvc.types import Ask, Floats, Frames, HeadKind, Vocabulary, Windowing
 
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95)
 """Confidences from which on what is heard might be believed."""
@@ -81,17 +83,19 @@ def said_in(row: Row, head: CtcHead, phones: Mapping[Row, Phones]) -> tuple[tupl
     """What was said in a clip as the head would write it; nothing where that is not known.
 
     For a head of phones it is the column `phones`, or else what `phones` has of the clip; for one
-    of text the transcript. A transcript that the labels do not spell is not known.
+    of text the transcript. A transcript that the labels do not spell is not known, nor one in a
+    language that the head does not write.
     """
     vocabulary = head.vocabulary
+    labels: tuple[int, ...] = ()
+    if head.info.languages and row.language not in head.info.languages:
+        return labels, ""
     if head.info.kind is HeadKind.PHONES:
         numbers = {label: number for number, label in enumerate(vocabulary.labels) if label}
         labels = reference(row.phones or phones.get(row, ()), numbers)
     else:
-        try:
+        with suppress(InvalidArgument):
             labels = encode(row.transcript, vocabulary)
-        except InvalidArgument:
-            labels = ()
     return labels, text(labels, vocabulary)
 
 
@@ -102,36 +106,55 @@ def hear(
     phones: Mapping[Row, Phones],
     tell: Tell,
 ) -> Iterator[Spoken]:
-    """What the head says of clips whose text is known, each cut to one window; the rest are left.
+    """What the head says of clips whose text is known, the rest are left out.
 
-    Clips that can not be read are left out too. A few are in memory at a time.
+    It hears them in the windows in which they would be served. Clips that can not be read are left
+    out too, and those of several windows if the head has a stride. A few are in memory at a time.
     """
     known = [(row, *said_in(row, head, phones)) for row in rows]
     wanted = {row: (labels, said) for row, labels, said in known if labels}
     done = 0
     for batch in batches(sorted(wanted, key=lambda row: row.seconds)):
-        read = [(row, frames) for row in batch if (frames := _frames(row)) is not None]
-        for (row, _), log_probs in zip(read, _heard(encoder, head, read), strict=True):
+        read = [(row, parts) for row in batch if (parts := _parts(row, head))]
+        heard = _heard(encoder, head, [parts for _, parts in read])
+        for (row, _), log_probs in zip(read, heard, strict=True):
             labels, said = wanted[row]
             yield Spoken(Example(log_probs, labels), said)
         done += len(batch)
         tell(done, len(wanted))
 
 
-def _frames(row: Row) -> Frames | None:
+@dataclass(frozen=True)
+class _Part:
+    """A window of a clip, and which of its frames it answers for."""
+
+    frames: Frames
+    core: tuple[int, int]
+
+
+def _parts(row: Row, head: CtcHead) -> list[_Part]:
+    """Windows of a clip, none where it can not be read or joined."""
     try:
-        return stacked(log_mel(long_enough(samples_of(row))))
+        found = [
+            _Part(stacked(log_mel(long_enough(window.samples))), core_frames(window))
+            for window in windows(decode(row.path.read_bytes(), Door()).samples, Windowing())
+        ]
     except (EmbedsvcError, OSError):
-        return None
+        return []
+    return found if len(found) == 1 or head.grid.hop == FRAME else []
 
 
-def _heard(encoder: Encoder, head: CtcHead, read: Sequence[tuple[Row, Frames]]) -> Iterator[Floats]:
-    if not read:
-        return
-    frames = [each for _, each in read]
-    asks = [Ask((head.layer,), (0, len(each)), ((0, len(each)),)) for each in frames]
-    for answer in encoder.encode(frames, asks):
-        yield head(answer.frames[head.layer])
+def _heard(encoder: Encoder, head: CtcHead, clips: Sequence[Sequence[_Part]]) -> Iterator[Floats]:
+    every = [part.frames for parts in clips for part in parts]
+    asks = [Ask((head.layer,), (0, len(each)), ((0, len(each)),)) for each in every]
+    answers = iter(encoder.encode(every, asks) if every else ())
+    for parts in clips:
+        said = [head(next(answers).frames[head.layer]) for _ in parts]
+        if len(parts) == 1:
+            yield said[0]
+            continue
+        cores = [each[part.core[0] : part.core[1]] for each, part in zip(said, parts, strict=True)]
+        yield np.concatenate(cores)
 
 
 def measure(

@@ -34,7 +34,8 @@ class Labels:
         self._head = head
         self._hop = head.grid.hop
         # Without a convolution over frames, a label is what its own frame says.
-        self._reads_cores = head.grid.hop == FRAME and head.count(1) == 1
+        alone = head.count(1) == 1 and not head.reach
+        self._reads_cores = head.grid.hop == FRAME and alone
         self.frame_count = 0
         self.samples = 0
 

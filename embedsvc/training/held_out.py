@@ -22,7 +22,7 @@ from random import Random
 
 import soundfile
 
-from embedsvc.errors import FailedPrecondition
+from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.timing import SAMPLE_RATE
 from embedsvc.training import espeak, texts
 from embedsvc.training.espeak import Espeak, Voice
@@ -87,14 +87,37 @@ class Order:
     version: str
 
 
-def hold_out(folder: Path, out: Path, seed: int, progress: Progress) -> dict[str, int]:
+@dataclass(frozen=True)
+class Extent:
+    """How much is made: `languages` of ISO 639-3 or all, and `clips` of kept texts in each.
+
+    Raises InvalidArgument for a language that is not synthesized.
+    """
+
+    languages: tuple[str, ...] = ()
+    clips: int | None = None
+
+    def __post_init__(self) -> None:
+        known = {language.code for language in languages()}
+        if unknown := sorted(set(self.languages) - known):
+            raise InvalidArgument(
+                f"`--languages` must be of those that are synthesized, but has {unknown[0]!r}"
+            )
+
+
+ALL = Extent()
+
+
+def hold_out(
+    folder: Path, out: Path, seed: int, progress: Progress, extent: Extent = ALL
+) -> dict[str, int]:
     """Write the clips and their index to `out`; clips by split and label, and faults, counted.
 
     Raises `FailedPrecondition` when espeak-ng or texts are missing.
     """
     version = espeak.version()
     texts.require(folder)
-    return speak(list(orders(folder, seed, version)), out, progress)
+    return speak(list(orders(folder, seed, version, extent)), out, progress)
 
 
 def speak(orders: Sequence[Order], out: Path, progress: Progress) -> dict[str, int]:
@@ -107,16 +130,19 @@ def speak(orders: Sequence[Order], out: Path, progress: Progress) -> dict[str, i
     return dict(sum((each.counts for each in made), Counter[str]()))
 
 
-def orders(folder: Path, seed: int, version: str) -> Iterator[Order]:
+def orders(folder: Path, seed: int, version: str, extent: Extent = ALL) -> Iterator[Order]:
     """What each language is to say."""
+    most = DEV_CLIPS if extent.clips is None else extent.clips
     known = {language: texts.read(folder, language) for language in languages()}
     lines = next(each.evaluation for language, each in known.items() if language.code == PIVOT)
     ntrex = [line for line in lines if line.group.startswith("ntrex:")]
     short = [line.group for line in ntrex if len(line.text) <= PARALLEL_LETTERS][:PARALLEL_LINES]
     for language, each in known.items():
+        if extent.languages and language.code not in extent.languages:
+            continue
         parts = [
             Part("train", CHUNK, each.training, PROBE_CLIPS),
-            Part("dev", CHUNK, each.evaluation, DEV_CLIPS),
+            Part("dev", CHUNK, each.evaluation, most),
         ]
         if language.code in PARALLEL_LANGUAGES:
             shared = tuple(line for line in each.evaluation if line.group in short)

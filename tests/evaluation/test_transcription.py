@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from embedsvc.ctc import Calibration, ConfidenceMeasure
 from embedsvc.ctc.fitting import Example
@@ -12,6 +13,7 @@ from embedsvc.errors import InvalidArgument
 from embedsvc.evaluation.embedding import Subject
 from embedsvc.evaluation.speech import Row
 from embedsvc.evaluation.transcription import RAW, Spoken, halves, hear, measure, said_in
+from embedsvc.timing import FRAME, SAMPLE_RATE, frame_count
 from embedsvc.types import HeadKind
 from tests.ctc.made import PHONES, TEXT, said
 
@@ -70,6 +72,8 @@ def test_the_reference_is_phones_or_the_transcript(rows: tuple[Row, ...], head: 
     writes = replace(head, info=replace(head.info, kind=HeadKind.TEXT), vocabulary=TEXT)
     assert said_in(row, writes, {}) == ((2, 1, 3, 4, 1, 2), "ban ab")
     assert said_in(replace(row, transcript="7"), writes, {})[0] == ()
+    others = replace(writes, info=replace(writes.info, languages=("xyz",)))
+    assert said_in(row, others, {}) == ((), "")
 
 
 def test_clips_are_heard_as_the_head_hears_each(
@@ -87,6 +91,18 @@ def test_clips_are_heard_as_the_head_hears_each(
     together = {each.said: each.example.log_probs for each in found}
     for each in one:
         np.testing.assert_allclose(together[each.said], each.example.log_probs, atol=1e-3)
+
+
+def test_a_long_clip_is_heard_to_its_end(
+    subject: Subject, rows: tuple[Row, ...], head: CtcHead, tmp_path: Path
+) -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, 43 * SAMPLE_RATE)
+    soundfile.write(tmp_path / "long.wav", sound, SAMPLE_RATE)
+    long = replace(next(row for row in rows if row.phones), path=tmp_path / "long.wav", seconds=43)
+    (found,) = hear(subject.encoder, head, [long], {}, lambda *_: None)
+    assert len(found.example.log_probs) == frame_count(len(sound))
+    strided = replace(head, grid=replace(head.grid, hop=2 * FRAME))
+    assert not list(hear(subject.encoder, strided, [long], {}, lambda *_: None))
 
 
 @pytest.mark.parametrize("by", ["speaker", "group"])

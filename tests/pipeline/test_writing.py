@@ -11,6 +11,7 @@ from embedsvc.encoder import PhoneHead
 from embedsvc.encoder.ctc import Body, CtcHead
 from embedsvc.encoder.ctc.adapters import Adapter, Strided
 from embedsvc.encoder.ctc.heads import Projection
+from embedsvc.encoder.ctc.letters import LetterHead, Shape
 from embedsvc.encoder.grid import CONVOLUTIONS, FRAMES, Grid
 from embedsvc.encoder.linear import Linear
 from embedsvc.pipeline.takers import Together
@@ -24,9 +25,12 @@ WINDOWING = Windowing(2 * SAMPLE_RATE, SAMPLE_RATE // 2)
 
 
 def head(stride: int, grid: Grid = FRAMES) -> CtcHead:
-    """A head of random numbers, behind a convolution if it has a stride."""
+    """A head of random numbers, behind a convolution if it has a stride; one of letters with 0."""
     body = Body("", grid)
     random = np.random.default_rng(stride)
+    if stride == 0:
+        info = HeadInfo("letters", HeadKind.TEXT, (), len(TEXTS), 1 / 50, "entropy/v1")
+        return CtcHead(info, Vocabulary(TEXTS, 0), 2, grid, letters(random), body)
     weight = random.standard_normal((len(TEXTS), WIDTH)).astype(np.float32)
     bias = np.zeros(len(TEXTS), np.float32)
     info = HeadInfo("any", HeadKind.TEXT, (), len(TEXTS), stride / 50, "entropy/v1")
@@ -40,6 +44,14 @@ def head(stride: int, grid: Grid = FRAMES) -> CtcHead:
     return CtcHead(info, vocabulary, 2, grid.strided(3, stride, 1), projection, body)
 
 
+def letters(random: np.random.Generator) -> LetterHead:
+    """It hears ten frames to either side."""
+    shape = Shape(WIDTH, 6, blocks=2, kernel=11, labels=len(TEXTS))
+    values = {name: random.standard_normal(size) for name, size in shape.tensors().items()}
+    tensors = {name: torch.from_numpy(each.astype(np.float32)) for name, each in values.items()}
+    return LetterHead(shape, tensors)
+
+
 def heard(window: Window, keep: tuple[int, int] | None, states: Floats) -> Encoded:
     """What an encoder that knows every frame beforehand gives for a window."""
     assert keep is not None
@@ -48,7 +60,7 @@ def heard(window: Window, keep: tuple[int, int] | None, states: Floats) -> Encod
 
 
 @pytest.mark.parametrize("grid", [FRAMES, CONVOLUTIONS], ids=["features", "samples"])
-@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("stride", [0, 1, 2, 3])
 @settings(max_examples=15, deadline=None)
 @given(st.integers(600, 20 * SAMPLE_RATE), st.integers(0, 9))
 def test_labels_of_cores_join_to_those_of_the_whole(

@@ -72,7 +72,12 @@ def uploaded(
 
 
 def test_heads_are_listed(stubs: Stubs) -> None:
-    (head,) = stubs.transcription.ListHeads(transcription_pb2.ListHeadsRequest()).heads
+    heads = stubs.transcription.ListHeads(transcription_pb2.ListHeadsRequest()).heads
+    *texts, head = heads
+    for text in texts:
+        assert (text.kind, len(text.languages)) == (transcription_pb2.HEAD_KIND_TEXT, 1)
+        assert text.name == f"letters-{text.languages[0]}"
+        assert 0 < text.figures["character_error_rate_validation"] < 1
     assert (head.name, head.kind) == ("phones", transcription_pb2.HEAD_KIND_PHONES)
     assert head.labels > 100
     assert head.frame.ToNanoseconds() == 20_000_000

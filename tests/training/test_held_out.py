@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from embedsvc.errors import InvalidArgument
 from embedsvc.training import held_out
-from embedsvc.training.held_out import COLUMNS, INDEX, main, orders
+from embedsvc.training.held_out import COLUMNS, INDEX, Extent, main, orders
 from embedsvc.training.utterances import KEPT_VARIANTS, VARIANTS
 
 
@@ -52,3 +53,13 @@ def test_clips_to_evaluate_with_say_kept_lines_and_others_do_not(text_folder: Pa
     for order in orders(text_folder, 2, "1.51"):
         for part in order.parts:
             assert {line.kept for line in part.lines} == {part.split == "dev"}
+
+
+def test_some_languages_may_say_more(text_folder: Path) -> None:
+    (order,) = orders(text_folder, 2, "1.51", Extent(("deu",), 99))
+    assert order.language.code == "deu"
+    assert {part.most for part in order.parts if (part.split, part.label) == ("dev", "chunk")} == {
+        99
+    }
+    with pytest.raises(InvalidArgument, match="'xyz'"):
+        Extent(("deu", "xyz"))

@@ -10,6 +10,7 @@ from embedsvc.ctc.calibration import Calibration
 from embedsvc.ctc.language_model import LanguageModel
 from embedsvc.encoder.ctc.adapters import Adapter
 from embedsvc.encoder.ctc.bodies import SERVED, Body
+from embedsvc.encoder.ctc.letters import LetterHead
 from embedsvc.encoder.grid import Grid
 from embedsvc.encoder.heads import PhoneHead
 from embedsvc.encoder.linear import Linear
@@ -59,7 +60,7 @@ class CtcHead:
     vocabulary: Vocabulary
     layer: int
     grid: Grid
-    scores: Projection | PhoneHead
+    scores: Projection | PhoneHead | LetterHead
     body: Body = SERVED
     calibration: Calibration = UNCALIBRATED
     language_model: LanguageModel | None = None
@@ -73,6 +74,11 @@ class CtcHead:
     def adapter(self) -> str:
         """Language whose adapters the body must have, "" for none."""
         return self.body.adapter
+
+    @property
+    def reach(self) -> int:
+        """Frames of the body, before and after its own, that the head hears for a label."""
+        return self.scores.shape.reach if isinstance(self.scores, LetterHead) else 0
 
     def count(self, frames: int) -> int:
         """Labels for so many frames of the body."""

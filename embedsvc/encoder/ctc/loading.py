@@ -10,6 +10,7 @@ from embedsvc.encoder.ctc.calibrations import calibrated
 from embedsvc.encoder.ctc.cards import stated_languages
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
 from embedsvc.encoder.ctc.language_models import informed
+from embedsvc.encoder.ctc.letter_files import load_letters
 from embedsvc.encoder.ctc.licenses import stated_license
 from embedsvc.encoder.ctc.sources import (
     CONFIDENCE,
@@ -58,15 +59,17 @@ def resolve_ctc(name: str, languages: Sequence[str] = ()) -> AnyCheckpoint:
 def load_heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
     """Heads that a checkpoint brings with its encoder, none if it is only that.
 
-    The phone head, that of a `Wav2Vec2BertForCTC` or of a `Wav2Vec2ForCTC`, or that of each
-    language with adapters. Raises `FailedPrecondition` with every fault of a head that can not be
-    run, or with that of a calibration or of a language model.
+    The phone head and those of letters, that of a `Wav2Vec2BertForCTC` or of a `Wav2Vec2ForCTC`,
+    or that of each language with adapters. Raises `FailedPrecondition` with every fault of a head
+    that can not be run, or with that of a calibration or of a language model.
     """
     directory = checkpoint.directory
     heads = (calibrated(_with_origin(head, checkpoint), directory) for head in _heads(checkpoint))
     # The folder of a language model is for the head of the config, which is alone there.
     return tuple(
-        head if head.adapter or head.info.name == PHONES else informed(head, directory)
+        informed(head, directory)
+        if isinstance(head.scores, Projection) and not head.adapter
+        else head
         for head in heads
     )
 
@@ -87,6 +90,7 @@ def _heads(checkpoint: AnyCheckpoint) -> tuple[CtcHead, ...]:
         return (waveform_head(checkpoint),) if there else ()
     phones = load_phone_head(checkpoint)
     heads = [_phone_head(phones, checkpoint)] if phones else []
+    heads += load_letters(checkpoint)
     return (*heads, _bert_head(checkpoint)) if there else tuple(heads)
 
 

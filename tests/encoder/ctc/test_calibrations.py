@@ -24,7 +24,7 @@ def bare(tmp_path: Path) -> Path:
 
 
 def only(model: Path) -> CtcHead:
-    (head,) = load_heads(resolve(str(model)))
+    (head,) = (each for each in load_heads(resolve(str(model))) if each.info.name == "phones")
     return head
 
 
@@ -42,10 +42,10 @@ def test_a_head_has_the_calibration_of_its_name_alone(bare: Path) -> None:
     assert only(bare).info.calibration == CURVE.method
 
 
-def test_the_bundled_head_is_calibrated() -> None:
-    (head,) = load_heads(resolve("mini"))
-    assert "isotonic" in head.info.calibration == head.calibration.method
-    assert 0 < head.calibration.told[0] < 0.5 < head.calibration.told[-1] < 1
+def test_the_bundled_heads_are_calibrated() -> None:
+    for head in load_heads(resolve("mini")):
+        assert "isotonic" in head.info.calibration == head.calibration.method
+        assert 0 < head.calibration.told[0] < head.calibration.told[-1] < 1
 
 
 @pytest.mark.parametrize(
