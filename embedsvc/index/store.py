@@ -9,7 +9,7 @@ import apsw
 
 from embedsvc.errors import DataLoss, EmbedsvcError
 from embedsvc.files import Ballast
-from embedsvc.index import codes, reads
+from embedsvc.index import codes, reads, texts
 from embedsvc.index.base import BaseFile
 from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import ROWS_SCHEMA, Readers, open_writer, storage_errors
@@ -19,6 +19,7 @@ from embedsvc.index.outcomes import Tuning
 from embedsvc.index.recovery import recover
 from embedsvc.index.view import View
 from embedsvc.index.writer import Writer
+from embedsvc.types import Texts
 
 TRIES = 3
 """Attempts to meet the rows and the view in one state before writes are held off for it."""
@@ -38,7 +39,7 @@ class Store:
     """The rows of a collection, which are the truth, and a view of them in memory.
 
     `saved` says of each space whether the base in its file is the one that is searched, `recipe`
-    how codes of frames are made, if they are kept.
+    how codes of frames are made, if they are kept, and `texts` which texts are.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class Store:
         self._files = files
         self._ending: EmbedsvcError | None = None
         self.recipe: bytes | None
+        self.texts: Texts | None
         with storage_errors():
             connection = open_writer(directory / "rows.db", self.tuning.vfs, ROWS_SCHEMA)
             try:
                 stamp(connection, identity.name)
                 self.recipe = codes.recipe(connection)
+                self.texts = texts.recipe(connection)
                 view = self._recovered(connection)
             except BaseException:
                 connection.close()

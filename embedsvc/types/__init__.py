@@ -69,7 +69,11 @@ from embedsvc.types.searching import (
     MomentSearch,
     Pair,
     Place,
+    TextHit,
+    TextMatch,
+    TextScores,
 )
+from embedsvc.types.texts import Line, TextHead, Texts, TextUnit
 from embedsvc.types.transcribing import (
     DecodeOptions,
     HeadInfo,
@@ -113,6 +117,7 @@ __all__ = [
     "Lane",
     "LanguageGuess",
     "Limit",
+    "Line",
     "Metadata",
     "MetadataValue",
     "MomentCodes",
@@ -140,6 +145,12 @@ __all__ = [
     "SpaceInfo",
     "Span",
     "StoredRecording",
+    "TextHead",
+    "TextHit",
+    "TextMatch",
+    "TextScores",
+    "TextUnit",
+    "Texts",
     "Timeline",
     "Timing",
     "Token",
