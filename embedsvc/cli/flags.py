@@ -34,6 +34,16 @@ def space(text: str) -> OutputSpec:
     return OutputSpec(name, profile=profile)
 
 
+def add_texts(parser: argparse.ArgumentParser) -> None:
+    """Which texts a new collection keeps."""
+    parser.add_argument(
+        "--texts",
+        action="append",
+        metavar="HEAD",
+        help="keep what this head writes, for `search --text`; may be repeated",
+    )
+
+
 def listed(part: Callable[[str], Part]) -> Callable[[str], list[Part]]:
     """Parts with commas between them."""
 

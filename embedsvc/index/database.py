@@ -89,8 +89,8 @@ of a segment in all spaces of a collection are one blob; `parts` says which is w
 AUTOINCREMENT never gives an id out twice, so that a `sid` in a base built before a deletion
 can never mean another segment.
 
-The terms of `line` are words already; to the tokenizer `ascii` every letter outside of ASCII is part
-of one.
+The terms of `line` are words already; to the tokenizer `ascii` every letter outside of ASCII is
+part of one.
 """
 
 

@@ -52,7 +52,7 @@ def _from_1(connection: apsw.Connection) -> None:
 
 
 def _forget_words(connection: apsw.Connection) -> None:
-    """Have FTS5 take the words of deleted lines out of its file at once, as SQLite does its rows."""
+    """Have FTS5 take words of deleted lines out of the file at once, as SQLite does rows."""
     done = connection.execute("SELECT v FROM words_config WHERE k = 'secure-delete'").get
     if not done:
         connection.execute("INSERT INTO words (words, rank) VALUES ('secure-delete', 1)")

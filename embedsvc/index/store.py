@@ -19,7 +19,6 @@ from embedsvc.index.outcomes import Tuning
 from embedsvc.index.recovery import recover
 from embedsvc.index.view import View
 from embedsvc.index.writer import Writer
-from embedsvc.types import Texts
 
 TRIES = 3
 """Attempts to meet the rows and the view in one state before writes are held off for it."""
@@ -57,7 +56,6 @@ class Store:
         self._files = files
         self._ending: EmbedsvcError | None = None
         self.recipe: bytes | None
-        self.texts: Texts | None
         with storage_errors():
             connection = open_writer(directory / "rows.db", self.tuning.vfs, ROWS_SCHEMA)
             try:

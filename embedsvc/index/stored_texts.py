@@ -59,6 +59,11 @@ class StoredTexts:
         """Which it keeps; None when it keeps none."""
         return self.store.texts
 
+    def has_words(self) -> bool:
+        """Whether any line has words."""
+        with self.store.reading() as (_, connection):
+            return texts.has_words(connection)
+
     def of(self, name: str) -> list[Line]:
         """The lines of a recording; raises RecordingNotFound."""
         with self.store.reading() as (_, connection):
@@ -79,7 +84,11 @@ class StoredTexts:
                 found, _ = search.run(view, connection, self.store.tuning.gather_limit)
                 sound = tuple(
                     TextHit(
-                        hit.id, hit.score, hit.span, hit.metadata, scores=TextScores(audio=hit.score)
+                        hit.id,
+                        hit.score,
+                        hit.span,
+                        hit.metadata,
+                        scores=TextScores(audio=hit.score),
                     )
                     for hit in found.hits
                 )
@@ -92,9 +101,7 @@ class StoredTexts:
 
 
 def _by_words(connection: apsw.Connection, query: TextQuery) -> tuple[TextHit, ...]:
-    found = texts.with_words(
-        connection, query.phrases, query.condition, query.k, group=query.group
-    )
+    found = texts.with_words(connection, query.phrases, query.condition, query.k, group=query.group)
     owners = texts.owners(connection, {each.rid for each in found})
     hits = []
     for each in found:
@@ -124,9 +131,7 @@ def _by_phones(connection: apsw.Connection, query: TextQuery) -> tuple[TextHit, 
     places = [
         (-place.score, lines[at].lid, place.start, place.end, lines[at].rid)
         for at in best
-        for place in matching.occurrences(
-            table, lines[at].numbers, 1 if query.group else PER_LINE
-        )
+        for place in matching.occurrences(table, lines[at].numbers, 1 if query.group else PER_LINE)
     ]
     chosen = sorted(places)[: query.k]
     owners = texts.owners(connection, {rid for *_, rid in chosen})
@@ -137,9 +142,7 @@ def _by_phones(connection: apsw.Connection, query: TextQuery) -> tuple[TextHit, 
     )
 
 
-def _best_lines(
-    lines: Sequence[Phoned], scores: Floats | Any, query: TextQuery
-) -> list[int]:
+def _best_lines(lines: Sequence[Phoned], scores: Floats | Any, query: TextQuery) -> list[int]:
     """Where the `k` best lines are, older ones first among equals."""
     order = np.argsort(-scores, kind="stable")
     chosen: list[int] = []

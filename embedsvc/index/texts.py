@@ -155,6 +155,11 @@ def line(connection: apsw.Connection, lid: int) -> Read:
     return Read(Line(text, tuple(made), head, HeadKind(kind)), places)
 
 
+def has_words(connection: apsw.Connection) -> bool:
+    """Whether there are words to look up."""
+    return connection.execute("SELECT 1 FROM words_docsize LIMIT 1").get is not None
+
+
 def with_words(
     connection: apsw.Connection,
     phrases: Sequence[Phrase],
@@ -220,7 +225,8 @@ def mean_confidence(units: Sequence[TextUnit]) -> float:
 
 def _question(phrase: Phrase) -> str:
     """A phrase in the language of FTS5. Terms are letters, digits and marks alone; they are quoted
-    nevertheless, since OR and NEAR are letters too."""
+    nevertheless, since OR and NEAR are letters too.
+    """
     quoted = " ".join(phrase.terms).replace('"', '""')
     return f'"{quoted}"{" *" if phrase.prefix else ""}'
 
@@ -228,8 +234,7 @@ def _question(phrase: Phrase) -> str:
 def _numbered(connection: apsw.Connection, phones: Sequence[str]) -> NDArray[np.uint16]:
     """Numbers of phones; new ones get the next."""
     known = {
-        symbol: number
-        for number, symbol in connection.execute("SELECT number, symbol FROM phone")
+        symbol: number for number, symbol in connection.execute("SELECT number, symbol FROM phone")
     }
     for phone in phones:
         if phone not in known:

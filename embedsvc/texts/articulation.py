@@ -6,7 +6,7 @@ are chosen so that a change of voice costs less than one of manner, and nothing 
 hearing another phone altogether, which costs 1.
 """
 
-# ruff: noqa: RUF001, RUF003  # IPA looks like other letters, and must
+# ruff: noqa: RUF001  # IPA looks like other letters, and must
 
 from functools import cache
 
@@ -72,7 +72,10 @@ def distance(left: str, right: str) -> float:
 def _apart(left: str, right: str) -> float:
     one, other = left[:1], right[:1]
     if one in _VOWELS and other in _VOWELS:
-        (high, back, rounded), (other_high, other_back, other_rounded) = _VOWELS[one], _VOWELS[other]
+        (high, back, rounded), (other_high, other_back, other_rounded) = (
+            _VOWELS[one],
+            _VOWELS[other],
+        )
         return (
             _HEIGHT * abs(high - other_high)
             + _BACK * abs(back - other_back)

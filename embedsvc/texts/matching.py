@@ -52,9 +52,7 @@ def scores(table: Costs, sequences: Sequence[Numbers]) -> NDArray[np.float64]:
     return 1.0 - np.concatenate(best) / float(SCALE * len(table))
 
 
-def occurrences(
-    table: Costs, sequence: Numbers, most: int, least: float = 0.0
-) -> list[Occurrence]:
+def occurrences(table: Costs, sequence: Numbers, most: int, least: float = 0.0) -> list[Occurrence]:
     """The best stretches of one sequence that do not overlap, at most `most`, best first.
 
     Those that score `least` or less are left out.

@@ -67,7 +67,7 @@ def _names(text: str, code: str, voices: tuple[str, ...]) -> str:
     worker = str(Path(__file__).with_name("espeak_worker.py"))
     command = [sys.executable, "-I", "-S", worker, library, data, *dict.fromkeys(voices)]
     try:
-        done = subprocess.run(  # noqa: S603  # no shell; the text comes by standard input
+        done = subprocess.run(  # no shell; the text comes by standard input
             command,
             input=text.replace("\0", " ").encode(),
             capture_output=True,

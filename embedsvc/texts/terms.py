@@ -154,7 +154,7 @@ def _phrases(text: str) -> Iterator[Phrase]:
         terms = terms_of(quoted or bare)
         if not terms:
             continue
-        if not quoted and len(terms) > 2 and all(is_spaceless(term[0]) for term in terms):  # noqa: PLR2004  # a pair
+        if not quoted and len(terms) > 2 and all(is_spaceless(term[0]) for term in terms):  # a pair
             yield from map(Phrase, pairwise(terms))
         else:
             yield Phrase(tuple(terms), prefix=not quoted and bare.endswith("*"))
