@@ -56,7 +56,7 @@ def request(  # noqa: PLR0913  # each is a field of the request
         text=text,
         language_code=language,
         phones=phones if isinstance(phones, str) else " ".join(phones),
-        match=enums.TEXT_MATCH[_match(match)] if match else None,
+        match=search_pb2.TEXT_MATCH_UNSPECIFIED if match is None else _match(match),
         space=space,
         top_k=top_k,
         min_score=min_score,
@@ -86,9 +86,9 @@ def transcript(lines: Sequence[Line]) -> list[collection_pb2.TranscriptLine]:
     return list(map(texts.transcript_message, lines))
 
 
-def _match(match: TextMatch | str) -> TextMatch:
+def _match(match: TextMatch | str) -> "search_pb2.TextMatch.ValueType":
     try:
-        return TextMatch(match)
+        return enums.TEXT_MATCH[TextMatch(match)]
     except ValueError as error:
         raise InvalidArgument(
             f"`match` must be one of {', '.join(TextMatch)}, but is {match!r}", field="match"

@@ -16,7 +16,7 @@ from embedsvc.index.store import Store
 from embedsvc.index.texts import Phoned, Read, mean_confidence
 from embedsvc.texts import matching, terms
 from embedsvc.texts.terms import Phrase
-from embedsvc.types import Floats, Line, Span, TextHit, Texts, TextScores
+from embedsvc.types import Floats, Hit, Line, Span, TextHit, Texts, TextScores
 
 PER_LINE = 16
 """Places in one line of phones that may be hits."""
@@ -82,22 +82,19 @@ class StoredTexts:
                 asked = view.spaces[part.number].direction(given)
                 search = Search(part, asked, query.k, query.condition, group=query.group)
                 found, _ = search.run(view, connection, self.store.tuning.gather_limit)
-                sound = tuple(
-                    TextHit(
-                        hit.id,
-                        hit.score,
-                        hit.span,
-                        hit.metadata,
-                        scores=TextScores(audio=hit.score),
-                    )
-                    for hit in found.hits
-                )
+                sound = tuple(map(_heard, found.hits))
             return Rankings(
                 view.sequence,
                 _by_words(connection, query) if query.phrases else (),
                 _by_phones(connection, query) if query.phones else (),
                 sound,
             )
+
+
+def _heard(hit: Hit) -> TextHit:
+    """A segment that is near to the audio."""
+    scores = TextScores(audio=hit.score)
+    return TextHit(hit.id, hit.score, hit.span, hit.metadata, scores=scores)
 
 
 def _by_words(connection: apsw.Connection, query: TextQuery) -> tuple[TextHit, ...]:

@@ -224,8 +224,9 @@ def mean_confidence(units: Sequence[TextUnit]) -> float:
 
 
 def _question(phrase: Phrase) -> str:
-    """A phrase in the language of FTS5. Terms are letters, digits and marks alone; they are quoted
-    nevertheless, since OR and NEAR are letters too.
+    """A phrase in the language of FTS5.
+
+    Terms are letters, digits and marks alone; they are quoted since OR and NEAR are letters too.
     """
     quoted = " ".join(phrase.terms).replace('"', '""')
     return f'"{quoted}"{" *" if phrase.prefix else ""}'

@@ -237,7 +237,7 @@ class Library:
             timing=clock.stop(),
         )
 
-    async def texts(self, name: str, id: str) -> list[Line]:  # the field's name
+    async def texts(self, name: str, id: str) -> Sequence[Line]:  # the field's name
         """The lines of a stored recording."""
         collection = await self._collection(name)
         return await asyncio.to_thread(collection.texts.of, id)

@@ -121,7 +121,7 @@ def _head(heads: Heads, kept: TextHead) -> CtcHead:
         return heads.chosen(kept.name)
     except (HeadNotFound, FailedPrecondition) as error:
         raise FailedPrecondition(
-            f"`audio` is written down by head {kept.name!r} in this collection, which this server's "
-            "model does not have",
+            f"`audio` is written down by head {kept.name!r} in this collection, but this server's "
+            "model has no such head",
             field="audio",
         ) from error

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from embedsvc.batching import Terms
-from embedsvc.errors import EmbedsvcError, FailedPrecondition, InvalidArgument
+from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.filters import Filter
 from embedsvc.index import Collection, Rankings, TextQuery
 from embedsvc.pipeline.embedder import ON_CALL
@@ -109,8 +109,8 @@ def _ways(search: TextSearch, kept: Texts, *, has_words: bool) -> frozenset[Text
     wanted = search.match
     if wanted in {TextMatch.PHONES, TextMatch.BOTH} and not hears:
         raise FailedPrecondition(
-            f"`match` {wanted} needs a collection with texts of a head that writes phones, but this "
-            f"has {', '.join(head.name for head in kept.heads) or 'none'}",
+            f"`match` {wanted} needs texts of a head that writes phones, but this collection's heads "
+            f"are {', '.join(head.name for head in kept.heads) or 'none'}",
             field="match",
         )
     ways = {TextMatch.WORDS, TextMatch.PHONES} if wanted is TextMatch.BOTH else {wanted}
@@ -132,7 +132,4 @@ def _phones(search: TextSearch) -> tuple[str, ...]:
             "`language_code` must be set to look for phones of a text, or `phones` given",
             field="language_code",
         )
-    try:
-        return pronouncing.pronounced(search.text, search.language)
-    except EmbedsvcError as error:
-        raise error.named("language_code") if error.field == "language" else error from error
+    return pronouncing.pronounced(search.text, search.language)

@@ -1,8 +1,8 @@
 """How far apart two phones are, by how they are made.
 
 A phone is where, how and with or without voice a consonant is made, or how high, how far back and
-how rounded a vowel is, as the chart of the International Phonetic Association arranges them. The weights
-are chosen so that a change of voice costs less than one of manner, and nothing more than
+how rounded a vowel is, as the chart of the International Phonetic Association arranges them. The
+weights are chosen so that a change of voice costs less than one of manner, and nothing more than
 hearing another phone altogether, which costs 1.
 """
 
@@ -13,7 +13,7 @@ from functools import cache
 _PLACES = {
     "p": 0, "b": 0, "m": 0, "ɸ": 0, "β": 0, "ʙ": 0, "ⱱ": 1, "f": 1, "v": 1, "ɱ": 1, "ʋ": 1,
     "θ": 2, "ð": 2, "t": 3, "d": 3, "s": 3, "z": 3, "n": 3, "l": 3, "r": 3, "ɾ": 3, "ɹ": 3,
-    "ɬ": 3, "ɮ": 3, "ɫ": 3, "ɺ": 3, "ʃ": 4, "ʒ": 4, "ɧ": 4, "ʈ": 4.5, "ɖ": 4.5, "ʂ": 4.5,
+    "ɬ": 3, "ɮ": 3, "ɫ": 3.5, "ɺ": 3, "ʃ": 4, "ʒ": 4, "ɧ": 4, "ʈ": 4.5, "ɖ": 4.5, "ʂ": 4.5,
     "ʐ": 4.5, "ɳ": 4.5, "ɭ": 4.5, "ɽ": 4.5, "ɻ": 4.5, "ɕ": 4.8, "ʑ": 4.8, "c": 6, "ɟ": 6,
     "ç": 6, "ʝ": 6, "ɲ": 6, "ʎ": 6, "j": 6, "k": 7, "ɡ": 7, "x": 7, "ɣ": 7, "ŋ": 7, "ɰ": 7,
     "w": 7, "ɥ": 6, "q": 8, "ɢ": 8, "χ": 8, "ʁ": 8, "ɴ": 8, "ʀ": 8, "ħ": 9, "ʕ": 9, "ʔ": 10,
@@ -72,10 +72,8 @@ def distance(left: str, right: str) -> float:
 def _apart(left: str, right: str) -> float:
     one, other = left[:1], right[:1]
     if one in _VOWELS and other in _VOWELS:
-        (high, back, rounded), (other_high, other_back, other_rounded) = (
-            _VOWELS[one],
-            _VOWELS[other],
-        )
+        high, back, rounded = _VOWELS[one]
+        other_high, other_back, other_rounded = _VOWELS[other]
         return (
             _HEIGHT * abs(high - other_high)
             + _BACK * abs(back - other_back)

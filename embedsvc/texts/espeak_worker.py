@@ -2,8 +2,8 @@
 
     python -I -S espeak_worker.py LIBRARY DATA VOICE [VOICE ...]
 
-LIBRARY is libespeak-ng, DATA the folder of its data or empty for its own, and of the voices the first
-that it has is taken. It reads what anybody typed with a library in C, so that it has a
+LIBRARY is libespeak-ng, DATA the folder of its data or empty for its own, and of the voices the
+first that it has is taken. It reads what anybody typed with a library in C, so that it has a
 process of its own, and imports nothing but what Python brings.
 """
 

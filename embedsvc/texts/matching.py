@@ -1,9 +1,10 @@
 """Where phones stand among other phones, approximately.
 
 The cost of a match is that of the cheapest edits which make a stretch of what was heard the
-query: a semi-global alignment (Sellers 1980, "The theory and computation of evolutionary distances:
-pattern recognition"). All sequences are aligned at once, a phone of the query at a time: within a
-row, what an insertion carries over is a running minimum of costs less those of the insertions so far.
+query: a semi-global alignment (Sellers 1980, "The theory and computation of evolutionary
+distances: pattern recognition"). All sequences are aligned at once, a phone of the query at a time:
+within a row, what an insertion carries over is a running minimum of costs less those of the
+insertions so far.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from embedsvc.errors import FeatureDisabled, InvalidArgument, Unavailable
-from embedsvc.languages import find
+from embedsvc.languages import Language, find
 from embedsvc.texts.espeak_worker import NO_LIBRARY, NO_VOICE
 from embedsvc.texts.ipa import cut
 from embedsvc.texts.matching import MAX_PHONES
@@ -31,7 +31,7 @@ def pronounced(text: str, language: str) -> tuple[str, ...]:
     They are what a head that was trained on such names tells apart. Raises InvalidArgument for a
     language without a voice and for a text that it cannot read, FeatureDisabled without espeak-ng.
     """
-    known = find(language)
+    known = _found(language)
     names = _names(text, known.code, (known.bcp47, known.code))
     if "(" in names:
         raise InvalidArgument(
@@ -42,6 +42,16 @@ def pronounced(text: str, language: str) -> tuple[str, ...]:
     parted = [name for name in names.replace(" ", "_").replace("\n", "_").split("_") if name]
     phones = timed(list(enumerate(parted)), len(parted), known.code).phones
     return checked(tuple(phone for phone in phones if phone), "text")
+
+
+def _found(language: str) -> Language:
+    try:
+        return find(language)
+    except InvalidArgument as error:
+        raise InvalidArgument(
+            f"`language_code` must be a language of ISO 639 or BCP 47, but is {language[:100]!r}",
+            field="language_code",
+        ) from error
 
 
 def spelled(phones: str) -> tuple[str, ...]:
@@ -69,7 +79,7 @@ def _names(text: str, code: str, voices: tuple[str, ...]) -> str:
     try:
         done = subprocess.run(  # no shell; the text comes by standard input
             command,
-            input=text.replace("\0", " ").encode(),
+            input=" ".join(text.replace("\0", " ").split()).encode(),
             capture_output=True,
             check=False,
             timeout=SECONDS,

@@ -1,5 +1,7 @@
 """Phones out of the names that espeak-ng gives its phonemes, and when each begins."""
 
+# ruff: noqa: RUF001  # IPA looks like other letters, and must
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
