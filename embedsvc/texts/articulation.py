@@ -52,6 +52,7 @@ _HEIGHT, _BACK, _ROUND = 0.09, 0.14, 0.08
 _MODIFIER, _MOST_MODIFIERS = 0.08, 0.24
 _GLIDES = (frozenset("iɪj"), frozenset("uʊwʋ"), frozenset("yʏɥ"))
 _GLIDE = 0.4
+_LEAST = 0.05
 _TIE = "\u0361"
 
 
@@ -66,7 +67,7 @@ def distance(left: str, right: str) -> float:
         return 0.0
     apart = _apart(left, right)
     more = len(_modifiers(left) ^ _modifiers(right))
-    return min(1.0, apart + min(_MOST_MODIFIERS, _MODIFIER * more))
+    return min(1.0, max(_LEAST, apart + min(_MOST_MODIFIERS, _MODIFIER * more)))
 
 
 def _apart(left: str, right: str) -> float:
