@@ -26,6 +26,7 @@ from embedsvc.cli import (
     evaluate_moments,
     evaluate_probe,
     evaluate_stages,
+    evaluate_text_search,
     evaluate_transcription,
 )
 from embedsvc.cli.index import Item, results, select
@@ -79,6 +80,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     evaluate_duplicates.add(what)
     evaluate_probe.add(what)
     evaluate_transcription.add(what)
+    evaluate_text_search.add(what)
 
 
 @dataclass(frozen=True)

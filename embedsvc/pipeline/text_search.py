@@ -109,8 +109,8 @@ def _ways(search: TextSearch, kept: Texts, *, has_words: bool) -> frozenset[Text
     wanted = search.match
     if wanted in {TextMatch.PHONES, TextMatch.BOTH} and not hears:
         raise FailedPrecondition(
-            f"`match` {wanted} needs texts of a head that writes phones, but this collection's heads "
-            f"are {', '.join(head.name for head in kept.heads) or 'none'}",
+            f"`match` {wanted} needs texts of a head that writes phones, but the collection keeps "
+            f"those of {', '.join(head.name for head in kept.heads) or 'none'}",
             field="match",
         )
     ways = {TextMatch.WORDS, TextMatch.PHONES} if wanted is TextMatch.BOTH else {wanted}

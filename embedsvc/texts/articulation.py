@@ -3,7 +3,8 @@
 A phone is where, how and with or without voice a consonant is made, or how high, how far back and
 how rounded a vowel is, as the chart of the International Phonetic Association arranges them. The
 weights are chosen so that a change of voice costs less than one of manner, and nothing more than
-hearing another phone altogether, which costs 1.
+hearing another phone altogether, which costs 1. Half of that is for being another phone at all:
+costs that begin at 0 find less, as do those that are 1 for any other phone.
 """
 
 # ruff: noqa: RUF001  # IPA looks like other letters, and must
@@ -52,7 +53,7 @@ _HEIGHT, _BACK, _ROUND = 0.09, 0.14, 0.08
 _MODIFIER, _MOST_MODIFIERS = 0.08, 0.24
 _GLIDES = (frozenset("iɪj"), frozenset("uʊwʋ"), frozenset("yʏɥ"))
 _GLIDE = 0.4
-_LEAST = 0.05
+_OTHER = 0.5
 _TIE = "\u0361"
 
 
@@ -65,9 +66,9 @@ def distance(left: str, right: str) -> float:
     """
     if left == right:
         return 0.0
-    apart = _apart(left, right)
     more = len(_modifiers(left) ^ _modifiers(right))
-    return min(1.0, max(_LEAST, apart + min(_MOST_MODIFIERS, _MODIFIER * more)))
+    apart = _apart(left, right) + min(_MOST_MODIFIERS, _MODIFIER * more)
+    return _OTHER + (1 - _OTHER) * min(1.0, apart)
 
 
 def _apart(left: str, right: str) -> float:

@@ -1,3 +1,5 @@
+# ruff: noqa: RUF001  # IPA looks like other letters, and must
+
 """Texts: kept with their recording, looked up by words and phones, and gone with it."""
 
 from collections.abc import Sequence

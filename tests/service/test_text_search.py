@@ -9,6 +9,7 @@ from embedsvc.errors import FailedPrecondition, HeadNotFound, InvalidArgument
 from embedsvc.samples import Clip, clips
 from embedsvc.types import HeadKind, Line, Pooling, Segment, Space, Span, TextUnit, Windowing
 from embedsvc.v1 import collection_pb2, search_pb2
+from embedsvc.wire import times
 from tests.index.builders import vector
 from tests.service.calls import Stubs, refused
 from tests.texts.test_pronouncing import spoken
@@ -86,7 +87,7 @@ def test_what_the_head_hears_is_stored_with_times(client: Client, heard: Collect
 def test_phones_find_who_says_a_word_and_when(heard: Collection) -> None:
     found = heard.search_text(phones=PHONES, one_per_recording=True)
     assert found.phones == tuple(PHONES.split())
-    assert {hit.id for hit in found[:4]} <= {clip.path.stem for clip in SAYING}
+    assert {hit.id for hit in found.hits[:4]} <= {clip.path.stem for clip in SAYING}
     for hit in found:
         assert 0 < hit.score <= 1
         assert hit.score == pytest.approx(hit.scores.phones)
@@ -168,7 +169,7 @@ def test_a_long_recording_brings_its_transcript_by_upload(
         id="uploaded",
         transcript=[
             collection_pb2.TranscriptLine(
-                text="hochgeladene Rede", span={"start": {"seconds": 0}, "end": {"seconds": 1}}
+                text="hochgeladene Rede", span=times.span_message(Span(0, SECOND))
             )
         ],
     )

@@ -1,3 +1,5 @@
+# ruff: noqa: RUF001  # IPA looks like other letters, and must
+
 from hypothesis import given
 from hypothesis import strategies as st
 
