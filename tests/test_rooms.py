@@ -22,7 +22,7 @@ FILES = sorted(
 FLOORS = (
     ("errors", "timing", "version", "v1"),
     ("types", "files", "filters", "samples", "models", "languages"),
-    ("transforms", "ctc"),
+    ("transforms", "ctc", "texts"),
     ("audio", "encoder", "feature_files", "index", "moments", "operations", "probes"),
     ("settings", "telemetry", "wire", "evaluation"),
     ("batching", "pipeline", "training"),

@@ -53,6 +53,7 @@ def run(chosen: argparse.Namespace) -> int:
                     chosen.collection,
                     spaces=getattr(chosen, "spaces", ()),
                     moments=getattr(chosen, "moments", False),
+                    texts=getattr(chosen, "texts", getattr(chosen, "transcripts", False)),
                 )
                 _show([client.collection(chosen.collection).info()], as_json=chosen.json)
             case "fit":
@@ -79,6 +80,10 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--moments", action="store_true", help="keep codes of frames, for `search --moments`"
+    )
+    flags.add_texts(parser)
+    parser.add_argument(
+        "--transcripts", action="store_true", help="keep transcripts that come with recordings"
     )
 
 
@@ -184,6 +189,7 @@ def _described(info: CollectionInfo) -> dict[str, Any]:
         "sequence": info.sequence,
         "space": space_fields(info.space),
         "spaces": [_described_space(each) for each in info.spaces],
+        "texts": None if info.texts is None else [head.name for head in info.texts.heads],
         "segment_seconds": to_seconds(info.segmentation.length),
         "hop_seconds": to_seconds(info.segmentation.hop),
         "index": None if info.index is None else asdict(info.index),

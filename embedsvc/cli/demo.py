@@ -21,11 +21,14 @@ from embedsvc.client.process import ServerProcess
 from embedsvc.errors import EmbedsvcError
 from embedsvc.samples import Clip, clips
 from embedsvc.timing import SAMPLE_RATE, to_samples
-from embedsvc.types import Floats, Hit, Metadata, Span
+from embedsvc.types import Floats, HeadKind, Hit, Metadata, Span
 
 COLLECTION = "demo"
 BROADCAST = "broadcast"
 PAUSE = np.zeros(to_samples(0.4), np.float32)
+TYPED = "b a n a n a"
+"""Phones, so that nothing else has to be installed."""
+
 SHOWN_HITS = 3
 SHOWN_QUERIES = 3
 
@@ -74,7 +77,8 @@ class Demo:
         """Everything a client does."""
         with self.stage("embed one clip of each language"):
             self._embed(client)
-        collection = client.create_collection(COLLECTION)
+        hearing = [head.name for head in client.heads() if head.kind is HeadKind.PHONES]
+        collection = client.create_collection(COLLECTION, texts=hearing)
         with self.stage(f"index {len(self._archive)} clips and a broadcast"):
             edges = self._index(collection)
         with self.stage(f"search with {len(self._queries)} clips of other voices"):
@@ -83,6 +87,9 @@ class Demo:
             self._cross(collection)
         with self.stage("find the moment in the broadcast"):
             self._locate(collection, edges)
+        if hearing:
+            with self.stage(f"type a word, as {hearing[0]!r} may have heard it"):
+                self._type(collection)
         if bundled := [info.name for info in client.probes.list() if not info.version]:
             with self.stage(f"ask the model's probes: {', '.join(bundled)}"):
                 self._classify(client, bundled)
@@ -167,6 +174,23 @@ class Demo:
                 }
             )
         self._show("The moment that matched, in a long recording", rows)
+
+    def _type(self, collection: Collection) -> None:
+        found = collection.search_text(
+            phones=TYPED, top_k=SHOWN_HITS, where='kind = "clip"', one_per_recording=True
+        )
+        rows: list[dict[str, object]] = [
+            {
+                "typed": TYPED,
+                "score>": f"{hit.score:.3f}",
+                "language": hit.metadata["language"],
+                "span": span_text(hit.span),
+                "heard": hit.text,
+                "says": hit.metadata["says"],
+            }
+            for hit in found
+        ]
+        self._show("Where a typed word is heard, in synthetic speech", rows)
 
     def _classify(self, client: Client, probes: Sequence[str]) -> None:
         rows: list[dict[str, object]] = []

@@ -27,6 +27,7 @@ from embedsvc.cli import (
     evaluate_probe,
     evaluate_stages,
     evaluate_streams,
+    evaluate_text_search,
     evaluate_transcription,
 )
 from embedsvc.cli.index import Item, results, select
@@ -81,6 +82,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     evaluate_probe.add(what)
     evaluate_transcription.add(what)
     evaluate_streams.add(what)
+    evaluate_text_search.add(what)
 
 
 @dataclass(frozen=True)

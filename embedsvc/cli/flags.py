@@ -43,6 +43,16 @@ def named_path(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
+def add_texts(parser: argparse.ArgumentParser) -> None:
+    """Which texts a new collection keeps."""
+    parser.add_argument(
+        "--texts",
+        action="append",
+        metavar="HEAD",
+        help="keep what this head writes, for `search --text`; may be repeated",
+    )
+
+
 def listed(part: Callable[[str], Part]) -> Callable[[str], list[Part]]:
     """Parts with commas between them."""
 

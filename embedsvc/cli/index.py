@@ -60,6 +60,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         action="store_true",
         help="a new collection keeps codes of frames, for `search --moments`",
     )
+    flags.add_texts(parser)
     parser.add_argument("--projection", help="of a new collection (default: model's)")
     parser.add_argument("--profile", default="", help="of a new collection, instead of these three")
     parser.add_argument(
@@ -109,8 +110,14 @@ def _collection(client: Client, chosen: argparse.Namespace) -> Collection:
         vectors=None if chosen.space else vectors,
         spaces=chosen.space,
         moments=chosen.moments,
+        texts=chosen.texts or False,
         exist_ok=True,
     )
+    if chosen.texts is not None and collection.info().texts is None:
+        raise FailedPrecondition(
+            f"`--texts` is for new collections, but {chosen.collection!r} was made without",
+            field="texts",
+        )
     if chosen.moments and collection.info().moments is None:
         raise FailedPrecondition(
             f"`--moments` is for new collections, but {chosen.collection!r} was made without",

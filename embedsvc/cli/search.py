@@ -1,4 +1,4 @@
-"""`embedsvc search`: the moments nearest to a sound file."""
+"""`embedsvc search`: the moments nearest to a sound file, or where a text is said."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from embedsvc import filters
-from embedsvc.cli import connection
+from embedsvc.cli import connection, text_search
 from embedsvc.cli.output import emit, say, span_text, table
 from embedsvc.client import SearchResult
 from embedsvc.errors import InvalidArgument
@@ -16,9 +16,12 @@ from embedsvc.types import Hit, LanguageGuess, Limit, MomentMethod, MomentSearch
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command and its flags."""
-    parser = commands.add_parser("search", help="search a collection by audio")
+    parser = commands.add_parser("search", help="search a collection by audio, or by text")
     parser.add_argument("collection", metavar="COLLECTION")
-    parser.add_argument("audio", type=Path, metavar="AUDIO", help="what to look for")
+    parser.add_argument(
+        "audio", type=Path, nargs="?", metavar="AUDIO", help="what to look for (or --text)"
+    )
+    text_search.add_flags(parser)
     parser.add_argument("--top-k", type=int, default=10, metavar="K", help="hits (default: 10)")
     parser.add_argument(
         "--filter",
@@ -78,6 +81,10 @@ def _limit(text: str) -> Limit:
 
 def run(chosen: argparse.Namespace) -> int:
     """Search and print the hits."""
+    if text_search.wanted(chosen):
+        return text_search.run(chosen)
+    if chosen.audio is None:
+        raise InvalidArgument("`search` needs an AUDIO, --text or --phones")
     with connection.connect(chosen) as client:
         found = client.collection(chosen.collection).search(
             chosen.audio,

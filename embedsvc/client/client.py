@@ -46,13 +46,15 @@ class Client(
         foreign_space: Space | None = None,
         moments: bool = False,
         moment_layer: int | None = None,
+        texts: Sequence[str] | bool = False,
         exist_ok: bool = False,
     ) -> Collection:
         """A new collection; with `exist_ok`, the one that is there.
 
         `spaces` with names, in place of `vectors`, are several, each searched on its own. With
         `moments` it keeps codes of frames, of the model's own layer or of `moment_layer`, so
-        that searches can say when.
+        that searches can say when. With `texts` it keeps what heads of these names write down, or,
+        with True, only transcripts that come with recordings.
         """
         request = collection_pb2.CreateCollectionRequest(name=name)
         if vectors is not None:
@@ -66,6 +68,9 @@ class Client(
             request.foreign_space.CopyFrom(wire_spaces.space_message(foreign_space))
         if moments or moment_layer is not None:
             request.moments.CopyFrom(collection_pb2.MomentCodes(layer=moment_layer))
+        if texts:
+            names = () if texts is True else texts
+            request.texts.CopyFrom(collection_pb2.CollectionTexts(heads=names))
         try:
             self._caller.unary(self._stubs.collections.CreateCollection, request)
         except AlreadyExists:

@@ -3,45 +3,40 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from embedsvc.client import audible, requests, results
+from embedsvc.client import audible, requests, results, text_search
 from embedsvc.client.audible import Audible
 from embedsvc.client.channel import Caller, Stubs
 from embedsvc.client.operations import Running, Tell
-from embedsvc.client.results import AddedRecording, Duplicates, SearchResult, ServerInfo
+from embedsvc.client.results import AddedRecording, ServerInfo
+from embedsvc.client.searching import Searches
 from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter
 from embedsvc.types import (
     CollectionInfo,
-    Floats,
     Lane,
-    Limit,
+    Line,
     Metadata,
-    MomentSearch,
-    Pair,
     Segment,
     SpaceInfo,
     StoredRecording,
     TransformRecipe,
 )
-from embedsvc.v1 import collection_pb2, search_pb2
+from embedsvc.v1 import collection_pb2
 from embedsvc.wire import metadata as wire_metadata
-from embedsvc.wire import spaces, tensors
+from embedsvc.wire import spaces, texts
 
 NewRecording = tuple[str, Audible, Metadata]
 """An id, the audio, and metadata."""
 
 
-class Collection:
+class Collection(Searches):
     """Adds recordings, lists them, deletes them and searches in them."""
 
     def __init__(
         self, name: str, stubs: Stubs, caller: Caller, info: Callable[[], ServerInfo]
     ) -> None:
-        self.name = name
-        self._caller = caller
-        self._server = info
+        super().__init__(name, stubs, caller, info)
         self._stub = stubs.collections
-        self._search = stubs.search
         self._operations = stubs.operations
 
     def info(self) -> CollectionInfo:
@@ -65,19 +60,28 @@ class Collection:
         mode: str = "upsert",
         skip_unchanged: bool = False,
         lane: Lane | str | None = None,
+        transcript: Sequence[Line] = (),
     ) -> AddedRecording:
         """Store one recording of any length; raises what kept it from being stored.
 
-        `lane` says how urgent it is: None is normal, and bulk for what is uploaded.
+        `lane` says how urgent it is: None is normal, and bulk for what is uploaded. In a collection
+        that keeps texts, `transcript` is what is known to be said.
         """
         sound = audible.read(source)
         config = collection_pb2.UploadRecordingRequest.Config(
-            mode=requests.mode(mode), skip_unchanged=skip_unchanged, lane=audible.lane_number(lane)
+            mode=requests.mode(mode),
+            skip_unchanged=skip_unchanged,
+            lane=audible.lane_number(lane),
+            transcript=text_search.transcript(transcript),
         )
         if not sound.is_small(self._server()):
             return self._upload(id, sound, metadata or {}, config)
         (result,) = self.add_batch(
-            [(id, source, metadata or {})], mode=mode, skip_unchanged=skip_unchanged, lane=lane
+            [(id, source, metadata or {})],
+            mode=mode,
+            skip_unchanged=skip_unchanged,
+            lane=lane,
+            transcripts={id: transcript},
         )
         if isinstance(result.error, AudioTooLong):
             return self._upload(id, sound, metadata or {}, config)
@@ -92,8 +96,12 @@ class Collection:
         mode: str = "upsert",
         skip_unchanged: bool = False,
         lane: Lane | str | None = None,
+        transcripts: Mapping[str, Sequence[Line]] | None = None,
     ) -> list[AddedRecording]:
-        """Store many short recordings in one durable write; each has its own result."""
+        """Store many short recordings in one durable write; each has its own result.
+
+        `transcripts` are what is known to be said, by id.
+        """
         self._server()
         request = self._adding(mode)
         request.skip_unchanged = skip_unchanged
@@ -106,7 +114,8 @@ class Collection:
             except EmbedsvcError as error:
                 unreadable[place] = AddedRecording(id, error, (), unchanged=False, segment_count=0)
             else:
-                request.recordings.add(id=id, metadata=labels, audio=message)
+                lines = text_search.transcript((transcripts or {}).get(id, ()))
+                request.recordings.add(id=id, metadata=labels, audio=message, transcript=lines)
         if unreadable and not request.recordings:
             return list(unreadable.values())
         reply = self._caller.unary(self._stub.AddRecordings, request)
@@ -121,10 +130,13 @@ class Collection:
         metadata: Metadata | None = None,
         *,
         mode: str = "upsert",
+        transcript: Sequence[Line] = (),
     ) -> AddedRecording:
         """Store a recording whose vectors were made before, in the space of `fingerprint`."""
         ready = requests.ready(segments, fingerprint)
-        return self._add_ready(collection_pb2.Recording(id=id, vectors=ready), metadata, mode)
+        lines = text_search.transcript(transcript)
+        recording = collection_pb2.Recording(id=id, vectors=ready, transcript=lines)
+        return self._add_ready(recording, metadata, mode)
 
     def add_space_vectors(
         self,
@@ -161,60 +173,14 @@ class Collection:
             raise result.error
         return result
 
-    def search(  # noqa: PLR0913  # each is a field of the request
-        self,
-        audio: Audible | None = None,
-        *,
-        vector: Floats | None = None,
-        fingerprint: str = "",
-        recording: str | None = None,
-        top_k: int = 10,
-        where: Filter | str | None = None,
-        min_score: float | None = None,
-        one_per_recording: bool = False,
-        moments: MomentSearch | bool = False,
-        at_most: Limit | None = None,
-        explain: bool = False,
-        lane: Lane | str | None = None,
-        space: str = "",
-    ) -> SearchResult:
-        """The nearest segments to an audio, a vector of a space, or a stored recording.
-
-        `space` is the name of that to search in, empty for the collection's first.
-        With `moments`, in a collection made with them, the moments that matched, best first:
-        `span` and `query_span` of a hit say when, in the recording and in the query.
-        `where` is a filter, or its text such as `language = "pol" and year >= 1990`. `at_most`
-        keeps one language, say, from taking all the hits. `explain` tells what hits are like before
-        the collection's transform. `lane` says how urgent the audio is: None is interactive.
-        """
-        if not 1 <= top_k < 2**31:
-            raise InvalidArgument(f"`top_k` must be at least 1, but is {top_k}", field="top_k")
-        request = search_pb2.SearchRequest(
-            collection=self.name,
-            top_k=top_k,
-            one_per_recording=one_per_recording,
-            explain=explain,
-            lane=audible.lane_number(lane),
-            space=space,
+    def texts(self, id: str) -> list[Line]:  # the field's name
+        """The texts of a recording, line by line; empty when it is not there."""
+        request = collection_pb2.GetRecordingsRequest(
+            collection=self.name, ids=[id], include_texts=True
         )
-        if at_most is not None:
-            request.at_most.field, request.at_most.count = at_most.field, at_most.count
-        if audio is not None:
-            self._server()
-            request.audio.CopyFrom(audible.read(audio).message())
-        elif vector is not None:
-            request.vector.space_fingerprint = fingerprint
-            request.vector.vector.CopyFrom(tensors.tensor_message(vector))
-        elif recording is not None:
-            request.recording_id = recording
-        if where is not None:
-            request.filter.CopyFrom(requests.condition(where))
-        if min_score is not None:
-            request.min_score = min_score
-        if moments:
-            wanted = MomentSearch() if moments is True else moments
-            request.moments.CopyFrom(requests.moments(wanted))
-        return results.search_result(self._caller.unary(self._search.Search, request))
+        reply = self._caller.unary(self._stub.GetRecordings, request)
+        kept = self.info().texts
+        return [texts.line(line, kept) for message in reply.recordings for line in message.texts]
 
     def get(self, ids: Sequence[str]) -> dict[str, StoredRecording]:
         """The recordings of `ids` that are there, by id."""
@@ -269,60 +235,6 @@ class Collection:
         elif where is not None:
             request.filter.CopyFrom(requests.condition(where))
         return self._caller.unary(self._stub.DeleteRecordings, request).deleted
-
-    def mine(
-        self,
-        other: "Collection | None" = None,
-        *,
-        where: Filter | str | None = None,
-        other_where: Filter | str | None = None,
-        min_margin: float | None = None,
-        neighbors: int = 0,
-        space: str = "",
-        other_space: str | None = None,
-        tell: Callable[[int, int], None] | None = None,
-    ) -> Iterator[Pair]:
-        """Pairs of segments that say the same here and in `other`, the best first.
-
-        Without `other`, in two parts of this collection, as `where` and `other_where` say. `space`
-        is that of both sides, unless `other_space` names that of the other. `tell`
-        hears how many comparisons of how many are done. Leaving the iterator ends the work.
-        """
-        left = requests.side(self.name, where, space)
-        right = requests.side(
-            (other or self).name, other_where, space if other_space is None else other_space
-        )
-        request = search_pb2.MinePairsRequest(left=left, right=right, neighbors=neighbors)
-        if min_margin is not None:
-            request.min_margin = min_margin
-        for reply in self._caller.stream(self._search.MinePairs, request):
-            if reply.HasField("pair"):
-                yield results.pair(reply.pair)
-            elif tell is not None:
-                tell(reply.progress.done, reply.progress.total)
-
-    def duplicates(
-        self,
-        *,
-        where: Filter | str | None = None,
-        min_cosine: float = 0.0,
-        space: str = "",
-        tell: Callable[[int, int], None] | None = None,
-    ) -> Iterator[Duplicates]:
-        """Groups of recordings with nearly the same sound.
-
-        0 as `min_cosine` leaves the choice to the server; `tell` as in `mine`.
-        """
-        request = search_pb2.FindDuplicatesRequest(
-            collection=self.name, min_cosine=min_cosine, space=space
-        )
-        if where is not None:
-            request.filter.CopyFrom(requests.condition(where))
-        for reply in self._caller.stream(self._search.FindDuplicates, request):
-            if reply.HasField("group"):
-                yield results.duplicates(reply.group)
-            elif tell is not None:
-                tell(reply.progress.done, reply.progress.total)
 
     def fit(
         self, recipe: TransformRecipe | None = None, *, space: str = "", tell: Tell | None = None

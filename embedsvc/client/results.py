@@ -31,7 +31,7 @@ from embedsvc.v1 import (
     server_pb2,
     types_pb2,
 )
-from embedsvc.wire import audio, metadata, probes, spaces, tensors, times
+from embedsvc.wire import audio, metadata, probes, spaces, tensors, texts, times
 from embedsvc.wire.errors import error_of
 
 
@@ -228,6 +228,7 @@ def collection_info(message: collection_pb2.Collection) -> CollectionInfo:
         sequence=message.sequence,
         created_at=times.epoch_seconds(message.create_time),
         moments=spaces.codes(message.moments) if message.HasField("moments") else None,
+        texts=texts.texts(message.texts) if message.HasField("texts") else None,
     )
 
 

@@ -9,6 +9,7 @@ from embedsvc.index.codes import Candidates, Coded, Owner, Reach
 from embedsvc.index.collection import Collection
 from embedsvc.index.outcomes import Added, Deleted, Page, RequestKey, Tuning, WriteMode
 from embedsvc.index.stored_codes import Coding
+from embedsvc.index.stored_texts import Rankings, StoredTexts, TextQuery
 
 __all__ = [
     "Added",
@@ -20,8 +21,11 @@ __all__ = [
     "Deleted",
     "Owner",
     "Page",
+    "Rankings",
     "Reach",
     "RequestKey",
+    "StoredTexts",
+    "TextQuery",
     "Tuning",
     "WriteMode",
 ]

@@ -26,7 +26,7 @@ from embedsvc.index.database import open_writer, storage_errors
 from embedsvc.index.identity import COLUMNS, Identity, identity
 from embedsvc.index.outcomes import Tuning
 from embedsvc.index.store import Surroundings
-from embedsvc.types import Segmentation, Space
+from embedsvc.types import Segmentation, Space, Texts
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -87,11 +87,12 @@ class Catalog:
         spaces: Space | Mapping[str, Space],
         segmentation: Segmentation,
         recipe: bytes | None = None,
+        texts: Texts | None = None,
     ) -> Collection:
         """Make an empty collection; raises AlreadyExists, or InvalidArgument for its name.
 
         Of `spaces` by name the first is searched when none is named; a sole one needs no name. With
-        a `recipe` it keeps codes of frames.
+        a `recipe` it keeps codes of frames, with `texts` these.
         """
         named = {"": spaces} if isinstance(spaces, Space) else dict(spaces)
         if not NAME.fullmatch(name):
@@ -109,7 +110,7 @@ class Catalog:
             now = self._tuning.clock()
             new = Identity(secrets.token_hex(16), name, named, segmentation, now)
             with storage_errors():
-                collection = self._make(new, recipe)
+                collection = self._make(new, recipe, texts)
             self._slots[name] = _Slot(new.row(), collection=collection)
             return collection
 
@@ -192,7 +193,7 @@ class Catalog:
         ballast.hold()
         return ballast
 
-    def _make(self, new: Identity, recipe: bytes | None) -> Collection:
+    def _make(self, new: Identity, recipe: bytes | None, texts: Texts | None) -> Collection:
         folder = self._folder(new.uid)
         folder.mkdir(mode=0o700)
         collection: Collection | None = None
@@ -200,6 +201,8 @@ class Catalog:
             collection = self._open(new)
             if recipe is not None:
                 collection.keep_codes(recipe)
+            if texts is not None:
+                collection.keep_texts(texts)
             sync_directory(folder.parent)
             self._connection.execute(
                 f"INSERT INTO collection ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # constants

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.errors import AlreadyExists, EmbedsvcError, RecordingNotFound
-from embedsvc.index import codes
+from embedsvc.index import codes, texts
 from embedsvc.index.outcomes import WriteMode
 from embedsvc.index.prepared import Halves, Prepared
 
@@ -135,6 +135,7 @@ class Changes:
         )
         if recording.codes is not None:
             codes.store(self._connection, rid, recording.codes)
+        texts.store(self._connection, rid, recording.lines)
         self._next_sid += len(sids)
         self._sids.append(sids)
         self._rows.append(recording.rows)
@@ -151,6 +152,7 @@ class Changes:
         execute(f"DELETE FROM segment WHERE {listed}", (rids,))  # noqa: S608  # a constant
         self._segments -= self._connection.changes()
         execute(f"DELETE FROM code WHERE {listed}", (rids,))  # noqa: S608  # a constant
+        texts.remove(self._connection, rids)
         execute(f"DELETE FROM label WHERE {listed}", (rids,))  # noqa: S608  # a constant
         execute(f"DELETE FROM recording WHERE {listed}", (rids,))  # noqa: S608  # a constant
         return self._connection.changes()

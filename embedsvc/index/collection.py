@@ -10,7 +10,7 @@ import numpy as np
 
 from embedsvc.errors import DiskFull, EmbedsvcError, RecordingNotFound
 from embedsvc.filters import Filter
-from embedsvc.index import codes, reads, requests, whole
+from embedsvc.index import codes, reads, requests, texts, whole
 from embedsvc.index.base import base_file
 from embedsvc.index.changes import Change, Changes
 from embedsvc.index.explain import explained, guesses
@@ -21,6 +21,7 @@ from embedsvc.index.reads import Match
 from embedsvc.index.search import Search
 from embedsvc.index.store import Store, Surroundings
 from embedsvc.index.stored_codes import StoredCodes
+from embedsvc.index.stored_texts import StoredTexts
 from embedsvc.index.upkeep import Upkeep
 from embedsvc.index.where import where
 from embedsvc.index.whole import Whole
@@ -37,6 +38,7 @@ from embedsvc.types import (
     Space,
     SpaceInfo,
     StoredRecording,
+    Texts,
     TransformRecipe,
 )
 
@@ -64,6 +66,7 @@ class Collection:
             for part, file in zip(identity.parts, files, strict=True)
         )
         self.codes = StoredCodes(self._store)
+        self.texts = StoredTexts(self._store)
         self._request_due()
 
     def info(self) -> CollectionInfo:
@@ -85,6 +88,7 @@ class Collection:
             segments=view.segments,
             sequence=view.sequence,
             created_at=self._identity.created_at,
+            texts=self._store.texts,
         )
 
     @property
@@ -323,6 +327,16 @@ class Collection:
 
         self._store.writer.submit(write)
         self._store.recipe = recipe
+
+    def keep_texts(self, kept: Texts) -> None:
+        """Make a new collection one that keeps texts."""
+
+        def write(connection: apsw.Connection, _: int) -> tuple[None, None]:
+            texts.keep_recipe(connection, kept)
+            return None, None
+
+        self._store.writer.submit(write)
+        self._store.texts = kept
 
     def close(self, ending: EmbedsvcError) -> None:
         """Refuse all further calls with `ending`."""

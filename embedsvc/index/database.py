@@ -43,6 +43,24 @@ CREATE TABLE IF NOT EXISTS code (
     crc INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS code_of_recording ON code (rid, first, count);
+CREATE TABLE IF NOT EXISTS line (
+    lid INTEGER PRIMARY KEY,
+    rid INTEGER NOT NULL,
+    head TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    units BLOB NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS line_of_recording ON line (rid);
+CREATE TABLE IF NOT EXISTS phones (
+    lid INTEGER PRIMARY KEY, rid INTEGER NOT NULL, data BLOB NOT NULL, crc INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS phones_of_recording ON phones (rid);
+CREATE TABLE IF NOT EXISTS phone (number INTEGER PRIMARY KEY, symbol TEXT NOT NULL UNIQUE) STRICT;
+CREATE VIRTUAL TABLE IF NOT EXISTS words
+    USING fts5(terms, content='line', content_rowid='lid', tokenize='ascii');
 CREATE TABLE IF NOT EXISTS label (
     rid INTEGER NOT NULL,
     key TEXT NOT NULL,
@@ -70,6 +88,9 @@ of a segment in all spaces of a collection are one blob; `parts` says which is w
 
 AUTOINCREMENT never gives an id out twice, so that a `sid` in a base built before a deletion
 can never mean another segment.
+
+The terms of `line` are words already; to the tokenizer `ascii` every letter outside of ASCII is
+part of one.
 """
 
 

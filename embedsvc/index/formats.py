@@ -6,11 +6,11 @@ import apsw
 
 from embedsvc.errors import FailedPrecondition
 
-FORMAT = 2
+FORMAT = 3
 """Version of the tables; what is newer is refused."""
 
 OLDEST = 1
-"""The first version that is still read: of one space without a name."""
+"""The first version that is still read: of one space without a name. The second keeps no texts."""
 
 
 def check_format(version: int, name: str) -> None:
@@ -33,8 +33,11 @@ def stamp(connection: apsw.Connection, name: str) -> None:
         )
         version: Any = connection.execute("SELECT value FROM meta WHERE key = 'format'").get
         check_format(version, name)
-        if version < FORMAT:
+        if version == OLDEST:
             _from_1(connection)
+        if version < FORMAT:
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))
+        _forget_words(connection)
 
 
 def _from_1(connection: apsw.Connection) -> None:
@@ -46,4 +49,10 @@ def _from_1(connection: apsw.Connection) -> None:
             "FROM transform ORDER BY version DESC LIMIT 1"
         )
         connection.execute("DROP TABLE transform")
-    connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))
+
+
+def _forget_words(connection: apsw.Connection) -> None:
+    """Have FTS5 take words of deleted lines out of the file at once, as SQLite does rows."""
+    done = connection.execute("SELECT v FROM words_config WHERE k = 'secure-delete'").get
+    if not done:
+        connection.execute("INSERT INTO words (words, rank) VALUES ('secure-delete', 1)")

@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 
 from embedsvc.errors import InvalidArgument, TensorShape
 from embedsvc.filters import kind
+from embedsvc.index.texts import Packed, packed
 from embedsvc.index.where import INT64, KINDS
-from embedsvc.types import Codes, Floats, Metadata, MetadataValue, Recording, Segment
+from embedsvc.types import Codes, Floats, Line, Metadata, MetadataValue, Recording, Segment
 
 MAX_ID_BYTES = 512
 MAX_SEGMENTS = 20_000
 MAX_FIELDS = 64
 MAX_TEXT_BYTES = 4_096
 MAX_DIGEST_BYTES = 128
+MAX_LINES = 20_000
+MAX_LINE_BYTES = 1 << 20
 FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 Halves = NDArray[np.float16]
@@ -40,6 +43,7 @@ class Prepared:
     spans: tuple[tuple[int, int], ...]
     rows: Halves
     codes: Codes | None = None
+    lines: tuple[Packed, ...] = ()
 
 
 def prepare(recording: Recording, dims: Mapping[str, int]) -> Prepared:
@@ -65,6 +69,7 @@ def prepare(recording: Recording, dims: Mapping[str, int]) -> Prepared:
         spans=_spans(recording.segments),
         rows=_rows(recording.segments, dims),
         codes=recording.codes,
+        lines=_lines(recording),
     )
 
 
@@ -157,6 +162,47 @@ def _spans(segments: Sequence[Segment]) -> tuple[tuple[int, int], ...]:
                 field=f"segments[{number}].span",
             )
     return spans
+
+
+def _lines(recording: Recording) -> tuple[Packed, ...]:
+    if len(recording.lines) > MAX_LINES:
+        raise InvalidArgument(
+            f"`lines` must be at most {MAX_LINES}, but are {len(recording.lines)}",
+            field="lines",
+            limit_lines=MAX_LINES,
+        )
+    for number, line in enumerate(recording.lines):
+        _check_line(line, recording.length, f"lines[{number}]")
+    return tuple(map(packed, recording.lines))
+
+
+def _check_line(line: Line, length: int, field: str) -> None:
+    """Units stand in the text in their order, and when it is known how long it is, in the audio."""
+    check_text(line.text, f"{field}.text", MAX_LINE_BYTES)
+    if not line.units:
+        raise InvalidArgument(f"`{field}.units` must not be empty", field=f"{field}.units")
+    at = 0
+    for number, unit in enumerate(line.units):
+        name = f"{field}.units[{number}]"
+        found = line.text.find(unit.text, at)
+        if not unit.text or found < 0:
+            raise InvalidArgument(
+                f"`{name}.text` must stand in the text behind those before it, but is "
+                f"{unit.text[:80]!r}",
+                field=f"{name}.text",
+            )
+        at = found + len(unit.text)
+        start, end = unit.span.start, unit.span.end
+        if not (_is_whole(start) and _is_whole(end) and 0 <= start < end < start + 2**32):
+            raise InvalidArgument(
+                f"`{name}.span` must be samples with 0 <= start < end", field=f"{name}.span"
+            )
+        if length and end > length:
+            raise InvalidArgument(
+                f"`{name}.span` must end within the {length} samples of the recording, "
+                f"but ends with {end}",
+                field=f"{name}.span",
+            )
 
 
 def _rows(segments: Sequence[Segment], dims: Mapping[str, int]) -> Halves:

@@ -9,7 +9,7 @@ import apsw
 
 from embedsvc.errors import DataLoss, EmbedsvcError
 from embedsvc.files import Ballast
-from embedsvc.index import codes, reads
+from embedsvc.index import codes, reads, texts
 from embedsvc.index.base import BaseFile
 from embedsvc.index.compactor import Compactor
 from embedsvc.index.database import ROWS_SCHEMA, Readers, open_writer, storage_errors
@@ -38,7 +38,7 @@ class Store:
     """The rows of a collection, which are the truth, and a view of them in memory.
 
     `saved` says of each space whether the base in its file is the one that is searched, `recipe`
-    how codes of frames are made, if they are kept.
+    how codes of frames are made, if they are kept, and `texts` which texts are.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Store:
             try:
                 stamp(connection, identity.name)
                 self.recipe = codes.recipe(connection)
+                self.texts = texts.recipe(connection)
                 view = self._recovered(connection)
             except BaseException:
                 connection.close()

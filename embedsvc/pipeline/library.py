@@ -4,20 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import BinaryIO
 
 import numpy as np
 
-from embedsvc.batching import Terms, Ticket
+from embedsvc.batching import Ticket
 from embedsvc.encoder import Plan
 from embedsvc.errors import CollectionNotFound, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter
-from embedsvc.index import Catalog, Collection, Deleted, Page, RequestKey, WriteMode
-from embedsvc.pipeline import receipts, segments
-from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, Wish
+from embedsvc.index import Catalog, Collection, Deleted, Page, RequestKey
+from embedsvc.pipeline import receipts, scribing, segments, text_search
+from embedsvc.pipeline.embedder import Clock, Embedder, Wish
+from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.reading import Upload, Utterance
 from embedsvc.pipeline.ready import ReadyVectors, segments_of
 from embedsvc.pipeline.receipts import Stored, Written
+from embedsvc.pipeline.scribing import Scribe
 from embedsvc.pipeline.second_stage import (
     MomentChoice,
     Query,
@@ -27,14 +28,16 @@ from embedsvc.pipeline.second_stage import (
     mismatch,
     same_space,
 )
+from embedsvc.pipeline.submitting import Submission, WriteOptions, sorted_out
 from embedsvc.pipeline.tally import Tally
+from embedsvc.pipeline.text_search import TextAnswer, TextSearch
 from embedsvc.timing import FRAME
 from embedsvc.types import (
     AudioWarning,
     CollectionInfo,
     Floats,
     Found,
-    Metadata,
+    Line,
     OutputSpec,
     Pooling,
     Recording,
@@ -47,29 +50,7 @@ from embedsvc.types import (
     Windowing,
 )
 
-
-@dataclass(frozen=True)
-class Submission:
-    """A recording that a caller wants stored; a `file` holds the bytes of a long one.
-
-    `content` may be the error that reading it from the request gave.
-    """
-
-    id: str
-    metadata: Metadata
-    content: Source | ReadyVectors | EmbedsvcError
-    file: BinaryIO | None = None
-
-
-@dataclass(frozen=True)
-class WriteOptions:
-    """How to store: `request_id` makes the write safe to repeat."""
-
-    mode: WriteMode = WriteMode.UPSERT
-    skip_unchanged: bool = False
-    request_id: str = ""
-    request_digest: str = ""
-    terms: Terms = ON_CALL
+NOTHING = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -86,8 +67,9 @@ class Answer:
 class Library:
     """Every collection of one data directory, with the encoder that fills them."""
 
-    def __init__(self, embedder: Embedder, catalog: Catalog) -> None:
+    def __init__(self, embedder: Embedder, catalog: Catalog, heads: Heads | None = None) -> None:
         self._embedder = embedder
+        self._heads = heads or Heads(())
         self._second = SecondStage(embedder)
         self.catalog = catalog
 
@@ -99,17 +81,22 @@ class Library:
         segmentation: Segmentation,
         foreign: Space | None = None,
         moments: MomentChoice | None = None,
+        texts: Sequence[str] | None = None,
     ) -> CollectionInfo:
         """A new collection in the spaces of `specs`, by name, or in one of vectors made elsewhere.
 
-        A sole space needs no name. With `moments` it keeps codes of frames.
+        A sole space needs no name. With `moments` it keeps codes of frames; with `texts`, what
+        these heads write and callers know.
         """
         segments.check(segmentation)
         codes = None
         if moments is not None:
             codes = (await self._second.recipe(moments, windowing, foreign)).to_bytes()
         spaces = self._spaces(specs, windowing) if foreign is None else {"": foreign}
-        collection = await asyncio.to_thread(self.catalog.create, name, spaces, segmentation, codes)
+        kept = None if texts is None else scribing.chosen(self._heads, texts)
+        collection = await asyncio.to_thread(
+            self.catalog.create, name, spaces, segmentation, codes, kept
+        )
         return await asyncio.to_thread(info_of, collection)
 
     async def info(self, name: str) -> CollectionInfo:
@@ -157,7 +144,7 @@ class Library:
             *(self._prepare(collection, each, options, clock) for each in submissions),
             return_exceptions=True,
         )
-        results, recordings = _sorted(submissions, outcomes)
+        results, recordings = sorted_out(submissions, outcomes)
         settled = receipts.settled(results)
         key = replace(key, note=receipts.note(results)) if settled else RequestKey()
         added = await asyncio.to_thread(collection.add, recordings, mode=options.mode, key=key)
@@ -237,6 +224,34 @@ class Library:
             found = replace(found, hits=hits)
         return Answer(found, query.warnings, query.samples, query.frames, clock.stop())
 
+    async def search_text(self, name: str, search: TextSearch) -> TextAnswer:
+        """Where a typed text is said, ranked by a sound beside it if there is one."""
+        clock = Clock()
+        collection = await self._collection(name)
+        query = await text_search.asked(collection, search)
+        sound, vector = Query(NOTHING), None
+        if search.audio is not None:
+            like = Search(audio=search.audio, space=search.space, terms=search.terms)
+            sound = await self._query(collection, like, clock)
+            vector = sound.vector
+        rankings, hits = await asyncio.to_thread(
+            text_search.found, collection, search, query, vector
+        )
+        return TextAnswer(
+            hits=tuple(hits),
+            sequence=rankings.sequence,
+            phones=query.phones,
+            warnings=sound.warnings,
+            samples=sound.samples,
+            frames=sound.frames,
+            timing=clock.stop(),
+        )
+
+    async def texts(self, name: str, id: str) -> Sequence[Line]:  # the field's name
+        """The lines of a stored recording."""
+        collection = await self._collection(name)
+        return await asyncio.to_thread(collection.texts.of, id)
+
     async def _collection(self, name: str) -> Collection:
         return await asyncio.to_thread(self.catalog.get, name)
 
@@ -292,12 +307,16 @@ class Library:
         content = submission.content
         if isinstance(content, EmbedsvcError):
             raise content
+        scribing.check_transcript(collection, submission.transcript)
         if isinstance(content, ReadyVectors):
             made = segments_of(content, collection)
-            recording = Recording(submission.id, made, submission.metadata)
+            recording = Recording(
+                submission.id, made, submission.metadata, lines=submission.transcript
+            )
             return Stored(submission.id, segment_count=len(made)), recording
         wish = self._wish(*collection.spaces.values())
         recipe = self._second.recipe_of(collection)
+        scribe = Scribe(self._heads, collection.texts.recipe)
         async with (
             self._embedder.admitted(
                 options.terms, clock, None if submission.file else content
@@ -307,8 +326,10 @@ class Library:
             if options.skip_unchanged and await self._unchanged(collection, submission, speech):
                 return Stored(submission.id, warnings=speech.warnings, unchanged=True), None
             tally = Tally(wish.layers, cell=collection.segmentation.hop // FRAME, recipe=recipe)
-            await self._embedder.run(speech, tally, clock, ticket)
-            return self._stored(collection, submission, speech, tally, wish)
+            await self._embedder.run(speech, scribe.beside(tally), clock, ticket)
+            return await asyncio.to_thread(
+                self._stored, collection, submission, speech, tally, wish, scribe
+            )
 
     def _stored(
         self,
@@ -317,9 +338,11 @@ class Library:
         speech: Utterance | Upload,
         tally: Tally,
         wish: Wish,
+        scribe: Scribe,
     ) -> tuple[Stored, Recording]:
         segmentation = collection.segmentation
         recording = self._recording(submission, tally, speech, wish.plans, segmentation)
+        recording = replace(recording, lines=(*submission.transcript, *scribe.lines(tally.samples)))
         stored = Stored(
             id=submission.id,
             warnings=speech.warnings,
@@ -345,7 +368,12 @@ class Library:
         found, _ = await asyncio.to_thread(collection.get, [submission.id])
         if not found or dict(found[0].metadata) != dict(submission.metadata):
             return False
-        return found[0].digest == await speech.known_digest()
+        if found[0].digest != await speech.known_digest():
+            return False
+        if collection.texts.recipe is None:
+            return True
+        lines = await asyncio.to_thread(collection.texts.of, submission.id)
+        return scribing.alike([line for line in lines if not line.head], submission.transcript)
 
     def _recording(
         self,
@@ -377,22 +405,3 @@ class Library:
             digest=speech.digest,
             codes=tally.codes(),
         )
-
-
-def _sorted(
-    submissions: Sequence[Submission],
-    outcomes: Sequence[tuple[Stored, Recording | None] | BaseException],
-) -> tuple[list[Stored], list[Recording]]:
-    """What became of each submission, and the recordings that are to be written."""
-    results: list[Stored] = []
-    recordings: list[Recording] = []
-    for submission, outcome in zip(submissions, outcomes, strict=True):
-        if isinstance(outcome, BaseException):
-            results.append(Stored(submission.id, error=outcome))
-            continue
-        stored, recording = outcome
-        if recording is not None:
-            stored = replace(stored, place=len(recordings))
-            recordings.append(recording)
-        results.append(stored)
-    return results, recordings

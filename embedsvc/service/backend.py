@@ -73,7 +73,7 @@ class Backend:
         if self._library is None:
             if self._catalog is None:
                 self._catalog = Catalog(self.settings.data)
-            self._library = Library(self.embedder, self._catalog)
+            self._library = Library(self.embedder, self._catalog, self.heads)
         return self._library
 
     @property

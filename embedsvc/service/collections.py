@@ -9,10 +9,10 @@ from embedsvc.batching import Terms
 from embedsvc.errors import EmbedsvcError, InvalidArgument
 from embedsvc.index import WriteMode
 from embedsvc.pipeline import fitting
-from embedsvc.pipeline.library import Submission, WriteOptions
 from embedsvc.pipeline.ready import ReadySpace, ReadyVectors
 from embedsvc.pipeline.receipts import Written
 from embedsvc.pipeline.second_stage import MomentChoice
+from embedsvc.pipeline.submitting import Submission, WriteOptions
 from embedsvc.service import convert, operations, paging, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.embedding import check_batch
@@ -21,7 +21,7 @@ from embedsvc.service.terms import chosen_lane, terms
 from embedsvc.timing import FRAME
 from embedsvc.types import Lane, OutputSpec, Segment, Source, Span
 from embedsvc.v1 import collection_pb2, collection_pb2_grpc, types_pb2
-from embedsvc.wire import audio, metadata, spaces, tensors, times
+from embedsvc.wire import audio, metadata, spaces, tensors, texts, times
 
 _MODES: Mapping[int, WriteMode] = {
     collection_pb2.WRITE_MODE_UNSPECIFIED: WriteMode.UPSERT,
@@ -52,6 +52,7 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
                 if request.HasField("foreign_space")
                 else None,
                 _moments(request.moments) if request.HasField("moments") else None,
+                texts.asked(request.texts, "texts") if request.HasField("texts") else None,
             )
         return collection_pb2.CreateCollectionResponse(collection=convert.collection_message(info))
 
@@ -178,6 +179,7 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
             config.strict,
         )
         labels = metadata.metadata(config.metadata, "metadata")
+        spoken = texts.transcript(config.transcript, "config.transcript")
         mode = _mode(config.mode, "config.mode")
         limit = self._backend.settings.audio.max_upload_bytes
         await self._backend.library.info(config.collection)  # before a long transfer, not after
@@ -188,7 +190,7 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
                 digest = paging.digest_of(config, "request_id", content)
             return await self._backend.library.add(
                 config.collection,
-                [Submission(config.id, labels, form, file)],
+                [Submission(config.id, labels, form, file, spoken)],
                 WriteOptions(mode, config.skip_unchanged, config.request_id, digest, came),
             )
 
@@ -211,7 +213,11 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
                     response.missing_ids.append(listed.id)
                     continue
                 recording, vectors = read
-            response.recordings.append(convert.recording_message(recording, vectors))
+            message = convert.recording_message(recording, vectors)
+            if request.include_texts:
+                lines = await library.texts(request.collection, recording.id)
+                message.texts.extend(map(texts.line_message, lines))
+            response.recordings.append(message)
             room -= response.recordings[-1].ByteSize()
             if room < 0:
                 break
@@ -304,7 +310,8 @@ def _submission(recording: collection_pb2.Recording) -> Submission:
     """One recording as a value; what is wrong with it becomes its own result."""
     try:
         labels = metadata.metadata(recording.metadata, "metadata")
-        return Submission(recording.id, labels, _content(recording))
+        spoken = texts.transcript(recording.transcript)
+        return Submission(recording.id, labels, _content(recording), transcript=spoken)
     except EmbedsvcError as error:
         return Submission(recording.id, {}, error)
 
@@ -361,6 +368,8 @@ def _usage(written: Written) -> types_pb2.Usage:
 
 def _as_requested(error: BaseException) -> BaseException:
     """An error of a segment, named after what the request calls it: its message says which."""
+    if isinstance(error, EmbedsvcError) and error.field.startswith("lines"):
+        return error.named(error.field.replace("lines", "transcript").replace("units", "words"))
     if isinstance(error, EmbedsvcError) and error.field.startswith("segments"):
         part = error.field.partition(".")[2]
         if part.startswith("vectors."):

@@ -13,6 +13,7 @@ from embedsvc.pipeline.embedder import Wish
 from embedsvc.pipeline.library import Answer
 from embedsvc.pipeline.mining import Group
 from embedsvc.pipeline.receipts import Stored
+from embedsvc.pipeline.text_search import TextAnswer
 from embedsvc.timing import FRAME_RATE
 from embedsvc.types import (
     CollectionInfo,
@@ -29,7 +30,7 @@ from embedsvc.types import (
     StoredRecording,
 )
 from embedsvc.v1 import collection_pb2, embedding_pb2, search_pb2, types_pb2
-from embedsvc.wire import audio, metadata, probes, spaces, tensors, times
+from embedsvc.wire import audio, metadata, probes, spaces, tensors, texts, times
 
 Fitting = TypeVar("Fitting", bound=Message)
 Reply = TypeVar("Reply")
@@ -170,6 +171,7 @@ def collection_message(info: CollectionInfo) -> collection_pb2.Collection:
         index=first.index if first.HasField("index") else None,
         moments=None if info.moments is None else spaces.codes_message(info.moments),
         spaces=every,
+        texts=None if info.texts is None else texts.texts_message(info.texts),
     )
 
 
@@ -225,6 +227,17 @@ def search_message(answer: Answer) -> search_pb2.SearchResponse:
         usage=audio.usage_message(answer.samples, answer.frames),
         scanned_codes=found.scanned_codes,
         query_languages=map(_guess_message, found.query_languages),
+    )
+
+
+def text_search_message(answer: TextAnswer) -> search_pb2.SearchTextResponse:
+    """The answer to a search by text as a message."""
+    return search_pb2.SearchTextResponse(
+        hits=map(texts.hit_message, answer.hits),
+        sequence=answer.sequence,
+        phones=answer.phones,
+        warnings=audio.warning_messages(answer.warnings),
+        usage=audio.usage_message(answer.samples, answer.frames),
     )
 
 

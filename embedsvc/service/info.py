@@ -25,6 +25,7 @@ FEATURES = (
     "spaces",
     "probes",
     "transcription",
+    "text_search",
 )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from embedsvc.errors import Exhausted, InvalidArgument
 from embedsvc.pipeline import mining
 from embedsvc.pipeline.second_stage import MAX_CANDIDATES, Search
+from embedsvc.pipeline.text_search import TextSearch
 from embedsvc.service import convert
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, naming, stream, unary
@@ -66,6 +67,19 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         message.timing.CopyFrom(times.timing_message(answer.timing.written(seconds)))
         return convert.fitting(message, limit, "ask for fewer hits")
 
+    @unary
+    async def SearchText(
+        self, request: search_pb2.SearchTextRequest, context: Context
+    ) -> search_pb2.SearchTextResponse:
+        """Where a typed text is said."""
+        lane = chosen_lane(request.lane, "lane", Lane.INTERACTIVE)
+        search = replace(_text_search(request), terms=terms(context, lane, patient=False))
+        answer = await self._backend.library.search_text(request.collection, search)
+        limit = self._backend.settings.server.max_response_bytes
+        message, seconds = convert.timed(convert.text_search_message, answer)
+        message.timing.CopyFrom(times.timing_message(answer.timing.written(seconds)))
+        return convert.fitting(message, limit, "ask for fewer hits")
+
     @stream
     async def MinePairs(
         self, request: search_pb2.MinePairsRequest, context: Context
@@ -110,13 +124,32 @@ def _side(side: search_pb2.MinePairsRequest.Side, field: str) -> mining.Side:
     return mining.Side(side.collection, condition, side.space)
 
 
-def _search(request: search_pb2.SearchRequest) -> Search:
-    if request.top_k > MAX_TOP_K:
+def _top_k(asked: int) -> int:
+    """How many hits: 10 when nothing is asked."""
+    if asked > MAX_TOP_K:
         raise InvalidArgument(
-            f"`top_k` must be 1 to {MAX_TOP_K}, but is {request.top_k}",
-            field="top_k",
-            max_top_k=MAX_TOP_K,
+            f"`top_k` must be 1 to {MAX_TOP_K}, but is {asked}", field="top_k", max_top_k=MAX_TOP_K
         )
+    return asked or 10
+
+
+def _text_search(request: search_pb2.SearchTextRequest) -> TextSearch:
+    return TextSearch(
+        text=request.text,
+        language=request.language_code,
+        phones=request.phones,
+        match=enums.ours(enums.TEXT_MATCH, request.match, "match") if request.match else None,
+        audio=audio.source(request.audio, "audio") if request.HasField("audio") else None,
+        space=request.space,
+        top_k=_top_k(request.top_k),
+        condition=metadata.condition(request.filter) if request.HasField("filter") else None,
+        min_score=request.min_score if request.HasField("min_score") else None,
+        one_per_recording=request.one_per_recording,
+    )
+
+
+def _search(request: search_pb2.SearchRequest) -> Search:
+    top_k = _top_k(request.top_k)
     kind = request.WhichOneof("query")
     if kind is None:
         raise InvalidArgument("`query` must be an audio, a vector or a recording", field="query")
@@ -127,7 +160,7 @@ def _search(request: search_pb2.SearchRequest) -> Search:
         else None,
         fingerprint=request.vector.space_fingerprint,
         recording_id=request.recording_id if kind == "recording_id" else None,
-        top_k=request.top_k or 10,
+        top_k=top_k,
         condition=metadata.condition(request.filter) if request.HasField("filter") else None,
         min_score=request.min_score if request.HasField("min_score") else None,
         one_per_recording=request.one_per_recording,

@@ -70,7 +70,11 @@ from embedsvc.types.searching import (
     MomentSearch,
     Pair,
     Place,
+    TextHit,
+    TextMatch,
+    TextScores,
 )
+from embedsvc.types.texts import Line, TextHead, Texts, TextUnit
 from embedsvc.types.transcribing import (
     DecodeOptions,
     HeadInfo,
@@ -118,6 +122,7 @@ __all__ = [
     "LanguageGuess",
     "LanguageModelInfo",
     "Limit",
+    "Line",
     "Metadata",
     "MetadataValue",
     "MomentCodes",
@@ -148,6 +153,12 @@ __all__ = [
     "SpeechEventKind",
     "StoredRecording",
     "StreamMode",
+    "TextHead",
+    "TextHit",
+    "TextMatch",
+    "TextScores",
+    "TextUnit",
+    "Texts",
     "Timeline",
     "Timing",
     "Token",

@@ -8,6 +8,7 @@ from embedsvc.timing import SAMPLE_RATE
 from embedsvc.types.arrays import Codes, Floats
 from embedsvc.types.audio import Span
 from embedsvc.types.encoding import Space
+from embedsvc.types.texts import Line, Texts
 
 MetadataValue = str | bool | int | float
 
@@ -42,7 +43,7 @@ class Recording:
     """What a collection holds: an id, typed metadata and segments.
 
     `digest` is the SHA-256 of the audio it was made from, or empty; `length` is in samples.
-    `codes` are of its frames, where the collection keeps them.
+    `codes` are of its frames and `lines` its texts, where the collection keeps them.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Recording:
     length: int = 0
     digest: str = ""
     codes: Codes | None = None
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class CollectionInfo:
     sequence: int
     created_at: float
     moments: MomentCodes | None = None
+    texts: Texts | None = None
 
     @property
     def space(self) -> Space:

@@ -1,5 +1,6 @@
 """What a search asks and answers."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -110,3 +111,40 @@ class Found:
     scanned: int
     scanned_codes: int = 0
     query_languages: tuple[LanguageGuess, ...] = ()
+
+
+class TextMatch(StrEnum):
+    """How typed text is compared with what is stored: as words, by its phones, or both."""
+
+    WORDS = "words"
+    PHONES = "phones"
+    BOTH = "both"
+
+
+@dataclass(frozen=True)
+class TextScores:
+    """What a hit scored in each ranking that it is in.
+
+    `words` is BM25, above 0; `phones` and `audio` are at most 1.
+    """
+
+    words: float | None = None
+    phones: float | None = None
+    audio: float | None = None
+
+
+@dataclass(frozen=True)
+class TextHit:
+    """Where in a recording the text is; a higher score is nearer.
+
+    `text` is what matched as it is stored, by `head`; both are empty where only the sound matched.
+    """
+
+    id: str
+    score: float
+    span: Span
+    metadata: Metadata
+    text: str = ""
+    head: str = ""
+    confidence: float = math.nan
+    scores: TextScores = TextScores()

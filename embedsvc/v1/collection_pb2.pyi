@@ -369,6 +369,116 @@ class MomentCodes(google.protobuf.message.Message):
 global___MomentCodes = MomentCodes
 
 @typing.final
+class CollectionTexts(google.protobuf.message.Message):
+    """The texts that a collection keeps beside its vectors, to be searched by what is typed."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HEADS_FIELD_NUMBER: builtins.int
+    PHONE_HEADS_FIELD_NUMBER: builtins.int
+    @property
+    def heads(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of heads that write down what is added as audio, in the same pass as its vectors. None
+        keeps only the transcripts that come with recordings.
+        """
+
+    @property
+    def phone_heads(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Those of them that write phones. Told, and not chosen."""
+
+    def __init__(
+        self,
+        *,
+        heads: collections.abc.Iterable[builtins.str] | None = ...,
+        phone_heads: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["heads", b"heads", "phone_heads", b"phone_heads"]) -> None: ...
+
+global___CollectionTexts = CollectionTexts
+
+@typing.final
+class TranscriptWord(google.protobuf.message.Message):
+    """A word of a transcript."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    SPAN_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    @property
+    def span(self) -> embedsvc.v1.types_pb2.TimeSpan: ...
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+        span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["span", b"span"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["span", b"span", "text", b"text"]) -> None: ...
+
+global___TranscriptWord = TranscriptWord
+
+@typing.final
+class TranscriptLine(google.protobuf.message.Message):
+    """A stretch of what is said in a recording."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    SPAN_FIELD_NUMBER: builtins.int
+    WORDS_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    @property
+    def span(self) -> embedsvc.v1.types_pb2.TimeSpan: ...
+    @property
+    def words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TranscriptWord]:
+        """Each in `text`, in their order; without them, every word lasts as long as the stretch."""
+
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+        span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+        words: collections.abc.Iterable[global___TranscriptWord] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["span", b"span"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["span", b"span", "text", b"text", "words", b"words"]) -> None: ...
+
+global___TranscriptLine = TranscriptLine
+
+@typing.final
+class StoredLine(google.protobuf.message.Message):
+    """A stretch of a recording as it is stored as text."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    SPAN_FIELD_NUMBER: builtins.int
+    HEAD_FIELD_NUMBER: builtins.int
+    UNITS_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    head: builtins.str
+    """That wrote it; empty for a transcript that came with the recording."""
+    @property
+    def span(self) -> embedsvc.v1.types_pb2.TimeSpan: ...
+    @property
+    def units(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TranscriptWord]:
+        """Words, phones, or letters of a script without spaces."""
+
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+        span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+        head: builtins.str = ...,
+        units: collections.abc.Iterable[global___TranscriptWord] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["span", b"span"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["head", b"head", "span", b"span", "text", b"text", "units", b"units"]) -> None: ...
+
+global___StoredLine = StoredLine
+
+@typing.final
 class CollectionSpace(google.protobuf.message.Message):
     """One of the spaces that a collection has vectors in, and searches on its own."""
 
@@ -420,6 +530,7 @@ class Collection(google.protobuf.message.Message):
     MOMENTS_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
     SPACES_FIELD_NUMBER: builtins.int
+    TEXTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """1 to 64 of a-z, 0-9, - and _, starting with a letter or digit."""
     recording_count: builtins.int
@@ -450,6 +561,10 @@ class Collection(google.protobuf.message.Message):
     def spaces(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CollectionSpace]:
         """All it has vectors in. The first is searched when a request names none."""
 
+    @property
+    def texts(self) -> global___CollectionTexts:
+        """Absent when it keeps no texts."""
+
     def __init__(
         self,
         *,
@@ -464,9 +579,10 @@ class Collection(google.protobuf.message.Message):
         moments: global___MomentCodes | None = ...,
         index: global___SearchIndex | None = ...,
         spaces: collections.abc.Iterable[global___CollectionSpace] | None = ...,
+        texts: global___CollectionTexts | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "moments", b"moments", "segmentation", b"segmentation", "space", b"space", "transform", b"transform"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "moments", b"moments", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space", "spaces", b"spaces", "transform", b"transform"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "moments", b"moments", "segmentation", b"segmentation", "space", b"space", "texts", b"texts", "transform", b"transform"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "index", b"index", "moments", b"moments", "name", b"name", "recording_count", b"recording_count", "segment_count", b"segment_count", "segmentation", b"segmentation", "sequence", b"sequence", "space", b"space", "spaces", b"spaces", "texts", b"texts", "transform", b"transform"]) -> None: ...
 
 global___Collection = Collection
 
@@ -521,6 +637,7 @@ class CreateCollectionRequest(google.protobuf.message.Message):
     FOREIGN_SPACE_FIELD_NUMBER: builtins.int
     MOMENTS_FIELD_NUMBER: builtins.int
     SPACES_FIELD_NUMBER: builtins.int
+    TEXTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     @property
     def vectors(self) -> embedsvc.v1.embedding_pb2.OutputSpec:
@@ -549,6 +666,10 @@ class CreateCollectionRequest(google.protobuf.message.Message):
         elsewhere.
         """
 
+    @property
+    def texts(self) -> global___CollectionTexts:
+        """Keep texts, for SearchText."""
+
     def __init__(
         self,
         *,
@@ -559,9 +680,10 @@ class CreateCollectionRequest(google.protobuf.message.Message):
         foreign_space: embedsvc.v1.types_pb2.Space | None = ...,
         moments: global___MomentCodes | None = ...,
         spaces: collections.abc.Iterable[embedsvc.v1.embedding_pb2.OutputSpec] | None = ...,
+        texts: global___CollectionTexts | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "moments", b"moments", "segmentation", b"segmentation", "vectors", b"vectors", "windowing", b"windowing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "moments", b"moments", "name", b"name", "segmentation", b"segmentation", "spaces", b"spaces", "vectors", b"vectors", "windowing", b"windowing"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "moments", b"moments", "segmentation", b"segmentation", "texts", b"texts", "vectors", b"vectors", "windowing", b"windowing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["foreign_space", b"foreign_space", "moments", b"moments", "name", b"name", "segmentation", b"segmentation", "spaces", b"spaces", "texts", b"texts", "vectors", b"vectors", "windowing", b"windowing"]) -> None: ...
 
 global___CreateCollectionRequest = CreateCollectionRequest
 
@@ -766,6 +888,7 @@ class Recording(google.protobuf.message.Message):
     AUDIO_FIELD_NUMBER: builtins.int
     VECTORS_FIELD_NUMBER: builtins.int
     SPACE_VECTORS_FIELD_NUMBER: builtins.int
+    TRANSCRIPT_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Any text up to 512 bytes of UTF-8."""
     @property
@@ -780,6 +903,10 @@ class Recording(google.protobuf.message.Message):
     def space_vectors(self) -> global___SpaceVectors:
         """For a collection of several spaces."""
 
+    @property
+    def transcript(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TranscriptLine]:
+        """What is said, where it is known, in a collection that keeps texts."""
+
     def __init__(
         self,
         *,
@@ -788,9 +915,10 @@ class Recording(google.protobuf.message.Message):
         audio: embedsvc.v1.types_pb2.Audio | None = ...,
         vectors: global___SegmentVectors | None = ...,
         space_vectors: global___SpaceVectors | None = ...,
+        transcript: collections.abc.Iterable[global___TranscriptLine] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["audio", b"audio", "content", b"content", "space_vectors", b"space_vectors", "vectors", b"vectors"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audio", b"audio", "content", b"content", "id", b"id", "metadata", b"metadata", "space_vectors", b"space_vectors", "vectors", b"vectors"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audio", b"audio", "content", b"content", "id", b"id", "metadata", b"metadata", "space_vectors", b"space_vectors", "transcript", b"transcript", "vectors", b"vectors"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["audio", "vectors", "space_vectors"] | None: ...
 
 global___Recording = Recording
@@ -936,6 +1064,7 @@ class UploadRecordingRequest(google.protobuf.message.Message):
         REQUEST_ID_FIELD_NUMBER: builtins.int
         SKIP_UNCHANGED_FIELD_NUMBER: builtins.int
         LANE_FIELD_NUMBER: builtins.int
+        TRANSCRIPT_FIELD_NUMBER: builtins.int
         collection: builtins.str
         id: builtins.str
         channel_policy: embedsvc.v1.types_pb2.ChannelPolicy.ValueType
@@ -951,6 +1080,10 @@ class UploadRecordingRequest(google.protobuf.message.Message):
         def pcm(self) -> embedsvc.v1.types_pb2.PcmFormat:
             """Set for raw PCM; absent for an encoded file."""
 
+        @property
+        def transcript(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TranscriptLine]:
+            """As that of a Recording."""
+
         def __init__(
             self,
             *,
@@ -964,9 +1097,10 @@ class UploadRecordingRequest(google.protobuf.message.Message):
             request_id: builtins.str = ...,
             skip_unchanged: builtins.bool = ...,
             lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
+            transcript: collections.abc.Iterable[global___TranscriptLine] | None = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["pcm", b"pcm"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["channel_policy", b"channel_policy", "collection", b"collection", "id", b"id", "lane", b"lane", "metadata", b"metadata", "mode", b"mode", "pcm", b"pcm", "request_id", b"request_id", "skip_unchanged", b"skip_unchanged", "strict", b"strict"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["channel_policy", b"channel_policy", "collection", b"collection", "id", b"id", "lane", b"lane", "metadata", b"metadata", "mode", b"mode", "pcm", b"pcm", "request_id", b"request_id", "skip_unchanged", b"skip_unchanged", "strict", b"strict", "transcript", b"transcript"]) -> None: ...
 
     CONFIG_FIELD_NUMBER: builtins.int
     AUDIO_FIELD_NUMBER: builtins.int
@@ -1044,6 +1178,7 @@ class StoredRecording(google.protobuf.message.Message):
     SPANS_FIELD_NUMBER: builtins.int
     VECTORS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    TEXTS_FIELD_NUMBER: builtins.int
     id: builtins.str
     digest: builtins.str
     """As Embedding.digest; empty for ready vectors."""
@@ -1059,6 +1194,10 @@ class StoredRecording(google.protobuf.message.Message):
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def texts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StoredLine]:
+        """When asked for."""
+
     def __init__(
         self,
         *,
@@ -1069,9 +1208,10 @@ class StoredRecording(google.protobuf.message.Message):
         spans: collections.abc.Iterable[embedsvc.v1.types_pb2.TimeSpan] | None = ...,
         vectors: embedsvc.v1.types_pb2.Tensor | None = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        texts: collections.abc.Iterable[global___StoredLine] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "length", b"length", "vectors", b"vectors"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "digest", b"digest", "id", b"id", "length", b"length", "metadata", b"metadata", "spans", b"spans", "vectors", b"vectors"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "digest", b"digest", "id", b"id", "length", b"length", "metadata", b"metadata", "spans", b"spans", "texts", b"texts", "vectors", b"vectors"]) -> None: ...
 
 global___StoredRecording = StoredRecording
 
@@ -1083,10 +1223,12 @@ class GetRecordingsRequest(google.protobuf.message.Message):
     IDS_FIELD_NUMBER: builtins.int
     INCLUDE_VECTORS_FIELD_NUMBER: builtins.int
     SPACE_FIELD_NUMBER: builtins.int
+    INCLUDE_TEXTS_FIELD_NUMBER: builtins.int
     collection: builtins.str
     include_vectors: builtins.bool
     space: builtins.str
     """Whose vectors; empty for the first space."""
+    include_texts: builtins.bool
     @property
     def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """At most ServerLimits.max_batch_items."""
@@ -1098,8 +1240,9 @@ class GetRecordingsRequest(google.protobuf.message.Message):
         ids: collections.abc.Iterable[builtins.str] | None = ...,
         include_vectors: builtins.bool = ...,
         space: builtins.str = ...,
+        include_texts: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["collection", b"collection", "ids", b"ids", "include_vectors", b"include_vectors", "space", b"space"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["collection", b"collection", "ids", b"ids", "include_texts", b"include_texts", "include_vectors", b"include_vectors", "space", b"space"]) -> None: ...
 
 global___GetRecordingsRequest = GetRecordingsRequest
 

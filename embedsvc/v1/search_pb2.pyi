@@ -49,6 +49,34 @@ MOMENT_METHOD_MAX_SIM: MomentMethod.ValueType  # 3
 """Each code of the query has a near one, in any order."""
 global___MomentMethod = MomentMethod
 
+class _TextMatch:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TextMatchEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TextMatch.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TEXT_MATCH_UNSPECIFIED: _TextMatch.ValueType  # 0
+    """What the collection keeps and the request allows, of the following."""
+    TEXT_MATCH_WORDS: _TextMatch.ValueType  # 1
+    """By the words of transcripts."""
+    TEXT_MATCH_PHONES: _TextMatch.ValueType  # 2
+    """By how it sounds: the phones of the text, approximately, among those that were heard."""
+    TEXT_MATCH_BOTH: _TextMatch.ValueType  # 3
+    """Both, joined."""
+
+class TextMatch(_TextMatch, metaclass=_TextMatchEnumTypeWrapper):
+    """How typed text is compared with the texts of a collection."""
+
+TEXT_MATCH_UNSPECIFIED: TextMatch.ValueType  # 0
+"""What the collection keeps and the request allows, of the following."""
+TEXT_MATCH_WORDS: TextMatch.ValueType  # 1
+"""By the words of transcripts."""
+TEXT_MATCH_PHONES: TextMatch.ValueType  # 2
+"""By how it sounds: the phones of the text, approximately, among those that were heard."""
+TEXT_MATCH_BOTH: TextMatch.ValueType  # 3
+"""Both, joined."""
+global___TextMatch = TextMatch
+
 @typing.final
 class QueryVector(google.protobuf.message.Message):
     """A vector with the space it is from."""
@@ -377,6 +405,199 @@ class SearchResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["exact", b"exact", "hits", b"hits", "query_languages", b"query_languages", "scanned_codes", b"scanned_codes", "scanned_segments", b"scanned_segments", "sequence", b"sequence", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
 
 global___SearchResponse = SearchResponse
+
+@typing.final
+class SearchTextRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: builtins.int
+    PHONES_FIELD_NUMBER: builtins.int
+    MATCH_FIELD_NUMBER: builtins.int
+    AUDIO_FIELD_NUMBER: builtins.int
+    SPACE_FIELD_NUMBER: builtins.int
+    TOP_K_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    MIN_SCORE_FIELD_NUMBER: builtins.int
+    ONE_PER_RECORDING_FIELD_NUMBER: builtins.int
+    LANE_FIELD_NUMBER: builtins.int
+    collection: builtins.str
+    text: builtins.str
+    """At most 1000 characters. Plain words, any of which may match; those in double quotes stand
+    together, and one before an asterisk may go on.
+    """
+    language_code: builtins.str
+    """Of the text: phones are made of it by espeak-ng, where the server has it."""
+    phones: builtins.str
+    """IPA, in place of what would be made of the text: "h a l o", at most 200 phones."""
+    match: global___TextMatch.ValueType
+    space: builtins.str
+    """Name of the space to compare the audio in; empty for the collection's first."""
+    top_k: builtins.int
+    """1 to 1000; 0 for 10."""
+    min_score: builtins.float
+    """Hits of a lower score are left out."""
+    one_per_recording: builtins.bool
+    """At most one hit of each recording. Where rankings are joined this is always so."""
+    lane: embedsvc.v1.types_pb2.Lane.ValueType
+    """Of the audio; INTERACTIVE when absent."""
+    @property
+    def audio(self) -> embedsvc.v1.types_pb2.Audio:
+        """Also rank by how near segments are to this."""
+
+    @property
+    def filter(self) -> embedsvc.v1.collection_pb2.Filter: ...
+    def __init__(
+        self,
+        *,
+        collection: builtins.str = ...,
+        text: builtins.str = ...,
+        language_code: builtins.str = ...,
+        phones: builtins.str = ...,
+        match: global___TextMatch.ValueType = ...,
+        audio: embedsvc.v1.types_pb2.Audio | None = ...,
+        space: builtins.str = ...,
+        top_k: builtins.int = ...,
+        filter: embedsvc.v1.collection_pb2.Filter | None = ...,
+        min_score: builtins.float | None = ...,
+        one_per_recording: builtins.bool = ...,
+        lane: embedsvc.v1.types_pb2.Lane.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "filter", b"filter", "min_score", b"min_score"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_min_score", b"_min_score", "audio", b"audio", "collection", b"collection", "filter", b"filter", "lane", b"lane", "language_code", b"language_code", "match", b"match", "min_score", b"min_score", "one_per_recording", b"one_per_recording", "phones", b"phones", "space", b"space", "text", b"text", "top_k", b"top_k"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_min_score", b"_min_score"]) -> typing.Literal["min_score"] | None: ...
+
+global___SearchTextRequest = SearchTextRequest
+
+@typing.final
+class TextHit(google.protobuf.message.Message):
+    """Where in a recording a text is said."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class MetadataEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        @property
+        def value(self) -> embedsvc.v1.collection_pb2.Value: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: embedsvc.v1.collection_pb2.Value | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    RECORDING_ID_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    MATCHED_SPAN_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    MATCHED_TEXT_FIELD_NUMBER: builtins.int
+    HEAD_FIELD_NUMBER: builtins.int
+    CONFIDENCE_FIELD_NUMBER: builtins.int
+    WORD_SCORE_FIELD_NUMBER: builtins.int
+    PHONE_SCORE_FIELD_NUMBER: builtins.int
+    AUDIO_SCORE_FIELD_NUMBER: builtins.int
+    recording_id: builtins.str
+    score: builtins.float
+    """Of one ranking, its own score; of several, how high the recording stands in all of them, where 1
+    is first in each.
+    """
+    matched_text: builtins.str
+    """What matched as it is stored: words, or phones with spaces."""
+    head: builtins.str
+    """That wrote it; empty for a transcript that came with the recording."""
+    confidence: builtins.float
+    """Mean of the words or phones that matched, where they have one."""
+    word_score: builtins.float
+    """BM25 of the words, above 0."""
+    phone_score: builtins.float
+    """1 when the very phones were heard, less what it costs to make them of those that were, for each
+    phone of the query; above 0.
+    """
+    audio_score: builtins.float
+    """Cosine of the segment."""
+    @property
+    def matched_span(self) -> embedsvc.v1.types_pb2.TimeSpan:
+        """From the first word or phone that matched to the last; where only the audio matched, the segment."""
+
+    @property
+    def metadata(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, embedsvc.v1.collection_pb2.Value]: ...
+    def __init__(
+        self,
+        *,
+        recording_id: builtins.str = ...,
+        score: builtins.float = ...,
+        matched_span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
+        metadata: collections.abc.Mapping[builtins.str, embedsvc.v1.collection_pb2.Value] | None = ...,
+        matched_text: builtins.str = ...,
+        head: builtins.str = ...,
+        confidence: builtins.float | None = ...,
+        word_score: builtins.float | None = ...,
+        phone_score: builtins.float | None = ...,
+        audio_score: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_audio_score", b"_audio_score", "_confidence", b"_confidence", "_phone_score", b"_phone_score", "_word_score", b"_word_score", "audio_score", b"audio_score", "confidence", b"confidence", "matched_span", b"matched_span", "phone_score", b"phone_score", "word_score", b"word_score"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_audio_score", b"_audio_score", "_confidence", b"_confidence", "_phone_score", b"_phone_score", "_word_score", b"_word_score", "audio_score", b"audio_score", "confidence", b"confidence", "head", b"head", "matched_span", b"matched_span", "matched_text", b"matched_text", "metadata", b"metadata", "phone_score", b"phone_score", "recording_id", b"recording_id", "score", b"score", "word_score", b"word_score"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_audio_score", b"_audio_score"]) -> typing.Literal["audio_score"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_confidence", b"_confidence"]) -> typing.Literal["confidence"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_phone_score", b"_phone_score"]) -> typing.Literal["phone_score"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_word_score", b"_word_score"]) -> typing.Literal["word_score"] | None: ...
+
+global___TextHit = TextHit
+
+@typing.final
+class SearchTextResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HITS_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    PHONES_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
+    USAGE_FIELD_NUMBER: builtins.int
+    TIMING_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    """The state of the collection that was searched."""
+    @property
+    def hits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TextHit]:
+        """The best first."""
+
+    @property
+    def phones(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The phones that were looked for."""
+
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.types_pb2.Warning]:
+        """About the query audio."""
+
+    @property
+    def usage(self) -> embedsvc.v1.types_pb2.Usage: ...
+    @property
+    def timing(self) -> embedsvc.v1.types_pb2.Timing: ...
+    def __init__(
+        self,
+        *,
+        hits: collections.abc.Iterable[global___TextHit] | None = ...,
+        sequence: builtins.int = ...,
+        phones: collections.abc.Iterable[builtins.str] | None = ...,
+        warnings: collections.abc.Iterable[embedsvc.v1.types_pb2.Warning] | None = ...,
+        usage: embedsvc.v1.types_pb2.Usage | None = ...,
+        timing: embedsvc.v1.types_pb2.Timing | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["timing", b"timing", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["hits", b"hits", "phones", b"phones", "sequence", b"sequence", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
+
+global___SearchTextResponse = SearchTextResponse
 
 @typing.final
 class MiningProgress(google.protobuf.message.Message):

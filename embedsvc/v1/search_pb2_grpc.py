@@ -40,6 +40,11 @@ class SearchServiceStub(object):
                 request_serializer=embedsvc_dot_v1_dot_search__pb2.SearchRequest.SerializeToString,
                 response_deserializer=embedsvc_dot_v1_dot_search__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.SearchText = channel.unary_unary(
+                '/embedsvc.v1.SearchService/SearchText',
+                request_serializer=embedsvc_dot_v1_dot_search__pb2.SearchTextRequest.SerializeToString,
+                response_deserializer=embedsvc_dot_v1_dot_search__pb2.SearchTextResponse.FromString,
+                _registered_method=True)
         self.MinePairs = channel.unary_stream(
                 '/embedsvc.v1.SearchService/MinePairs',
                 request_serializer=embedsvc_dot_v1_dot_search__pb2.MinePairsRequest.SerializeToString,
@@ -58,6 +63,13 @@ class SearchServiceServicer(object):
 
     def Search(self, request, context):
         """A write that was answered before is always seen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchText(self, request, context):
+        """Where a typed text is said, in a collection that keeps texts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +97,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=embedsvc_dot_v1_dot_search__pb2.SearchRequest.FromString,
                     response_serializer=embedsvc_dot_v1_dot_search__pb2.SearchResponse.SerializeToString,
+            ),
+            'SearchText': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchText,
+                    request_deserializer=embedsvc_dot_v1_dot_search__pb2.SearchTextRequest.FromString,
+                    response_serializer=embedsvc_dot_v1_dot_search__pb2.SearchTextResponse.SerializeToString,
             ),
             'MinePairs': grpc.unary_stream_rpc_method_handler(
                     servicer.MinePairs,
@@ -125,6 +142,33 @@ class SearchService(object):
             '/embedsvc.v1.SearchService/Search',
             embedsvc_dot_v1_dot_search__pb2.SearchRequest.SerializeToString,
             embedsvc_dot_v1_dot_search__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/embedsvc.v1.SearchService/SearchText',
+            embedsvc_dot_v1_dot_search__pb2.SearchTextRequest.SerializeToString,
+            embedsvc_dot_v1_dot_search__pb2.SearchTextResponse.FromString,
             options,
             channel_credentials,
             insecure,

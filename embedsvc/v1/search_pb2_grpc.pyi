@@ -27,6 +27,12 @@ class SearchServiceStub:
     ]
     """A write that was answered before is always seen."""
 
+    SearchText: grpc.UnaryUnaryMultiCallable[
+        embedsvc.v1.search_pb2.SearchTextRequest,
+        embedsvc.v1.search_pb2.SearchTextResponse,
+    ]
+    """Where a typed text is said, in a collection that keeps texts."""
+
     MinePairs: grpc.UnaryStreamMultiCallable[
         embedsvc.v1.search_pb2.MinePairsRequest,
         embedsvc.v1.search_pb2.MinePairsResponse,
@@ -49,6 +55,12 @@ class SearchServiceAsyncStub:
         embedsvc.v1.search_pb2.SearchResponse,
     ]
     """A write that was answered before is always seen."""
+
+    SearchText: grpc.aio.UnaryUnaryMultiCallable[
+        embedsvc.v1.search_pb2.SearchTextRequest,
+        embedsvc.v1.search_pb2.SearchTextResponse,
+    ]
+    """Where a typed text is said, in a collection that keeps texts."""
 
     MinePairs: grpc.aio.UnaryStreamMultiCallable[
         embedsvc.v1.search_pb2.MinePairsRequest,
@@ -74,6 +86,14 @@ class SearchServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[embedsvc.v1.search_pb2.SearchResponse, collections.abc.Awaitable[embedsvc.v1.search_pb2.SearchResponse]]:
         """A write that was answered before is always seen."""
+
+    @abc.abstractmethod
+    def SearchText(
+        self,
+        request: embedsvc.v1.search_pb2.SearchTextRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[embedsvc.v1.search_pb2.SearchTextResponse, collections.abc.Awaitable[embedsvc.v1.search_pb2.SearchTextResponse]]:
+        """Where a typed text is said, in a collection that keeps texts."""
 
     @abc.abstractmethod
     def MinePairs(

@@ -16,6 +16,7 @@ from embedsvc.types import (
     SampleFormat,
     SpeechEventKind,
     StreamMode,
+    TextMatch,
     UnknownReason,
     WarningCode,
 )
@@ -51,6 +52,11 @@ MOMENT_METHOD: Mapping[MomentMethod, search_pb2.MomentMethod.ValueType] = {
     MomentMethod.ALIGNMENT: search_pb2.MOMENT_METHOD_ALIGNMENT,
     MomentMethod.LOCAL: search_pb2.MOMENT_METHOD_LOCAL,
     MomentMethod.MAX_SIM: search_pb2.MOMENT_METHOD_MAX_SIM,
+}
+TEXT_MATCH: Mapping[TextMatch, search_pb2.TextMatch.ValueType] = {
+    TextMatch.WORDS: search_pb2.TEXT_MATCH_WORDS,
+    TextMatch.PHONES: search_pb2.TEXT_MATCH_PHONES,
+    TextMatch.BOTH: search_pb2.TEXT_MATCH_BOTH,
 }
 PROBE_TASK: Mapping[ProbeTask, probe_pb2.ProbeTask.ValueType] = {
     ProbeTask.SINGLE_LABEL: probe_pb2.PROBE_TASK_SINGLE_LABEL,

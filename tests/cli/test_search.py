@@ -148,3 +148,60 @@ def test_the_space_that_is_named_is_searched(main: Program, target: str, folder:
     for command in ("duplicates", "spaces"), ("mine", "spaces", "spaces"):
         refused = main(*command, "--space", "smell", "--target", target)
         assert "(meaning, who), but is 'smell'" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def told(program: Program, target: str, folder: Path) -> str:
+    """The same recordings, written down by the head of phones."""
+    ended = program("index", "told", folder, "--texts", "phones", "--target", target)
+    assert ended.returncode == 0
+    return "told"
+
+
+def test_a_text_is_searched_by_its_phones(main: Program, target: str, told: str) -> None:
+    asked = ("search", told, "--phones", "n a", "--target", target)
+    hits = objects(main(*asked, "--json", "--one-per-recording"))
+    assert {hit["id"] for hit in hits} <= {"a.wav", "b.wav", "more/c.wav"}
+    for hit in hits:
+        assert hit["score"] == hit["scores"]["phones"]
+        assert hit["head"] == "phones"
+        assert 0 <= hit["start_seconds"] < hit["end_seconds"]
+    shown = main(*asked)
+    assert "Where it says n a" in shown.stdout
+    assert "looked for n a" in shown.stderr
+
+
+def test_an_audio_may_stand_beside_the_text(
+    main: Program, target: str, told: str, folder: Path
+) -> None:
+    asked = ("search", told, folder / "b.wav", "--phones", "n a", "--target", target, "--json")
+    hits = objects(main(*asked))
+    assert {hit["id"] for hit in hits} == {"a.wav", "b.wav", "more/c.wav"}
+    assert max(hits, key=lambda hit: hit["scores"]["audio"])["id"] == "b.wav"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "needs an AUDIO, --text or --phones"),
+        (("--language", "deu"), "`--language` needs --text"),
+        (("--match", "words"), "`--match` needs --text"),
+        (("--text", "x", "--explain"), "`--explain` needs a search without --text"),
+        (("--text", "hello"), "`language_code` must be set"),
+    ],
+)
+def test_flags_of_text_are_checked(
+    main: Program, target: str, told: str, flags: tuple[str, ...], message: str
+) -> None:
+    ended = main("search", told, *flags, "--target", target)
+    assert ended.returncode != 0
+    assert message in ended.stderr
+
+
+def test_texts_are_for_new_collections(
+    main: Program, target: str, collection: str, folder: Path
+) -> None:
+    ended = main("index", collection, folder, "--texts", "phones", "--target", target)
+    assert "`--texts` is for new collections" in ended.stderr
+    made = main("collections", "create", "kept", "--transcripts", "--target", target, "--json")
+    assert objects(made)[0]["texts"] == []

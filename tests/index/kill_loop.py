@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from embedsvc.index import Catalog, Collection, Tuning, WriteMode
-from embedsvc.types import Recording
+from embedsvc.index import Catalog, Collection, TextQuery, Tuning, WriteMode
+from embedsvc.texts.terms import asked
+from embedsvc.types import HeadKind, Line, Recording, Span, TextHead, Texts, TextUnit
 from tests.index.builders import SEGMENTATION, coded, recording, space
 
 DIM, MORE = 64, 32
 SPACES = {"first": space(DIM), "second": space(MORE)}
+TEXTS = Texts((TextHead("phones", HeadKind.PHONES),))
 IDS = 2_000
 TUNING = Tuning(
     tail_limit=512, dead_floor=64, columns_from=64, accelerate_from=128, ballast_bytes=0
@@ -32,7 +34,18 @@ def versioned(id: str, version: int) -> Recording:
     """The content of `id` as `version` writes it."""
     seed = 100_000 * version + int(id[1:])
     made = recording(id, seed, dim=DIM, metadata={"version": version}, more=(MORE,))
-    return replace(made, codes=coded(seed))
+    return replace(made, codes=coded(seed), lines=told(seed))
+
+
+def told(seed: int) -> tuple[Line, ...]:
+    """Texts as a recording of that seed may have them: a word of its own, and phones."""
+    word = TextUnit(f"w{seed}", Span(0, 50))
+    phones = tuple(
+        TextUnit("ptkaiu"[int(digit) % 6], Span(10 * place, 10 * place + 10))
+        for place, digit in enumerate(str(seed))
+    )
+    heard = " ".join(unit.text for unit in phones)
+    return Line(word.text, (word,)), Line(heard, phones, "phones", HeadKind.PHONES)
 
 
 def child(directory: Path, version: int) -> None:
@@ -79,6 +92,7 @@ class Tally:
     missed: int = 0
     accelerated: int = 0
     miscoded: list[str] = field(default_factory=list)
+    mistold: list[str] = field(default_factory=list)
     rebuilt: int = 0
     open_seconds: list[float] = field(default_factory=list)
 
@@ -117,10 +131,21 @@ class Tally:
             expected = versioned(id, rows[id]).codes
             if expected is None or not np.array_equal(codes, expected):
                 self.miscoded.append(id)
+            self.look_up(collection, versioned(id, rows[id]))
         for id in random.sample([f"u{n}" for n in range(IDS)], 50):
             found = collection.search(versioned(id, 1).segments[0].vector, 5)
             self.ghosts += [hit.id for hit in found.hits if hit.id not in rows]
         self.known = rows
+
+    def look_up(self, collection: Collection, item: Recording) -> None:
+        """Read the texts of a recording that is there, and find it by its word."""
+        (word, _) = item.lines
+        hits = collection.texts.search(TextQuery(phrases=asked(word.text))).words
+        same = [(line.text, line.span) for line in collection.texts.of(item.id)]
+        if same != [(line.text, line.span) for line in item.lines]:
+            self.mistold.append(item.id)
+        if [hit.id for hit in hits] != [item.id]:
+            self.mistold.append(item.id)
 
     def look(self, collection: Collection, item: Recording) -> None:
         """Search for a recording that is there, in each space."""
@@ -137,7 +162,7 @@ def run(directory: Path, rounds: int, seconds: float) -> Tally:
     """`rounds` children, each killed after about `seconds`; one base is damaged in between."""
     tally = Tally()
     with Catalog(directory, TUNING) as catalog:
-        catalog.create("x", SPACES, SEGMENTATION, recipe=b"recipe")
+        catalog.create("x", SPACES, SEGMENTATION, recipe=b"recipe", texts=TEXTS)
     for version in range(1, rounds + 1):
         lines = killed(directory, version, seconds * random.uniform(0.5, 1.5))
         pending = tally.hear(iter(lines), version)
@@ -192,6 +217,7 @@ def main() -> None:
         f"{asked.rounds} rounds, {tally.acknowledged} acknowledged writes, "
         f"{len(tally.lost)} lost, {len(tally.ghosts)} ghosts, {len(tally.unfound)} not found, "
         f"{len(tally.miscoded)} with other codes, "
+        f"{len(tally.mistold)} with other texts, "
         f"{tally.missed} of {tally.asked} missed by {tally.accelerated} accelerators, "
         f"{tally.rebuilt} damaged files, opened in {max(tally.open_seconds) * 1000:.0f} ms at most"
     )

@@ -181,10 +181,10 @@ def test_a_newer_format_is_refused_with_its_number(tmp_path: Path) -> None:
         catalog.create("new", space(), SEGMENTATION)
         catalog.create("old", space(), SEGMENTATION)
     connection = apsw.Connection(str(tmp_path / "catalog.db"))
-    connection.execute("UPDATE collection SET format = 3, space = '?' WHERE name = 'new'")
+    connection.execute("UPDATE collection SET format = 4, space = '?' WHERE name = 'new'")
     connection.close()
     with Catalog(tmp_path, SMALL) as catalog:
-        with pytest.raises(FailedPrecondition, match="has 3"):
+        with pytest.raises(FailedPrecondition, match="has 4"):
             catalog.get("new")
         assert catalog.get("old").count() == 0
 

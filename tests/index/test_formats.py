@@ -2,7 +2,8 @@
 
 That of format 1 was written with the builders of these tests: `plain`, and `fitted`, which keeps
 codes and was fitted twice. Each got r0 to r19, a base, and r20 to r39, and lost r3 and r33;
-`fitted` got its transform and then r50.
+`fitted` got its transform and then r50. That of format 2 has `two`, of two spaces with codes and
+with the same recordings as `plain`.
 """
 
 import tarfile
@@ -19,6 +20,7 @@ from embedsvc.types import TransformRecipe
 from tests.index.builders import (
     SEGMENTATION,
     SMALL,
+    TWO,
     Oracle,
     assert_finds,
     coded,
@@ -110,10 +112,11 @@ def test_its_tables_are_brought_up_to_date_once(data: Path) -> None:
             catalog.get("plain")
         for path in data.glob("collections/*/rows.db"):
             connection = apsw.Connection(str(path))
-            assert connection.execute("SELECT value FROM meta WHERE key = 'format'").get == 2
+            assert connection.execute("SELECT value FROM meta WHERE key = 'format'").get == 3
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
             assert "fitted" in tables
             assert "transform" not in tables
+            assert {"line", "phones", "words"} <= tables
             connection.close()
 
 
@@ -125,3 +128,25 @@ def test_tables_from_before_there_were_transforms_are_read(data: Path) -> None:
     with Catalog(data, SMALL) as catalog:
         assert_finds(catalog.get("plain"), oracle_of(KEPT), vector(1), 100)
         assert catalog.get("fitted").info().fitted is None
+
+
+def test_a_collection_of_format_2_keeps_all_it_has_and_no_texts(tmp_path: Path) -> None:
+    with tarfile.open(STORED / "format-2.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    oracle = Oracle()
+    for n in KEPT:
+        oracle.put(recording(f"r{n}", n, 2, metadata={"n": n}, more=(5,)))
+    for _ in range(2):
+        with Catalog(tmp_path, SMALL) as catalog:
+            two = catalog.get("two")
+            assert dict(two.spaces) == TWO
+            assert two.info().texts is None
+            for place, dim in enumerate((8, 5)):
+                assert_finds(two, oracle, vector(7, dim), 100, place=place)
+            assert np.array_equal(two.codes.of("r5"), coded(5))
+            assert two.texts.of("r5") == []
+    with Catalog(tmp_path, SMALL) as catalog:
+        two = catalog.get("two")
+        two.add([recording("r90", 90, 2, more=(5,))], mode=WriteMode.UPSERT)
+        two.delete(["r5"])
+        assert two.info().recordings == 38

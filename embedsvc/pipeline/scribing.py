@@ -1,0 +1,127 @@
+"""The texts of a recording: what heads write down in the pass that makes its vectors."""
+
+from collections.abc import Iterable, Sequence
+
+from embedsvc.encoder.ctc import CtcHead
+from embedsvc.errors import FailedPrecondition, HeadNotFound, InvalidArgument
+from embedsvc.index import Collection
+from embedsvc.pipeline.heads import Heads
+from embedsvc.pipeline.takers import Taker, Together
+from embedsvc.pipeline.writing import Writer
+from embedsvc.texts.terms import is_spaceless
+from embedsvc.types import (
+    DecodeOptions,
+    HeadKind,
+    Line,
+    Span,
+    TextHead,
+    Texts,
+    TextUnit,
+    TranscriptSegment,
+    Word,
+)
+
+MAX_HEADS = 8
+"""Heads that write down one recording."""
+
+
+def chosen(heads: Heads, names: Sequence[str]) -> Texts:
+    """The texts that a new collection is to keep; raises InvalidArgument or HeadNotFound."""
+    if len(names) > MAX_HEADS or len(set(names)) < len(names):
+        raise InvalidArgument(
+            f"`texts.heads` must be at most {MAX_HEADS} different names, but is {', '.join(names)}",
+            field="texts.heads",
+        )
+    found = []
+    for place, name in enumerate(names):
+        if not name:
+            raise InvalidArgument(
+                f"`texts.heads[{place}]` must not be empty", field=f"texts.heads[{place}]"
+            )
+        try:
+            found.append(heads.chosen(name).info)
+        except HeadNotFound as error:
+            raise error.named(f"texts.heads[{place}]") from error
+    return Texts(tuple(TextHead(info.name, info.kind) for info in found))
+
+
+def check_transcript(collection: Collection, lines: Sequence[Line]) -> None:
+    """Raise FailedPrecondition for a transcript that the collection would not keep."""
+    if lines and collection.texts.recipe is None:
+        raise FailedPrecondition(
+            f"`transcript` needs a collection that keeps texts, but {collection.name!r} was made "
+            "without",
+            field="transcript",
+        )
+
+
+def alike(stored: Sequence[Line], given: Sequence[Line]) -> bool:
+    """Whether a transcript is the one that is stored; confidences do not count."""
+    return [_told(line) for line in stored] == [_told(line) for line in given]
+
+
+def _told(line: Line) -> tuple[str, list[tuple[str, Span]]]:
+    return line.text, [(unit.text, unit.span) for unit in line.units]
+
+
+class Scribe:
+    """Writes down a recording with each head of its collection."""
+
+    def __init__(self, heads: Heads, kept: Texts | None) -> None:
+        self._writers = [
+            (head, Writer(_head(heads, head), DecodeOptions()))
+            for head in (kept.heads if kept else ())
+        ]
+
+    def beside(self, taker: Taker) -> Taker:
+        """What takes one pass for `taker` and for every head."""
+        if not self._writers:
+            return taker
+        return Together(taker, *(writer for _, writer in self._writers))
+
+    def lines(self, samples: int) -> tuple[Line, ...]:
+        """What all of them wrote, after the last window of a recording of so many samples."""
+        return tuple(
+            line
+            for head, writer in self._writers
+            for line in lines_of(writer.rest(), head, samples)
+        )
+
+
+def lines_of(
+    segments: Iterable[TranscriptSegment], head: TextHead, samples: int
+) -> tuple[Line, ...]:
+    """Segments as lines. Phones become one, so that what is looked for may go across a pause."""
+    if head.kind is HeadKind.TEXT:
+        made = (_line(each.text, each.words, head, samples) for each in segments)
+        return tuple(line for line in made if line.units)
+    words = [word for each in segments for word in each.words]
+    line = _line(" ".join(word.text for word in words), words, head, samples)
+    return (line,) if line.units else ()
+
+
+def _line(text: str, words: Sequence[Word], head: TextHead, samples: int) -> Line:
+    units = [unit for word in words for unit in _units(word, samples)]
+    return Line(text, tuple(units), head.name, head.kind)
+
+
+def _units(word: Word, samples: int) -> Iterable[TextUnit]:
+    """The word, or its letters where the script has no spaces. The last frame is cut to the end."""
+    parts: Sequence[tuple[str, Span, float]] = [(word.text, word.span, word.confidence)]
+    spelled = "".join(token.text for token in word.tokens) == word.text
+    if spelled and any(is_spaceless(letter) for letter in word.text):
+        parts = [(token.text, token.span, token.confidence) for token in word.tokens]
+    for text, span, confidence in parts:
+        if text and span.start < min(span.end, samples):
+            yield TextUnit(text, Span(span.start, min(span.end, samples)), confidence)
+
+
+def _head(heads: Heads, kept: TextHead) -> CtcHead:
+    try:
+        return heads.chosen(kept.name)
+    except (HeadNotFound, FailedPrecondition) as error:
+        raise FailedPrecondition(
+            f"`audio` is written down by head {kept.name!r} in this collection, but this server's "
+            "model has no such head",
+            field="audio",
+        ) from error
