@@ -9,7 +9,8 @@ from embedsvc.audio import Windower
 from embedsvc.batching import Terms, Ticket
 from embedsvc.encoder import Plan
 from embedsvc.errors import FailedPrecondition, InvalidArgument, SpaceMismatch
-from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, answers_of
+from embedsvc.pipeline.clock import Clock
+from embedsvc.pipeline.embedder import ON_CALL, Embedder, answers_of
 from embedsvc.pipeline.listening import Asked, Listener
 from embedsvc.pipeline.live_pieces import LivePieces
 from embedsvc.pipeline.reading import Upload, Utterance

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -15,6 +15,7 @@ from embedsvc.batching import MAIN, Batcher, Terms, Ticket
 from embedsvc.encoder import Encoder, Plan
 from embedsvc.errors import EmbedsvcError
 from embedsvc.pipeline import segments
+from embedsvc.pipeline.clock import Clock
 from embedsvc.pipeline.hearing import hear
 from embedsvc.pipeline.listening import Asked, Listener
 from embedsvc.pipeline.live import Live
@@ -34,7 +35,6 @@ from embedsvc.types import (
     Segmentation,
     Source,
     Span,
-    Timing,
     Window,
     Windowing,
 )
@@ -73,40 +73,6 @@ class Wish:
     def frame_layers(self) -> frozenset[int]:
         """The layers of which the frames themselves are wanted."""
         return frozenset(plan.layer for plan in self.plans if plan.pooling is Pooling.NONE)
-
-
-@dataclass
-class Clock:
-    """The stages of one request.
-
-    `queue` is the wait to be let in and the longest wait of any of its windows.
-    """
-
-    started: float = field(default_factory=time.perf_counter)
-    decode: float = 0.0
-    queue: float = 0.0
-    compute: float = 0.0
-    moments: float = 0.0
-
-    async def timing(self, windows: AsyncGenerator[Window]) -> AsyncGenerator[Window]:
-        """The same windows; the time until each of them counts as decoding."""
-        async with aclosing(windows):
-            started = time.perf_counter()
-            async for window in windows:
-                self.decode += time.perf_counter() - started
-                yield window
-                started = time.perf_counter()
-
-    def add(self, timing: Timing) -> None:
-        """One of several utterances that were embedded side by side."""
-        self.decode += timing.decode
-        self.queue = max(self.queue, timing.queue)
-        self.compute += timing.compute
-
-    def stop(self) -> Timing:
-        """What each stage took until now."""
-        total = time.perf_counter() - self.started
-        return Timing(self.decode, self.queue, self.compute, total=total, moments=self.moments)
 
 
 class Embedder:
@@ -229,15 +195,21 @@ class Embedder:
         self, speech: Windowed, taker: AnyTaker, clock: Clock, ticket: Ticket
     ) -> AnyTaker:
         """Send every window of `speech` through the encoder and into `taker`, in order."""
-        async with aclosing(self.steps(speech, [taker], clock, ticket)) as steps:
+        await self.run_all(speech, [taker], clock, ticket)
+        return taker
+
+    async def run_all(
+        self, speech: Windowed, takers: Sequence[Taker], clock: Clock, ticket: Ticket
+    ) -> None:
+        """As `run`, for several takers, each with a pass of its own."""
+        async with aclosing(self.steps(speech, takers, clock, ticket)) as steps:
             async for _ in steps:
                 pass
-        return taker
 
     async def steps(
         self, speech: Windowed, takers: Sequence[Taker], clock: Clock, ticket: Ticket
     ) -> AsyncGenerator[None]:
-        """As `run`, telling of each window that was taken; each taker has a pass of its own."""
+        """As `run_all`, telling of each window that was taken."""
         let_in = clock.queue
         ahead: deque[tuple[Window, asyncio.Task[list[Passed]]]] = deque()
         try:

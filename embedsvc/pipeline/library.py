@@ -13,7 +13,8 @@ from embedsvc.errors import CollectionNotFound, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter
 from embedsvc.index import Catalog, Collection, Deleted, Page, RequestKey
 from embedsvc.pipeline import receipts, scribing, segments, text_search
-from embedsvc.pipeline.embedder import Clock, Embedder, Wish
+from embedsvc.pipeline.clock import Clock
+from embedsvc.pipeline.embedder import Embedder, Wish
 from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.reading import Upload, Utterance
 from embedsvc.pipeline.ready import ReadyVectors, segments_of
@@ -317,16 +318,15 @@ class Library:
         wish = self._wish(*collection.spaces.values())
         recipe = self._second.recipe_of(collection)
         scribe = Scribe(self._heads, collection.texts.recipe)
+        source = None if submission.file else content
         async with (
-            self._embedder.admitted(
-                options.terms, clock, None if submission.file else content
-            ) as ticket,
+            self._embedder.admitted(options.terms, clock, source, scribe.bodies) as ticket,
             self._opened(submission, content, wish, clock, ticket) as speech,
         ):
             if options.skip_unchanged and await self._unchanged(collection, submission, speech):
                 return Stored(submission.id, warnings=speech.warnings, unchanged=True), None
             tally = Tally(wish.layers, cell=collection.segmentation.hop // FRAME, recipe=recipe)
-            await self._embedder.run(speech, scribe.beside(tally), clock, ticket)
+            await self._embedder.run_all(speech, scribe.beside(tally), clock, ticket)
             return await asyncio.to_thread(
                 self._stored, collection, submission, speech, tally, wish, scribe
             )

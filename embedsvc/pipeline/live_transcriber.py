@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedsvc.batching import Terms, Ticket
-from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder
+from embedsvc.pipeline.clock import Clock
+from embedsvc.pipeline.embedder import ON_CALL, Embedder
 from embedsvc.pipeline.live_lookahead import Lookahead
 from embedsvc.pipeline.live_recompute import Recompute
 from embedsvc.pipeline.live_steps import LiveSpeech, Pass, Plan, Steps, Told

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from embedsvc.batching import MAIN
 from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import FailedPrecondition, HeadNotFound, InvalidArgument
 from embedsvc.index import Collection
 from embedsvc.pipeline.heads import Heads
-from embedsvc.pipeline.takers import Taker, Together
+from embedsvc.pipeline.takers import Taker, by_body
 from embedsvc.pipeline.writing import Writer
 from embedsvc.texts.terms import is_spaceless
 from embedsvc.types import (
@@ -73,11 +74,14 @@ class Scribe:
             for head in (kept.heads if kept else ())
         ]
 
-    def beside(self, taker: Taker) -> Taker:
-        """What takes one pass for `taker` and for every head."""
-        if not self._writers:
-            return taker
-        return Together(taker, *(writer for _, writer in self._writers))
+    @property
+    def bodies(self) -> tuple[str, ...]:
+        """Who hears the recording: the served model, and other bodies of heads."""
+        return tuple(dict.fromkeys((MAIN, *(writer.body.key for _, writer in self._writers))))
+
+    def beside(self, taker: Taker) -> list[Taker]:
+        """What takes a pass: one is for `taker` and for every head on the served model."""
+        return by_body([taker, *(writer for _, writer in self._writers)])
 
     def lines(self, samples: int) -> tuple[Line, ...]:
         """What all of them wrote, after the last window of a recording of so many samples."""

@@ -24,7 +24,8 @@ from embedsvc.filters import Filter
 from embedsvc.index import Candidates, Coded, Coding, Collection, Owner, Reach
 from embedsvc.moments import Moment, Recipe, Stretch, find, fit, recipe_of, units
 from embedsvc.moments import Query as Wanted
-from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, Wish
+from embedsvc.pipeline.clock import Clock
+from embedsvc.pipeline.embedder import ON_CALL, Embedder, Wish
 from embedsvc.pipeline.tally import Tally
 from embedsvc.timing import SAMPLE_RATE, to_seconds
 from embedsvc.types import (

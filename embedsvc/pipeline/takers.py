@@ -1,5 +1,6 @@
 """Who takes what the encoder makes of the windows of one recording."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -99,3 +100,11 @@ class Together:
                 frames = {layer: part[start:end] for layer, part in encoded.frames.items()}
                 given = replace(encoded, frames=frames)
             each.add(window, given, active)
+
+
+def by_body(takers: Iterable[Taker]) -> list[Taker]:
+    """Those that have a pass of their own: takers of one body share one."""
+    bodies: dict[Body, list[Taker]] = {}
+    for each in takers:
+        bodies.setdefault(each.body, []).append(each)
+    return [each[0] if len(each) == 1 else Together(*each) for each in bodies.values()]

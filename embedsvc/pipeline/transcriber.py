@@ -8,10 +8,11 @@ from typing import BinaryIO
 
 from embedsvc.batching import MAIN, Terms, Ticket
 from embedsvc.encoder.ctc import CtcHead
-from embedsvc.pipeline.embedder import ON_CALL, Clock, Embedder, answers_of
+from embedsvc.pipeline.clock import Clock
+from embedsvc.pipeline.embedder import ON_CALL, Embedder, answers_of
 from embedsvc.pipeline.listening import Asked, Listener
 from embedsvc.pipeline.reading import Upload, Utterance
-from embedsvc.pipeline.takers import Taker, Together
+from embedsvc.pipeline.takers import by_body
 from embedsvc.pipeline.writing import Keeper, Writer
 from embedsvc.types import (
     AudioWarning,
@@ -112,7 +113,7 @@ class Transcriber:
     ) -> AsyncGenerator[TranscriptSegment | Ended]:
         writer = Writer(task.head, task.options)
         listener = Listener(task.asked, self._embedder.encoder) if task.asked else None
-        takers = _takers(writer, listener)
+        takers = by_body([writer] if listener is None else [writer, listener])
         async with aclosing(self._embedder.steps(speech, takers, clock, ticket)) as steps:
             async for _ in steps:
                 for segment in writer.taken():
@@ -126,12 +127,3 @@ class Transcriber:
             frames=writer.frame_count,
             timing=clock.stop(),
         )
-
-
-def _takers(writer: Writer, listener: Listener | None) -> list[Taker]:
-    """Who has a pass of its own; one body hears for both in one."""
-    if listener is None:
-        return [writer]
-    if writer.body == listener.body:
-        return [Together(writer, listener)]
-    return [writer, listener]

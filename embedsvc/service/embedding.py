@@ -12,7 +12,8 @@ from embedsvc.errors import (
     ModelNotFound,
     StreamProtocol,
 )
-from embedsvc.pipeline.embedder import Clock, Wish
+from embedsvc.pipeline.clock import Clock
+from embedsvc.pipeline.embedder import Wish
 from embedsvc.service import convert, uploads
 from embedsvc.service.backend import Backend
 from embedsvc.service.convert import Style
