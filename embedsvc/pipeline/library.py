@@ -166,12 +166,6 @@ class Library:
         collection = await self._collection(name)
         return await asyncio.to_thread(collection.read, id, (space,))
 
-    async def vectors(self, name: str, id: str, space: str = "") -> Floats:  # the field's name
-        """The vectors (S, D) of a stored recording in a space."""
-        collection = await self._collection(name)
-        stored = await asyncio.to_thread(collection.vectors, id, space)
-        return np.stack([segment.vector for segment in stored])
-
     async def list(self, name: str, condition: Filter | None, after: int, limit: int) -> Page:
         """Recordings that a filter allows, in the order they were stored."""
         collection = await self._collection(name)
@@ -265,7 +259,8 @@ class Library:
             same_space(space, search.fingerprint, "vector.space_fingerprint")
             return Query(search.vector)
         if search.recording_id is not None:
-            vectors = await self.vectors(collection.name, search.recording_id, search.space)
+            stored = await asyncio.to_thread(collection.vectors, search.recording_id, search.space)
+            vectors = np.stack([segment.vector for segment in stored])
             return Query(vectors.mean(axis=0))
         assert search.audio is not None
         wish = self._wish(space)

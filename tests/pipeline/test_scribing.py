@@ -2,6 +2,7 @@
 
 import pytest
 
+from embedsvc.batching import MAIN
 from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.scribing import Scribe, alike, chosen, lines_of
@@ -77,7 +78,8 @@ def test_a_head_that_the_model_lacks_is_named() -> None:
 def test_without_heads_nothing_else_takes_the_pass() -> None:
     tally = Tally([3])
     scribe = Scribe(Heads(()), None)
-    assert scribe.beside(tally) is tally
+    assert scribe.beside(tally) == [tally]
+    assert scribe.bodies == (MAIN,)
     assert scribe.lines(100) == ()
 
 
