@@ -130,8 +130,7 @@ class ModelSettings(_Section):
     """Where the encoder runs: `cpu`, `cuda` or `cuda:N`."""
 
     heads: dict[HeadName, ModelName] = Field(default_factory=dict)
-    """CTC heads of other models, by name: a directory or OWNER/NAME, and `:deu,swh` behind it for
-    the languages that it is to write."""
+    """CTC heads of other models, by name: MODEL or MODEL:LANGUAGE,LANGUAGE; they run in fp32."""
 
     projections: Path | None = None
     """A file of further projections, such as `embedsvc align train` makes; None for none."""
@@ -140,8 +139,7 @@ class ModelSettings(_Section):
     """For each CTC head, by name: a folder with a language model or `lexicon.txt`, or one file."""
 
     precision: Precision = Precision.FP32
-    """`fp32` is exact; `bf16` and `int8` serve if they change little; `auto` is the fastest. What
-    `heads` brings is served in fp32."""
+    """`fp32` is exact; `bf16` and `int8` serve if they change little; `auto` is the fastest."""
 
     runtime: Runtime = Runtime.TORCH
     """`torch`, or `onnxruntime` for a directory that `embedsvc models export` made."""

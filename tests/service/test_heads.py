@@ -16,6 +16,7 @@ from embedsvc.testing import serving
 from embedsvc.types import Floats
 from embedsvc.v1 import probe_pb2, transcription_pb2, types_pb2
 from tests.encoder.ctc.published import (
+    LANGUAGE_TOKENIZER,
     LANGUAGES,
     READS_FEATURES,
     READS_SAMPLES,
@@ -27,6 +28,7 @@ from tests.encoder.ctc.published import (
     published,
     speech,
     wave,
+    write,
 )
 from tests.service.calls import (
     BOUND,
@@ -39,6 +41,8 @@ from tests.service.calls import (
     upload,
     vector,
 )
+from tests.service.processes import Server
+from tests.service.test_memory import MEBIBYTE
 
 Request = transcription_pb2.TranscribeRequest
 
@@ -264,3 +268,44 @@ def test_a_known_text_is_aligned_by_any_head(stubs: Stubs) -> None:
     assert (reply.head, reply.language_code) == ("mms-spa", "spa")
     wrong = transcription_pb2.AlignRequest(audio=floats(SOUND), text="ñ", head="base")
     assert refused(stubs.transcription.Align, wrong).path == "text"
+
+
+@pytest.fixture(scope="module")
+def real_size(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A body as large as that of MMS, with adapters of eight languages; random weights."""
+    sizes: dict[str, Any] = {
+        **STABLE,
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+        "conv_dim": [512] * 7,
+        "num_conv_pos_embeddings": 128,
+        "num_conv_pos_embedding_groups": 16,
+        "adapter_attn_dim": 16,
+        "vocab_size": len(LANGUAGES["eng"]),
+        "pad_token_id": 0,
+    }
+    model = wave(**sizes)
+    names = ("eng", "deu", "fra", "ita", "por", "spa", "swh", "tur")
+    path = tmp_path_factory.mktemp("real") / "mms"
+    write(model, path, dict.fromkeys(names, LANGUAGES["eng"]), LANGUAGE_TOKENIZER)
+    own = {name: tensor.clone() for name, tensor in model._get_adapters().items()}
+    for name in names[1:]:
+        save_file(own, path / f"adapter.{name}.safetensors")
+    return path
+
+
+@pytest.mark.slow
+def test_eight_languages_take_hardly_more_memory_than_one(real_size: Path, tmp_path: Path) -> None:
+    def resident(number: int, **settings: str) -> int:
+        with Server(tmp_path / str(number), **settings) as server, Stubs(server.address()) as stubs:
+            stubs.transcription.ListHeads(transcription_pb2.ListHeadsRequest(), timeout=60)
+            return server.resident_bytes() // MEBIBYTE
+
+    alone = resident(0)
+    one = resident(1, MODEL__HEADS__MMS=f"{real_size}:eng")
+    eight = resident(2, MODEL__HEADS__MMS=str(real_size))
+    print(f"mini {alone} MiB, one language {one} MiB, eight {eight} MiB")  # noqa: T201  # a measurement
+    assert one - alone > 1000
+    assert eight - one < 60
