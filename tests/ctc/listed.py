@@ -1,9 +1,9 @@
 """How often a closed list of words finds what was said, from the phones of a head.
 
 `python -m tests.ctc.listed FOLDER [LANGUAGE...]` takes a folder with an `index.tsv`; the list of a
-language is all that its clips say, in the phones of espeak-ng. Beside it stands the word of the list whose
-phones are the fewest edits away from those that were heard greedily. A text is right as a whole;
-"first with words" is the likeliest text that is not silence.
+language is all that its clips say, in the phones of espeak-ng. Beside it stands the word of the
+list whose phones are the fewest edits away from those that were heard greedily. A text is right as
+a whole; "first with words" is the likeliest text that is not silence.
 """
 
 import sys
