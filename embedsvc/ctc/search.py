@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedsvc.ctc.hot_words import Automaton, automaton
-from embedsvc.ctc.language_model import LanguageModel
+from embedsvc.ctc.language_model import LanguageModel, Parting
 from embedsvc.ctc.reading import Followed, Over, Reading, Words
 from embedsvc.ctc.runs import Doubles, Labels
 from embedsvc.ctc.vocabulary import encode, text
@@ -36,6 +36,10 @@ CLOSED_PRUNED = 1e-8
 MOST_BEGUN = 256
 """Labels that may begin in a frame, the likeliest ones: enough for any head that is sure of
 anything, and what bounds the time that one of tens of thousands of labels takes."""
+
+SOUND_WIDTH = 4
+"""Times as many prefixes are followed where a list tells how words sound: it forces labels that
+are not likely, and what begins a word falls behind silence until the word is whole."""
 
 MOST_WIDTH = 1024
 
@@ -323,7 +327,8 @@ def beam(
 ) -> tuple[Candidate, ...]:
     """Up to `n_best` of the likeliest label sequences of (T, V), the best first.
 
-    `width` prefixes are followed, or `n_best` if more are asked for. With `pruned` 0, at most
+    `width` prefixes are followed, or `n_best` if more are asked for, and `SOUND_WIDTH` times as
+    many where a list tells how words sound. With `pruned` 0, at most
     `MOST_BEGUN` labels and a width of all prefixes the search is exact. Where alignments are not
     `summed`, a sequence is as likely as its best one: a head that was taught frame by frame is as
     sure of each frame of a label, so that the many ways to say a label twice add up to more than
@@ -339,6 +344,8 @@ def beam(
             "asked for",
             field="beam",
         )
+    if model and model.parting is Parting.SOUND:
+        followed = min(MOST_WIDTH, SOUND_WIDTH * followed)
     hot = automaton(hot_words, vocabulary) if hot_words else None
     reading = Reading(model, vocabulary, _known(hot_words, vocabulary)) if model else None
     search = _Search(log_probs.shape[1], vocabulary.blank, followed, hot, reading, summed=summed)

@@ -1,9 +1,9 @@
 """How often a closed list of words finds what was said, from the phones of a head.
 
-`python -m tests.ctc.listed FOLDER...` takes folders with an `index.tsv`; the list of a language is
-all that its clips say, in the phones of espeak-ng. Beside it stands the word of the list whose
-phones are the fewest edits away from those that were heard greedily. A text is right as a whole;
-"first with words" is the likeliest text that is not silence.
+`python -m tests.ctc.listed FOLDER [LANGUAGE...]` takes a folder with an `index.tsv`; the list of a
+language is all that its clips say, in the phones of espeak-ng. Beside it stands the word of the
+list whose phones are the fewest edits away from those that were heard greedily. A text is right as
+a whole; "first with words" is the likeliest text that is not silence.
 """
 
 import sys
@@ -69,13 +69,13 @@ def measure(head: CtcHead, encoder: Encoder, rows: list[Row], title: str) -> Non
 
 
 def main() -> None:
+    folder, wanted = Path(sys.argv[1]), sys.argv[2:]
     encoder, heads = load_all("mini")
-    for folder in map(Path, sys.argv[1:]):
-        rows = defaultdict(list)
-        for row in read_table(folder / INDEX, folder.name):
-            rows[row.language].append(row)
-        for language, mine in rows.items():
-            measure(heads.chosen("phones"), encoder, mine, f"{folder.name} {language}")
+    rows = defaultdict(list)
+    for row in read_table(folder / INDEX, folder.name):
+        rows[row.language].append(row)
+    for language in wanted or rows:
+        measure(heads.chosen("phones"), encoder, rows[language], f"{folder.name} {language}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from flashlight.lib.text.decoder import (
@@ -24,6 +25,9 @@ from embedsvc.ctc.kenlm import KenLm
 from embedsvc.types import Vocabulary
 from tests.ctc import spoken
 from tests.ctc.made import noise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FRAMES, LABELS, WIDTH, ROUNDS, WORDS = 200, 40, 50, 15, 5000
 
@@ -48,7 +52,7 @@ def main() -> None:
         closed = LanguageModel(lexicon, Parting.SPACE, KenLm(path, words), closed=True)
         theirs = flashlight(path, words, vocabulary)
     frames = np.ascontiguousarray(log_probs)
-    turns = {
+    turns: dict[str, Callable[[], object]] = {
         "ours, no model": lambda: beam(log_probs, vocabulary, WIDTH),
         "ours, any words": lambda: beam(log_probs, vocabulary, WIDTH, model=open_),
         "ours, these words": lambda: beam(log_probs, vocabulary, WIDTH, model=closed),

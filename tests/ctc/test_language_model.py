@@ -316,7 +316,7 @@ def test_a_model_mends_what_noise_has_made_of_speech(tmp_path: Path, closed: boo
     letters = list("abcdefghijklmnopqrst")
     vocabulary = Vocabulary(("", *letters, "|"), 0, 21)
     words = sorted({"".join(drawn.choice(letters, drawn.integers(3, 8))) for _ in range(1000)})
-    grams = {
+    grams: spoken.Grams = {
         ("<unk>",): (-4.0, 0.0),
         ("<s>",): (0.0, 0.0),
         ("</s>",): (-1.5, 0.0),

@@ -36,7 +36,7 @@ def phones(stubs: Stubs, talk: Floats) -> list[str]:
 @pytest.fixture(scope="module")
 def words(phones: list[str]) -> dict[str, str]:
     """Words of four phones each by the phones that were heard, and one that was not."""
-    found = {}
+    found: dict[str, str] = {}
     for segment in phones:
         labels = segment.split()
         for start in range(0, len(labels), 4):
@@ -50,8 +50,8 @@ def listed(tmp_path_factory: pytest.TempPathFactory, words: dict[str, str]) -> I
     folder = tmp_path_factory.mktemp("words")
     lines = [f"{word}\t{labels}\n" for labels, word in words.items()]
     (folder / "lexicon.txt").write_text("".join(lines))
-    unigrams = {(word,): (-1.0, 0.0) for word in words.values()}
-    ends = {("<unk>",): (-4.0, 0.0), ("<s>",): (0.0, 0.0), ("</s>",): (-1.0, 0.0)}
+    unigrams: spoken.Grams = {(word,): (-1.0, 0.0) for word in words.values()}
+    ends: spoken.Grams = {("<unk>",): (-4.0, 0.0), ("<s>",): (0.0, 0.0), ("</s>",): (-1.0, 0.0)}
     spoken.write(folder, {**ends, **unigrams, ("word0", "word1"): (-0.1, 0.0)})
     with (
         serving({"model": {"language_models": {"phones": str(folder)}}}) as target,
