@@ -55,7 +55,8 @@ class Way:
 class Heard:
     """What came of a way: errors, how many stable units a final changed, and the cost.
 
-    `frames` are of the encoder, as a multiple of those of the audio; `seconds` are of the processor, for all work.
+    `frames` are of the encoder, as a multiple of those of the audio; `seconds` are of the
+    processor, for all work.
     """
 
     name: str
