@@ -25,12 +25,12 @@ def same(one: Place, other: Place) -> bool:
     )
 
 
-@given(sent=st.integers(0, 2**40), steps=st.tuples(near, near, near), speaks=st.booleans())
-def test_a_place_is_found_again(sent: int, steps: tuple[int, int, int], speaks: bool) -> None:
-    place = Place(sent, *(sent + each for each in steps), prior(), speaks=speaks)
-) -> None:  # drawn
-    place = Place(sent, *(sent + each for each in steps), prior(), speaks=speaks)
-    assert same(place_of(token(place, CONFIG), CONFIG, FIELD), place)
+@given(sent=st.integers(0, 2**40), steps=st.tuples(near, near, near))
+def test_a_place_is_found_again(sent: int, steps: tuple[int, int, int]) -> None:
+    step, start, following = (sent + each for each in steps)
+    for speaks in (False, True):
+        place = Place(sent, step, start, following, prior(), speaks=speaks)
+        assert same(place_of(token(place, CONFIG), CONFIG, FIELD), place)
 
 
 @given(at=st.integers(0, 10_000), change=st.integers(1, 255))
