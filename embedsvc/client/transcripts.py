@@ -129,7 +129,7 @@ LiveAnswer = InterimText | FinalText | SpeechEvent | StreamProgress | StreamEnd
 def live_answer(message: Any) -> LiveAnswer | None:
     """What is told of a live stream, from its message; nothing for what is not known here."""
     kind = message.WhichOneof("message")
-    part = None if kind is None else getattr(message, kind)
+    part: Any = None if kind is None else getattr(message, kind)
     match kind:
         case "interim":
             words = tuple(map(transcripts.word, part.stable_words))

@@ -164,11 +164,11 @@ class Lookahead:
     def _tell(self, log_probs: Floats, sounding: Active) -> Steps:
         for piece in self._cutter.push(log_probs, sounding):
             yield from self._over(piece)
-        piece = self._cutter.held()
-        if piece is not None:
-            yield from self._began(piece)
-            stable, unstable = self._words(piece)
-            yield Interim(stable, unstable, Span(piece.start * self._hop, self._start))
+        held = self._cutter.held()
+        if held is not None:
+            yield from self._began(held)
+            stable, unstable = self._words(held)
+            yield Interim(stable, unstable, Span(held.start * self._hop, self._start))
         elif self._cutter.start * self._hop >= self._progress + PROGRESS:
             self._progress = self._cutter.start * self._hop
             yield Progress(self._progress, self._place())

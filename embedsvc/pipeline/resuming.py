@@ -63,7 +63,8 @@ def place_of(data: bytes, config: bytes, field: str) -> Place:
         raise ResumeTokenInvalid(
             f"`{field}` must be a token as a final brings it, but is not", field=field
         )
-    _, made_for, *places, speaks = _HEAD.unpack(body[: _HEAD.size])
+    _, made_for, sent, step, start, following, speaks = _HEAD.unpack(body[: _HEAD.size])
+    places = (sent, step, start, following)
     if made_for != _short(config):
         raise ResumeTokenInvalid(
             f"`{field}` must be of a stream with the same config, but is of another", field=field
@@ -71,7 +72,8 @@ def place_of(data: bytes, config: bytes, field: str) -> Place:
     first, last = min(places), max(places)
     if places[0] != first or last - first > _FURTHEST or last > _LATEST or body[-_BYTES - 1] > 1:
         raise ResumeTokenInvalid(f"`{field}` must tell of a place, but tells none", field=field)
-    return Place(*places, _statistics(body[_HEAD.size :], field), speaks=speaks)
+    statistics = _statistics(body[_HEAD.size :], field)
+    return Place(sent, step, start, following, statistics, speaks=speaks)
 
 
 def _numbers(found: Statistics) -> bytes:

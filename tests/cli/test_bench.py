@@ -89,6 +89,16 @@ def test_a_server_elsewhere_is_loaded(main: Program, target: str, files: Files) 
     assert f"the server at {target}" in found["what"]
 
 
+def test_live_streams_are_timed(main: Program, files: Files) -> None:
+    asked = ("--streams", "2", "--interval", "1", "--lookahead", "0.4", "--seconds", "4")
+    ended = main("bench", "streams", *asked, *files.flags)
+    found = files.check(ended, "streams")
+    one, other = found["result"]["capacities"]
+    assert one["way"].startswith("recompute")
+    assert other["loads"][0]["delay"]["p95"] > 0.4
+    assert found["result"]["offline"] > 0
+
+
 def test_the_index_is_searched(main: Program, files: Files) -> None:
     ended = main(
         "bench", "search", "--vectors", "600", "--dim", "16", "--queries", "5", "--rounds", "1",

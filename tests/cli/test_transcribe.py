@@ -66,9 +66,22 @@ def test_a_file_is_replayed_as_if_it_were_spoken(main: Program, target: str, fol
     started = time.monotonic()
     told = objects(main(*asked, "--json"))
     assert time.monotonic() - started > soundfile.info(folder / "a.wav").duration / 4
-    finals = [each["text"] for each in told if each["final"]]
+    finals = [each["text"] for each in told if each.get("final")]
     assert " ".join(" ".join(finals).split()) in " ".join(ended.stdout.split())
-    assert any(each["stable"] for each in told if not each["final"])
+    assert any(each.get("stable") for each in told)
+
+
+def test_all_that_is_told_of_a_replay_is_for_programs(
+    main: Program, target: str, folder: Path
+) -> None:
+    asked = ("--stream", "--pace", 20, "--mode", "lookahead", "--lookahead", 0.2, "--json")
+    told = objects(main("transcribe", folder / "a.wav", *asked, "--target", target))
+    assert [each["event"] for each in told if "event" in each] == ["began", "ended"]
+    assert told[-1]["end"]["head"] == "phones"
+    interim = next(each for each in told if each.get("stable"))
+    assert interim["stable"] == " ".join(word["text"] for word in interim["words"])
+    final = next(each for each in told if each.get("final"))
+    assert final["segments"][0]["words"][0]["tokens"]
 
 
 def test_what_cannot_be_replayed_is_told(main: Program, target: str, mixed: Path) -> None:

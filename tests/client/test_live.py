@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -83,21 +84,24 @@ def test_a_beam_in_a_lookahead_needs_a_final_pass(client: Client, talk: Floats) 
 @pytest.mark.parametrize("mode", ["recompute", "lookahead"])
 def test_a_stream_survives_a_killed_server(tmp_path: Path, talk: Floats, mode: str) -> None:
     address = f"unix:{tmp_path / 'socket'}"
-    killed = threading.Event()
-    with Server(tmp_path / "one", address) as first, Client(first.address()) as client:
+    with (
+        ExitStack() as servers,
+        Server(tmp_path / "one", address) as first,
+        Client(first.address()) as client,
+    ):
         usual = texts(list(client.transcribe_stream(pieces(talk), PCM, mode=mode)))
         told: list[InterimText | FinalText] = []
         stream = client.transcribe_stream(pieces(talk, 0.02), PCM, mode=mode, resume_seconds=60)
+        runs = True
         for each in stream:
             told.append(each)
-            if not killed.is_set() and texts(told) and isinstance(each, InterimText):
+            if runs and texts(told) and isinstance(each, InterimText):
                 first.signal(signal.SIGKILL)
                 first.end()
-                killed.set()
-                second = Server(tmp_path / "two", address)
-                second.address()
-        with second:
-            assert texts(told) == usual
+                servers.enter_context(Server(tmp_path / "two", address)).address()
+                runs = False
+        assert not runs
+        assert texts(told) == usual
 
 
 def test_a_server_that_does_not_come_back_is_told(tmp_path: Path, talk: Floats) -> None:
