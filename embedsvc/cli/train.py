@@ -41,12 +41,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     mini.add_argument("--json", action="store_true", help="one JSON object a line")
     mini.add_argument("--processes", type=int, help="default: one for each core of the CPU")
     mini.set_defaults(run=_mini)
-    held_out = what.add_parser("held-out", help="speech to evaluate on, of texts never trained on")
-    held_out.add_argument("--texts", type=Path, required=True, metavar="DIR")
-    held_out.add_argument("--out", type=Path, required=True, metavar="DIR")
-    held_out.add_argument("--languages", type=listed(str), metavar="CODES", help="as in eng,deu")
-    held_out.add_argument("--clips", type=count, help="of kept texts in each (default: 14)")
-    held_out.set_defaults(run=_held_out)
+    _add_held_out(what)
     parallel = what.add_parser("parallel", help="speech to align languages on, for `align train`")
     parallel.add_argument("--texts", type=Path, required=True, metavar="DIR")
     parallel.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -64,6 +59,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     probes.set_defaults(run=_probes)
     evaluate_transcription.add_calibration(what)
     train_letters.add(what)
+
+
+def _add_held_out(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    held_out = what.add_parser("held-out", help="speech to evaluate on, of texts never trained on")
+    held_out.add_argument("--texts", type=Path, required=True, metavar="DIR")
+    held_out.add_argument("--out", type=Path, required=True, metavar="DIR")
+    held_out.add_argument("--languages", type=listed(str), metavar="CODES", help="as in eng,deu")
+    held_out.add_argument("--clips", type=count, help="of kept texts in each (default: 14)")
+    held_out.set_defaults(run=_held_out)
 
 
 def _mini(chosen: argparse.Namespace) -> int:

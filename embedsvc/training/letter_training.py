@@ -215,7 +215,8 @@ def _first(name: str, size: tuple[int, ...]) -> Tensor:
         return torch.zeros(size)
     if "norm" in name:
         return torch.ones(size)
-    return torch.randn(size) * GAIN / size[-1] ** 0.5
+    first: Tensor = torch.randn(size) * GAIN / size[-1] ** 0.5
+    return first
 
 
 def _share(done: float) -> float:

@@ -75,21 +75,8 @@ def learn(
     report: Callable[[Mapping[str, Any]], None],
 ) -> Written:
     """Train a head, and give it as it is to be written down."""
-    shards = {
-        part: [read_shard(out / "speech" / f"{code}-{part}") for code in wanted.languages]
-        for part in (TRAIN, VALIDATION)
-    }
-    labels = vocabulary(wanted.languages)
-
-    def told(part: str) -> tuple[Told, ...]:
-        return tuple(
-            Told.of(shard, _states(encoder, shard, recipe.layer, out), labels)
-            for shard in shards[part]
-        )
-
-    material = Material(
-        told(TRAIN), told(VALIDATION), labels, _digest(encoder, shards[TRAIN]), wanted.languages
-    )
+    material = _material(encoder, wanted, recipe.layer, out)
+    labels = material.vocabulary
     folder = out / "heads" / wanted.name
     train(material, recipe, folder, threads, report)
     saved = Run(folder).last()
@@ -110,6 +97,20 @@ def learn(
         license=LICENSE,
         figures={VALIDATED: round(counts.rate, 4)},
     )
+
+
+def _material(encoder: Encoder, wanted: Wanted, layer: int, out: Path) -> Material:
+    labels = vocabulary(wanted.languages)
+    shards = {
+        part: [read_shard(out / "speech" / f"{code}-{part}") for code in wanted.languages]
+        for part in (TRAIN, VALIDATION)
+    }
+    told = {
+        part: tuple(Told.of(each, _states(encoder, each, layer, out), labels) for each in mine)
+        for part, mine in shards.items()
+    }
+    digest = _digest(encoder, shards[TRAIN])
+    return Material(told[TRAIN], told[VALIDATION], labels, digest, wanted.languages)
 
 
 def _states(encoder: Encoder, shard: Corpus, layer: int, out: Path) -> States:
