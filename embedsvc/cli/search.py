@@ -61,7 +61,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--space", default="", metavar="NAME", help="of several (default: the first)"
     )
     connection.add_flags(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, misused=parser.error)
 
 
 def condition(text: str) -> Filter:
@@ -84,7 +84,7 @@ def run(chosen: argparse.Namespace) -> int:
     if text_search.wanted(chosen):
         return text_search.run(chosen)
     if chosen.audio is None:
-        raise InvalidArgument("`search` needs an AUDIO, --text or --phones")
+        chosen.misused("one of AUDIO, --text and --phones is required")
     with connection.connect(chosen) as client:
         found = client.collection(chosen.collection).search(
             chosen.audio,

@@ -8,7 +8,8 @@ from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.filters import Filter
 from embedsvc.index import Collection, Rankings, TextQuery
 from embedsvc.pipeline.embedder import ON_CALL
-from embedsvc.texts import fusing, pronouncing, terms
+from embedsvc.texts import pronouncing, terms
+from embedsvc.texts.fusing import Ranking, fused
 from embedsvc.types import (
     AudioWarning,
     Floats,
@@ -22,6 +23,10 @@ from embedsvc.types import (
 
 DEPTH = 200
 """Recordings of each ranking that are joined, or more for more hits."""
+
+TEXT_WEIGHT = 2.0
+"""How much words and phones count beside an audio: the best of what was measured over audio of the
+same language and of others (docs/search.md)."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +95,11 @@ def found(
     rankings = collection.texts.search(replace(query, vector=vector))
     if joined:
         ways = (
-            (query.phrases, rankings.words),
-            (query.phones, rankings.phones),
-            (vector is not None, rankings.audio),
+            (query.phrases, Ranking(rankings.words, TEXT_WEIGHT, query.k, relative=True)),
+            (query.phones, Ranking(rankings.phones, TEXT_WEIGHT, query.k)),
+            (vector is not None, Ranking(rankings.audio, 1.0, query.k)),
         )
-        hits = fusing.fused([ranking for way, ranking in ways if way])
+        hits = fused([ranking for way, ranking in ways if way])
     else:
         hits = [*rankings.words, *rankings.phones]
     least = search.min_score

@@ -506,8 +506,8 @@ class TextHit(google.protobuf.message.Message):
     AUDIO_SCORE_FIELD_NUMBER: builtins.int
     recording_id: builtins.str
     score: builtins.float
-    """Of one ranking, its own score; of several, how high the recording stands in all of them, where 1
-    is first in each.
+    """Of one ranking, its own score. Of several, their mean, where words and phones count twice as much
+    as audio, and words as shares of the best.
     """
     matched_text: builtins.str
     """What matched as it is stored: words, or phones with spaces."""

@@ -24,7 +24,7 @@ def test_the_version_is_that_of_the_package(program: Program) -> None:
     assert (ended.returncode, ended.stdout) == (0, f"embedsvc {version()}\n")
 
 
-@pytest.mark.parametrize("arguments", [(), ("fly",), ("embed",), ("search", "a"), ("serve", "x")])
+@pytest.mark.parametrize("arguments", [(), ("fly",), ("embed",), ("search",), ("serve", "x")])
 def test_misuse_is_code_2_and_shows_the_usage(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

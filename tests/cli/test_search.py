@@ -183,7 +183,6 @@ def test_an_audio_may_stand_beside_the_text(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ((), "needs an AUDIO, --text or --phones"),
         (("--language", "deu"), "`--language` needs --text"),
         (("--match", "words"), "`--match` needs --text"),
         (("--text", "x", "--explain"), "`--explain` needs a search without --text"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from embedsvc import Client, Collection
@@ -84,6 +85,18 @@ def test_what_the_head_hears_is_stored_with_times(client: Client, heard: Collect
     assert [unit.span.end for unit in line.units] == ends
 
 
+def test_texts_and_codes_of_one_pass_change_no_vector(client: Client) -> None:
+    clip = SAYING[0]
+    both = client.create_collection("both-kept", texts=["phones"], moments=True)
+    plain = client.create_collection("none-kept")
+    for collection in (both, plain):
+        collection.add("a", clip.data())
+    pairs = zip(both.segments("a"), plain.segments("a"), strict=True)
+    assert all(np.allclose(one.vector, other.vector, atol=1e-3) for one, other in pairs)
+    assert both.search(clip.data(), moments=True)[0].id == "a"
+    assert both.search_text(phones=PHONES)[0].id == "a"
+
+
 def test_phones_find_who_says_a_word_and_when(heard: Collection) -> None:
     found = heard.search_text(phones=PHONES, one_per_recording=True)
     assert found.phones == tuple(PHONES.split())
@@ -111,7 +124,7 @@ def test_an_audio_beside_the_text_ranks_too(heard: Collection) -> None:
     found = heard.search_text(text_of(clip), language=clip.language, audio=clip.data())
     first = found[0]
     assert first.id == clip.path.stem
-    assert first.score == pytest.approx(1)
+    assert first.score == pytest.approx((2 * (first.scores.phones or 0) + 1) / 3, abs=1e-3)
     assert first.scores.audio == pytest.approx(1, abs=1e-3)
     assert first.scores.phones is not None
     assert len({hit.id for hit in found}) == len(found)
