@@ -69,8 +69,8 @@ def test_the_head_of_the_bundled_model_has_the_same_interface() -> None:
     assert head.vocabulary.space is None
     assert head.frame_samples == 320
     frames = utterance(30)
-    states = Encoder.load(checkpoint).encode([frames], [whole(frames, head.layer)])[0]
-    scores = head(states.frames[head.layer])
+    encoded = Encoder.load(checkpoint).encode([frames], [whole(frames, head.layer)])[0]
+    scores = head(encoded.frames[head.layer])
     assert scores.shape == (30, head.info.labels) == (head.count(30), head.info.labels)
     np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, rtol=1e-5)
 
