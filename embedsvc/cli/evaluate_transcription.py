@@ -1,4 +1,4 @@
-"""Is a CTC head right, and does it know? `evaluate transcription` and `train calibration`.
+"""Is a CTC head right, and does it know? `evaluate transcription` and `transcribe calibrate`.
 
 The model runs in this process. What was said is the column `phones` for a head of phones, or what
 espeak-ng makes of the transcript; for one of text it is the transcript.
@@ -46,10 +46,11 @@ def add(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.set_defaults(run=run)
 
 
-def add_calibration(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """`train calibration` and its flags."""
-    parser = what.add_parser(
-        "calibration", help="confidence of a CTC head: the share that is right"
+def add_calibration(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`transcribe calibrate` and its flags."""
+    parser = commands.add_parser(
+        "transcribe calibrate",
+        help="make confidence the share that is right, on speech whose text is known",
     )
     _add_common(parser)
     parser.add_argument(

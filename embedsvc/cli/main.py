@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    chosen = parser().parse_args(words)
+    chosen = parser().parse_args(_joined(words))
     chosen.words = words
     try:
         code: int = chosen.run(chosen)
@@ -85,6 +85,13 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"embedsvc {chosen.command}: {error}")
         return 1
     return code
+
+
+def _joined(words: list[str]) -> list[str]:
+    """Arguments, where `transcribe calibrate` is one word; a file of that name is `./calibrate`."""
+    if words[:2] != ["transcribe", "calibrate"]:
+        return words
+    return [" ".join(words[:2]), *words[2:]]
 
 
 def run() -> NoReturn:

@@ -3,7 +3,7 @@
 `mini` does it all: speech is synthesized and turned to features, an encoder is trained on them, and
 a model directory comes out that every other command takes by `--model`. It goes on where it was
 stopped, also by kill -9. `probes` makes the classifiers that ship with a model, `letters` CTC
-heads for it, `calibration` what turns the confidence of a head into the share that is right.
+heads for it.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embedsvc.cli import evaluate_transcription, train_letters
+from embedsvc.cli import train_letters
 from embedsvc.cli.flags import count, listed
 from embedsvc.cli.output import emit, progress, say
 from embedsvc.errors import InvalidArgument
@@ -57,7 +57,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     probes.add_argument("--out", type=Path, required=True, metavar="DIR")
     probes.add_argument("--threads", type=int, default=2, help="of the encoder (default: 2)")
     probes.set_defaults(run=_probes)
-    evaluate_transcription.add_calibration(what)
     train_letters.add(what)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from embedsvc.cli import batch_transcribe, connection, flags, live
+from embedsvc.cli import batch_transcribe, connection, evaluate_transcription, flags, live
 from embedsvc.cli.output import console, emit, printable, progress, say, span_text, table
 from embedsvc.cli.segments import described_segment, show_segment
 from embedsvc.client import Client, Transcript
@@ -58,6 +58,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     connection.add_channels(parser)
     connection.add_flags(parser)
     parser.set_defaults(run=run)
+    evaluate_transcription.add_calibration(commands)
 
 
 def run(chosen: argparse.Namespace) -> int:

@@ -39,7 +39,7 @@ def test_a_calibration_is_fitted_written_and_served(
     model, out = tmp_path / "model", tmp_path / "out.json"
     shutil.copytree(resolve("mini").directory, model)
     (model / "calibration.json").unlink()
-    asked = ("train", "calibration", spoken, "--model", model, "--out", model, "--json", out)
+    asked = ("transcribe", "calibrate", spoken, "--model", model, "--out", model, "--json", out)
     ended = main(*asked, "--threads", 1)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(out.read_text(encoding="utf-8"))
@@ -57,6 +57,6 @@ def test_a_calibration_is_fitted_written_and_served(
 
 
 def test_a_set_with_one_side_is_refused(main: Program, spoken: Path) -> None:
-    ended = main("train", "calibration", spoken, "--only", 'split = "dev"')
+    ended = main("transcribe", "calibrate", spoken, "--only", 'split = "dev"')
     assert ended.returncode == 1
     assert "both sides of --by split" in ended.stderr
