@@ -30,6 +30,7 @@ CODES = {
     errors.FailedPrecondition: Code.FAILED_PRECONDITION,
     errors.Exhausted: Code.RESOURCE_EXHAUSTED,
     errors.OperationRunning: Code.ABORTED,
+    errors.StreamIdle: Code.ABORTED,
     errors.Unavailable: Code.UNAVAILABLE,
     errors.Cancelled: Code.CANCELLED,
     errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
