@@ -138,14 +138,18 @@ def calibrate(chosen: argparse.Namespace) -> int:
 
 def _rounded(fitted: "Calibration") -> "Calibration":
     """Six digits are more than the tokens can tell, and knots stay apart."""
-    raw = [float(f"{each:.6g}") for each in fitted.raw]
-    kept = [place for place, each in enumerate(raw) if each not in raw[:place]]
-    return replace(
-        fitted,
-        temperature=round(fitted.temperature, 4),
-        raw=tuple(raw[place] for place in kept),
-        told=tuple(round(fitted.told[place], 6) for place in kept),
-    )
+    raw, told = _apart(fitted.raw, fitted.told)
+    words = fitted.words and type(fitted.words)(*_apart(fitted.words.raw, fitted.words.told))
+    heat = round(fitted.temperature, 4)
+    return replace(fitted, temperature=heat, raw=raw, told=told, words=words)
+
+
+def _apart(
+    raw: "Sequence[float]", told: "Sequence[float]"
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    rounded = [float(f"{each:.6g}") for each in raw]
+    kept = [place for place, each in enumerate(rounded) if each not in rounded[:place]]
+    return tuple(rounded[place] for place in kept), tuple(round(told[place], 6) for place in kept)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from embedsvc.ctc.alignment import align, fewest_frames
-from embedsvc.ctc.calibration import COOLEST, HOTTEST, MOST_KNOTS, Calibration
+from embedsvc.ctc.calibration import COOLEST, HOTTEST, MOST_KNOTS, Calibration, WordCurve
 from embedsvc.ctc.confidence import ConfidenceMeasure, cooled, token_confidence
 from embedsvc.ctc.edits import right
 from embedsvc.ctc.measures import Bools, judge
 from embedsvc.ctc.runs import Doubles, Labels, greedy, labels_of
+from embedsvc.ctc.transcript import transcribe
+from embedsvc.ctc.vocabulary import text
 from embedsvc.errors import InvalidArgument
 from embedsvc.types import Floats, Vocabulary
 
@@ -40,7 +42,8 @@ def fit(
     """The calibration that makes confidence the share of tokens that are right.
 
     Each of the `measures` is tried with and without a temperature: fitted on every other example,
-    judged on the rest by normalized cross-entropy, and the best is fitted again on all. Raises
+    judged on the rest by normalized cross-entropy, and the best is fitted again on all. With it,
+    for labels that part words, comes a curve of words if there are `FEWEST_TOKENS` of them. Raises
     InvalidArgument if the examples have fewer than `FEWEST_TOKENS` tokens.
     """
     every = list(examples)
@@ -56,7 +59,8 @@ def fit(
     best = max(choices, key=worth)
     if best.temperature != 1:
         best = replace(best, temperature=temperature(*aligned(every, vocabulary.blank)))
-    return _curved(every, vocabulary, best)
+    fitted = _curved(every, vocabulary, best)
+    return replace(fitted, words=_word_curve(every, vocabulary, fitted))
 
 
 def _check_enough(examples: Sequence[Example], vocabulary: Vocabulary) -> None:
@@ -74,6 +78,32 @@ def _curved(
     confidence, correct = told(examples, vocabulary, calibration)
     raw, shares = isotonic(confidence, correct)
     return replace(calibration, raw=raw, told=shares)
+
+
+def _word_curve(
+    examples: Sequence[Example], vocabulary: Vocabulary, calibration: Calibration
+) -> WordCurve | None:
+    if vocabulary.space is None:
+        return None
+    # The curve of products that changes nothing: what is told of a word is its product.
+    product = replace(calibration, words=WordCurve((0.0, 1.0), (0.0, 1.0)))
+    confidence, correct = told_of_words(examples, vocabulary, product)
+    if len(confidence) < FEWEST_TOKENS:
+        return None
+    return WordCurve(*isotonic(confidence, correct))
+
+
+def told_of_words(
+    examples: Iterable[Example], vocabulary: Vocabulary, calibration: Calibration
+) -> tuple[Doubles, Bools]:
+    """Confidence (n,) in each word that is read greedily, and whether it was said."""
+    confidence: list[float] = []
+    correct: list[bool] = []
+    for each in examples:
+        words = transcribe(each.log_probs, vocabulary, calibration=calibration).words
+        confidence += [word.confidence for word in words]
+        correct += right([word.text for word in words], text(each.said, vocabulary).split())
+    return np.array(confidence), np.array(correct, np.bool_)
 
 
 def told(

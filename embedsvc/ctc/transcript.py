@@ -74,6 +74,11 @@ class _Heard:
         raw = token_confidence(rows, run.label, self.calibration.measure)
         return self.calibration.calibrated(raw)
 
+    def of_word(self, tokens: Sequence[Token]) -> float:
+        """Confidence in a word, from that in its tokens."""
+        each = [token.confidence for token in tokens]
+        return self.calibration.of_word(each) if self.calibration else geometric_mean(each)
+
     def span(self, first: int, end: int) -> Span:
         return Span(self.start + first * self.frame, self.start + end * self.frame)
 
@@ -224,9 +229,9 @@ def _words(heard: _Heard, runs: Sequence[Run]) -> Iterator[Word]:
     for parts, same in groupby(said, key=lambda run: run.label in between):
         tokens = [] if parts else [_token(heard, run) for run in same]
         if vocabulary.space is None:
-            yield from (_word([token]) for token in tokens)
+            yield from (_word(heard, [token]) for token in tokens)
         elif tokens:
-            yield _word(tokens)
+            yield _word(heard, tokens)
 
 
 def _listed(heard: _Heard, runs: Sequence[Run], listed: Words) -> Iterator[Word]:
@@ -234,14 +239,14 @@ def _listed(heard: _Heard, runs: Sequence[Run], listed: Words) -> Iterator[Word]
     every = iter(runs)
     for written, count in listed:
         said = [run for run in islice(every, count) if is_written(run.label, heard.vocabulary)]
-        yield replace(_word([_token(heard, run) for run in said]), text=written)
+        yield replace(_word(heard, [_token(heard, run) for run in said]), text=written)
 
 
-def _word(tokens: Sequence[Token]) -> Word:
+def _word(heard: _Heard, tokens: Sequence[Token]) -> Word:
     return Word(
         text="".join(token.text for token in tokens),
         span=Span(tokens[0].span.start, tokens[-1].span.end),
-        confidence=geometric_mean(token.confidence for token in tokens),
+        confidence=heard.of_word(tokens),
         tokens=tuple(tokens),
     )
 

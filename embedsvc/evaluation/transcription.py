@@ -12,9 +12,9 @@ from zlib import crc32
 import numpy as np
 
 from embedsvc.audio import Door, core_frames, decode, log_mel, long_enough, stacked, windows
-from embedsvc.ctc import Calibration, ConfidenceMeasure, encode, greedy, text, transcribe
-from embedsvc.ctc.edits import ErrorCounts, character_errors, count, right, word_errors
-from embedsvc.ctc.fitting import Example, told
+from embedsvc.ctc import Calibration, ConfidenceMeasure, encode, greedy, text
+from embedsvc.ctc.edits import ErrorCounts, character_errors, count, word_errors
+from embedsvc.ctc.fitting import Example, told, told_of_words
 from embedsvc.ctc.measures import Bools, ConfidenceFigures, judge
 from embedsvc.ctc.runs import Doubles, labels_of
 from embedsvc.encoder import Encoder
@@ -205,10 +205,7 @@ class _Tally:
         self._tokens.append(told([spoken.example], vocabulary, self._calibration))
         if vocabulary.space is None:
             return
-        found = transcribe(spoken.example.log_probs, vocabulary, calibration=self._calibration)
-        sure = np.array([word.confidence for word in found.words], np.float64)
-        correct = right([word.text for word in found.words], spoken.said.split())
-        self._words.append((sure, np.array(correct, np.bool_)))
+        self._words.append(told_of_words([spoken.example], vocabulary, self._calibration))
 
     def figures(self, name: str) -> Confidence:
         sure, correct = _joined(self._tokens)

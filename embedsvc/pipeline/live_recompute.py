@@ -160,9 +160,7 @@ class Recompute:
                 yield from self._silence()
                 return
             ear = Ear(self._head)
-            # By itself, noise before speech would be as loud as speech.
-            given = Given(self._statistics.normalized(log_mel(self._held)), sounding)
-            yield Pass(alone(self._held), ear, given)
+            yield Pass(alone(self._held), ear, self._given(sounding))
             cutter = Cutter(self._head.vocabulary, self._head.grid.hop, self._plan.end_silence)
             piece = next(cutter.push(ear.log_probs, ear.sounding), None)
             if piece is None:
@@ -170,6 +168,13 @@ class Recompute:
                 return
             yield from self._began(piece)
             yield from self._over(self._trimmed(piece))
+
+    def _given(self, sounding: Active) -> Given | None:
+        """Features by the level of the stream; an encoder that reads samples sets its own."""
+        if self._head.body.of_samples:
+            return None
+        # By itself, noise before speech would be as loud as speech.
+        return Given(self._statistics.normalized(log_mel(self._held)), sounding)
 
     def _ongoing(self, piece: Piece | None) -> Steps:
         if piece is None:
