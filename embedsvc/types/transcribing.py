@@ -84,7 +84,11 @@ class Token:
 
 @dataclass(frozen=True)
 class Word:
-    """Tokens between spaces; the confidence is the geometric mean of theirs."""
+    """Tokens between spaces.
+
+    Of a head whose words are calibrated `confidence` is the share of such words that are right,
+    else the geometric mean of that of its tokens.
+    """
 
     text: str
     span: Span

@@ -309,7 +309,9 @@ class Word(google.protobuf.message.Message):
     TOKENS_FIELD_NUMBER: builtins.int
     text: builtins.str
     confidence: builtins.float
-    """The geometric mean of its tokens'; the least of them is there to be taken."""
+    """The share of such words that are right, where `+words` is in the method; else the geometric mean of
+    its tokens', of which the least is there to be taken.
+    """
     @property
     def span(self) -> embedsvc.v1.types_pb2.TimeSpan: ...
     @property

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
 from embedsvc.ctc import Calibration, ConfidenceMeasure, transcribe
-from embedsvc.ctc.calibration import MOST_KNOTS, from_json
+from embedsvc.ctc.calibration import MOST_KNOTS, WordCurve, from_json
 from embedsvc.ctc.confidence import cooled
-from embedsvc.ctc.fitting import Example, fit, isotonic, temperature, told
+from embedsvc.ctc.fitting import Example, fit, isotonic, temperature, told, told_of_words
 from embedsvc.ctc.measures import judge
 from embedsvc.errors import InvalidArgument
-from tests.ctc.made import PHONES, noise, normalized
+from tests.ctc.made import PHONES, TEXT, noise, normalized
 
 SEEDS = st.integers(0, 999)
 
@@ -120,12 +120,60 @@ def test_too_little_speech_is_refused() -> None:
         fit([Example(noise(0, 2, 4), (1, 1))], PHONES)
 
 
+def sentences(seed: int, count: int) -> list[Example]:
+    """Words of two to six letters, each letter as often another as its probability tells."""
+    rng = np.random.default_rng(seed)
+    return [sentence(rng) for _ in range(count)]
+
+
+def sentence(rng: np.random.Generator) -> Example:
+    said, rows = [], []
+    for place in range(6):
+        letters = int(rng.integers(2, 7))
+        for _ in range(letters):
+            heard, sure = int(rng.integers(1, 4)), float(rng.uniform(0.4, 0.999))
+            row = np.full(len(TEXT.labels), 1e-9)
+            row[1:4] = (1 - sure) / 2
+            row[heard] = sure
+            said.append(
+                heard if rng.random() < sure else 1 + (heard - 1 + int(rng.integers(1, 3))) % 3
+            )
+            rows += [row, np.eye(len(TEXT.labels))[0] + 1e-9]
+        if place < 5:
+            said.append(4)
+            rows += [np.eye(len(TEXT.labels))[4] + 1e-9, np.eye(len(TEXT.labels))[0] + 1e-9]
+    return Example(normalized(np.log(np.array(rows)).astype(np.float32)), tuple(said))
+
+
+def test_confidence_in_a_word_is_the_share_of_words_that_are_right() -> None:
+    fitted = fit(sentences(0, 300), TEXT, [ConfidenceMeasure.PROBABILITY])
+    assert fitted.method.endswith("+isotonic+words/v1")
+    fresh = sentences(1, 300)
+    means = judge(*told_of_words(fresh, TEXT, Calibration()))
+    words = judge(*told_of_words(fresh, TEXT, fitted))
+    assert words.ece < 0.05 < means.ece
+    assert (words.nce or 0) > max(0.1, means.nce or 0)
+
+
+def test_phones_have_no_curve_of_words() -> None:
+    assert fit(speech(0, 300), PHONES).words is None
+
+
+def test_a_word_of_many_doubtful_letters_is_doubted_more() -> None:
+    calibration = Calibration(words=WordCurve((0.0, 1.0), (0.0, 0.9)))
+    assert calibration.of_word([0.9]) == pytest.approx(0.81)
+    assert calibration.of_word([0.9] * 5) < calibration.of_word([0.9] * 2)
+    assert Calibration().of_word([0.9] * 5) == pytest.approx(0.9)
+
+
 GOOD = Calibration(ConfidenceMeasure.PROBABILITY, 1.5, (0.1, 0.5), (0.2, 0.9)).to_json()
 
 
 def test_a_calibration_comes_back_from_its_values() -> None:
     assert from_json(json.loads(json.dumps(GOOD))).to_json() == GOOD
     assert from_json(Calibration().to_json()) == Calibration()
+    words = Calibration(words=WordCurve((0.1, 0.5), (0.2, 0.9)))
+    assert from_json(json.loads(json.dumps(words.to_json()))) == words
 
 
 @pytest.mark.parametrize(
@@ -147,6 +195,10 @@ def test_a_calibration_comes_back_from_its_values() -> None:
         GOOD | {"told": [0.9, 0.2]},
         GOOD | {"told": [0.2, 1.1]},
         GOOD | {"told": "ab"},
+        GOOD | {"words": None},
+        GOOD | {"words": {"raw": [], "told": []}},
+        GOOD | {"words": {"raw": [0.1]}},
+        GOOD | {"words": {"raw": [0.5, 0.1], "told": [0.2, 0.9]}},
         GOOD | {"raw": [i / 5000 for i in range(5000)], "told": [0.5] * 5000},
     ],
 )
