@@ -35,8 +35,9 @@ EmbedsvcError
 │   ├── AudioExceedsDevice     one utterance alone does not fit the encoder's memory
 │   ├── MessageTooLarge        a request or reply over the message limit
 │   └── DiskFull
-├── OperationRunning           another operation works on the same
-├── StreamIdle                 a live stream from which nothing came for too long
+├── Aborted                    ended by what else went on, or did not; a new call may succeed
+│   ├── OperationRunning       another operation works on the same
+│   └── StreamIdle             a live stream from which nothing came for too long
 ├── Unavailable                not now: starting, draining or unreachable
 ├── Cancelled                  the caller left
 ├── DeadlineExceeded           the time the caller allowed is over
@@ -292,13 +293,19 @@ class Unavailable(EmbedsvcError):
     reason = "UNAVAILABLE"
 
 
-class OperationRunning(EmbedsvcError):
+class Aborted(EmbedsvcError):
+    """Ended by what else went on, or did not; a new call may succeed."""
+
+    reason = "ABORTED"
+
+
+class OperationRunning(Aborted):
     """Another operation works on the same; wait for it, or cancel it."""
 
     reason = "OPERATION_RUNNING"
 
 
-class StreamIdle(EmbedsvcError):
+class StreamIdle(Aborted):
     """Nothing came of a live stream for too long; a new call may go on where it was."""
 
     reason = "STREAM_IDLE"
