@@ -117,6 +117,7 @@ class StreamEnd:
 
     head: str
     kind: HeadKind
+    language: str
     warnings: tuple[AudioWarning, ...]
     seconds: float
     timing: Timing

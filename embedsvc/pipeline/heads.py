@@ -1,6 +1,6 @@
 """The CTC heads of a model, and which of them is to write."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from embedsvc.encoder.ctc import CtcHead, with_language_model
@@ -10,14 +10,16 @@ from embedsvc.types import HeadInfo, HeadKind
 
 
 class Heads:
-    """All heads that are served, by name."""
+    """All heads that are served, by name; those that were `added` come first for their language."""
 
-    def __init__(self, heads: Iterable[CtcHead]) -> None:
+    def __init__(self, heads: Iterable[CtcHead], added: Iterable[str] = ()) -> None:
         self._heads = {head.info.name: head for head in sorted(heads, key=lambda h: h.info.name)}
+        self._added = frozenset(added)
 
-    def joined(self, more: Iterable[CtcHead]) -> "Heads":
-        """These and others."""
-        return Heads([*self._heads.values(), *more])
+    def joined(self, more: Sequence[CtcHead]) -> "Heads":
+        """These and others, which were added to them."""
+        names = (head.info.name for head in more)
+        return Heads([*self._heads.values(), *more], self._added.union(names))
 
     def infos(self) -> tuple[HeadInfo, ...]:
         """What each of them is."""
@@ -34,7 +36,7 @@ class Heads:
             name: with_language_model(self._named(name, "", ""), path.expanduser())
             for name, path in paths.items()
         }
-        return Heads((self._heads | given).values())
+        return Heads((self._heads | given).values(), self._added)
 
     def chosen(self, name: str = "", language: str = "", prefix: str = "") -> CtcHead:
         """The head of that name, or one that writes the language; `prefix` leads to the fields.
@@ -91,7 +93,7 @@ class Heads:
         return head
 
     def _writing(self, code: str, prefix: str) -> CtcHead:
-        """Text rather than phones, and what is for this language rather than for any."""
+        """Text rather than phones, for this language rather than for any, and what was added."""
         fit = [head for head in self._heads.values() if _writes(head, code)]
         if not fit:
             raise HeadNotFound(
@@ -100,7 +102,11 @@ class Heads:
                 field=f"{prefix}language_code",
                 name=code,
             )
-        return min(fit, key=lambda h: (h.info.kind is not HeadKind.TEXT, not h.info.languages))
+        return min(fit, key=self._rank)
+
+    def _rank(self, head: CtcHead) -> tuple[bool, bool, bool]:
+        info = head.info
+        return info.kind is not HeadKind.TEXT, not info.languages, info.name not in self._added
 
     def _usual(self, prefix: str) -> CtcHead:
         heads = list(self._heads.values())

@@ -106,6 +106,7 @@ class Stream:
                 timing=times.timing_message(ended.timing),
                 head=self._task.head.info.name,
                 kind=enums.HEAD_KIND[self._task.head.info.kind],
+                language_code=self._task.language,
             )
         )
 

@@ -95,7 +95,9 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         style = Style(config.options, "config.options.")
         lane = chosen_lane(config.lane, "config.lane", Lane.INTERACTIVE)
         came = terms(context, lane, patient=True)
-        stream = live_transcription.Stream(config, Task(head, options), style)
+        language = self._backend.heads.written_language(head, config.language_code)
+        task = Task(head, options, language=language)
+        stream = live_transcription.Stream(config, task, style)
         chunks = live_transcription.chunks(
             request_iterator, self._backend.settings.server.stream_idle_seconds
         )

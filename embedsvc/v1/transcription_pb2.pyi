@@ -948,9 +948,12 @@ class StreamTranscribeResponse(google.protobuf.message.Message):
         TIMING_FIELD_NUMBER: builtins.int
         HEAD_FIELD_NUMBER: builtins.int
         KIND_FIELD_NUMBER: builtins.int
+        LANGUAGE_CODE_FIELD_NUMBER: builtins.int
         head: builtins.str
         """That wrote it."""
         kind: global___HeadKind.ValueType
+        language_code: builtins.str
+        """As in TranscribeResponse."""
         @property
         def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[embedsvc.v1.types_pb2.Warning]: ...
         @property
@@ -967,9 +970,10 @@ class StreamTranscribeResponse(google.protobuf.message.Message):
             timing: embedsvc.v1.types_pb2.Timing | None = ...,
             head: builtins.str = ...,
             kind: global___HeadKind.ValueType = ...,
+            language_code: builtins.str = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["timing", b"timing", "usage", b"usage"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["head", b"head", "kind", b"kind", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["head", b"head", "kind", b"kind", "language_code", b"language_code", "timing", b"timing", "usage", b"usage", "warnings", b"warnings"]) -> None: ...
 
     INTERIM_FIELD_NUMBER: builtins.int
     FINAL_FIELD_NUMBER: builtins.int

@@ -143,7 +143,7 @@ def test_what_cannot_be_served_says_which_head_and_why(
     assert "'gone' can not be served" in refused(mini, ModelNotFound, gone="/no/such/place")
     assert "eng, spa" in refused(mini, ModelNotFound, mms=f"{mms}:eng,fra")
     assert "'klingon'" in refused(mini, InvalidArgument, base=f"{base}:klingon")
-    assert "phones" in bodies(loaded(mini, phones="mini"))
+    assert "again-phones" in bodies(loaded(mini, again="mini"))
     bare = changed(write(wave(), tmp_path / "bare"), architectures=["Wav2Vec2Model"])
     stripped(bare, "lm_head")
     assert "must have a CTC head" in refused(mini, FailedPrecondition, bare=bare)
