@@ -90,7 +90,7 @@ def test_a_server_elsewhere_is_loaded(main: Program, target: str, files: Files) 
 
 
 def test_live_streams_are_timed(main: Program, files: Files) -> None:
-    asked = ("--streams", "2", "--interval", "1", "--lookahead", "0.4", "--seconds", "4")
+    asked = ("--streams", "2", "--interval", "1", "--lookahead", "0.4", "--seconds", "2")
     ended = main("bench", "streams", *asked, *files.flags)
     found = files.check(ended, "streams")
     one, other = found["result"]["capacities"]

@@ -14,8 +14,13 @@ from tests.service.live import LOOKAHEAD, Stream, config, place, talking, told, 
 
 MODES: list[dict[str, Any]] = [
     {},
-    {"mode": LOOKAHEAD},
-    {"mode": LOOKAHEAD, "final_pass": True, "lookahead": {"nanos": 300_000_000}},
+    {"mode": LOOKAHEAD, "interval": {"seconds": 1}},
+    {
+        "mode": LOOKAHEAD,
+        "interval": {"nanos": 800_000_000},
+        "final_pass": True,
+        "lookahead": {"nanos": 300_000_000},
+    },
 ]
 
 

@@ -27,7 +27,8 @@ from tests.service.live import (
 from tests.service.test_transcribe import ENGLISH, Options, Request, samples
 
 NEW = {"event", "progress", "end"}
-MODES: list[dict[str, Any]] = [{}, {"mode": LOOKAHEAD}, {"mode": LOOKAHEAD, "final_pass": True}]
+AHEAD = {"mode": LOOKAHEAD, "interval": {"seconds": 1}}
+MODES: list[dict[str, Any]] = [{}, AHEAD, AHEAD | {"final_pass": True}]
 
 
 @pytest.fixture(scope="module")
