@@ -157,14 +157,11 @@ class Library:
         return await asyncio.to_thread(collection.get, ids)
 
     async def read(
-        self,
-        name: str,
-        id: str,
-        space: str = "",  # the field's name
+        self, name: str, recording: str, space: str = ""
     ) -> tuple[StoredRecording, Floats] | None:
         """A recording and its vectors (S, D) in a space, of one state; None when it is gone."""
         collection = await self._collection(name)
-        return await asyncio.to_thread(collection.read, id, (space,))
+        return await asyncio.to_thread(collection.read, recording, (space,))
 
     async def list(self, name: str, condition: Filter | None, after: int, limit: int) -> Page:
         """Recordings that a filter allows, in the order they were stored."""
