@@ -19,22 +19,24 @@ class Agreement:
     """Words that two hypotheses in a row agree on, which are never taken back, and the others.
 
     The local agreement of Liu et al. (2020), with two hypotheses, as Machacek et al. (2023) use
-    it: `stable` is what both begin with.
+    it: `stable` is what both begin with. What ended long ago is stable without that, or else one
+    word that goes back and forth would hold up all behind it.
     """
 
     stable: tuple[Word, ...] = ()
     unstable: tuple[Word, ...] = ()
 
-    def heard(self, words: Sequence[Word]) -> "Agreement":
+    def heard(self, words: Sequence[Word], settled: int = 0) -> "Agreement":
         """What is stable after a new hypothesis, of all the speech or of the end of it.
 
         Words that begin before the middle of the last stable one are passed over, whatever they
-        are: it may have been told before it had ended.
+        are: it may have been told before it had ended. Those that end before the sample `settled`
+        are stable.
         """
         fresh = self._after(words)
         agreed = 0
         for before, now in zip(self.unstable, fresh, strict=False):
-            if before.text != now.text:
+            if before.text != now.text and now.span.end > settled:
                 break
             agreed += 1
         return Agreement((*self.stable, *fresh[:agreed]), fresh[agreed:])

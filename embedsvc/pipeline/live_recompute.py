@@ -42,6 +42,9 @@ from embedsvc.types import (
 NOTHING = -100.0
 """Log-probability of every label but the blank where there is no sound."""
 
+SETTLED = 2 * SAMPLE_RATE
+"""Samples behind a word after which it is stable even if two passes heard it otherwise."""
+
 KEPT = SAMPLE_RATE
 """Samples of silence that a segment may begin with."""
 
@@ -183,7 +186,7 @@ class Recompute:
         yield from self._began(piece)
         piece = self._trimmed(piece)
         words = written(piece, self._head, self._options, self._origin).words
-        self._said = self._said.heard(words)
+        self._said = self._said.heard(words, self._end - SETTLED)
         yield Interim(self._said.stable, self._said.unstable, Span(self._origin, self._end))
 
     def _silence(self) -> Steps:

@@ -833,8 +833,8 @@ class StreamTranscribeResponse(google.protobuf.message.Message):
         HEARD_FIELD_NUMBER: builtins.int
         STABLE_WORDS_FIELD_NUMBER: builtins.int
         stable_text: builtins.str
-        """What two passes in a row agreed on, or what was told of LOOKAHEAD: it only grows until the
-        final.
+        """What two passes in a row agreed on, or what ended more than 2 s ago, or what was told of
+        LOOKAHEAD: it only grows until the final.
         """
         unstable_text: builtins.str
         """What may still change."""

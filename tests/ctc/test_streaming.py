@@ -52,6 +52,18 @@ def test_what_two_hypotheses_begin_with_is_stable() -> None:
     assert texts(agreement.finished().stable) == ["the", "cap", "is", "red"]
 
 
+def test_a_word_that_goes_back_and_forth_holds_up_what_is_behind_it_only_for_a_while() -> None:
+    said = ["a", "b", "c", "d", "e", "f", "g"]
+    waiting = patient = Agreement()
+    for turn in range(2, len(said) + 1):
+        heard = words([said[0], "b" if turn % 2 else "p", *said[2:turn]])
+        waiting = waiting.heard(heard)
+        patient = patient.heard(heard, settled=heard[-1].span.end - 20)
+    assert texts(waiting.stable) == ["a"]
+    assert texts(patient.stable)[2:] == ["c", "d", "e", "f"]
+    assert texts(patient.unstable) == ["g"]
+
+
 def test_a_hypothesis_may_be_of_the_end_alone() -> None:
     agreement = Agreement().heard(words(["a", "b"])).heard(words(["a", "b", "c"]))
     agreement = agreement.heard(words(["b", "c", "d"], first=1))
