@@ -55,6 +55,7 @@ def test_the_encoder_is_compared(main: Program, files: Files) -> None:
     assert "times as fast as transformers sdpa fp32, padded batch" in ended.stdout
 
 
+@pytest.mark.slow
 def test_the_service_is_loaded(program: Program, files: Files) -> None:
     ended = program(
         "bench", "service", "--load", "0.1,2", "--seconds", "1", "--saturate", "0.5",
@@ -89,6 +90,7 @@ def test_a_server_elsewhere_is_loaded(main: Program, target: str, files: Files) 
     assert f"the server at {target}" in found["what"]
 
 
+@pytest.mark.slow
 def test_live_streams_are_timed(main: Program, files: Files) -> None:
     asked = ("--streams", "2", "--interval", "1", "--lookahead", "0.4", "--seconds", "2")
     ended = main("bench", "streams", *asked, *files.flags)

@@ -34,6 +34,7 @@ def test_a_model_comes_out_and_can_be_shown(main: Program, out: Path) -> None:
     assert (model["layers"], model["dim"]) == (2, 32)
 
 
+@pytest.mark.slow
 def test_every_core_trains_and_a_second_call_goes_on(program: Program, out: Path) -> None:
     words = ("train", "mini", "--out", out, "--processes", 2, *SETTINGS)
     first = program(*words, "--minutes", 0)

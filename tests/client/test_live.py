@@ -81,7 +81,7 @@ def test_a_beam_in_a_lookahead_needs_a_final_pass(client: Client, talk: Floats) 
     assert texts(list(told))
 
 
-@pytest.mark.parametrize("mode", ["recompute", "lookahead"])
+@pytest.mark.parametrize("mode", ["recompute", pytest.param("lookahead", marks=pytest.mark.slow)])
 def test_a_stream_survives_a_killed_server(tmp_path: Path, talk: Floats, mode: str) -> None:
     address = f"unix:{tmp_path / 'socket'}"
     with (

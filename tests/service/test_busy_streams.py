@@ -15,7 +15,8 @@ from tests.service.live import LOOKAHEAD, Stream, config, finals, place, talking
 from tests.service.processes import Server
 from tests.service.test_memory import MEBIBYTE
 
-MODES: list[dict[str, Any]] = [{}, {"mode": LOOKAHEAD, "interval": {"seconds": 1}}]
+AHEAD = {"mode": LOOKAHEAD, "interval": {"seconds": 1}}
+MODES = [pytest.param({}, id="recompute"), pytest.param(AHEAD, id="ahead", marks=pytest.mark.slow)]
 HOUR = 3600
 
 
@@ -94,11 +95,9 @@ def test_a_caller_who_does_not_read_is_not_heard_further(process: Server, talk: 
         call = stubs.transcription.StreamTranscribe(chatty())
         next(iter(call))
         # Nobody reads on: when what is on its way is full, the server stops, then the sender.
-        for _ in range(60):
-            time.sleep(1)
-            if (count := len(sent)) and not grows(sent, count):
-                break
-        assert not grows(sent, len(sent))
+        # A busy machine may make a server that goes on pause for a while, too.
+        waiting = (len(sent) > 0 and not any(grows(sent) for _ in range(2)) for _ in range(20))
+        assert any(waiting)
         assert len(sent) < 1_000
         assert process.resident_bytes() - before < 100 * MEBIBYTE
         call.cancel()
@@ -106,7 +105,8 @@ def test_a_caller_who_does_not_read_is_not_heard_further(process: Server, talk: 
         assert finals(list(quick))
 
 
-def grows(sent: list[int], count: int) -> bool:
-    """Whether more was sent within three seconds."""
+def grows(sent: list[int]) -> bool:
+    """Whether more is sent within three seconds."""
+    count = len(sent)
     time.sleep(3)
     return len(sent) > count
