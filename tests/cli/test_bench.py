@@ -42,6 +42,7 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_encoder_is_compared(main: Program, files: Files) -> None:
     ended = main(
         "bench", "encoder", "--lengths", "1", "--against", "sdpa", "--precisions", "fp32",
