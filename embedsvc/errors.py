@@ -37,7 +37,7 @@ EmbedsvcError
 │   └── DiskFull
 ├── Aborted                    ended by what else went on, or did not; a new call may succeed
 │   ├── OperationRunning       another operation works on the same
-│   └── StreamIdle             a live stream from which nothing came for too long
+│   └── StreamIdle             a stream of a caller from which nothing came for too long
 ├── Unavailable                not now: starting, draining or unreachable
 ├── Cancelled                  the caller left
 ├── DeadlineExceeded           the time the caller allowed is over
@@ -306,7 +306,7 @@ class OperationRunning(Aborted):
 
 
 class StreamIdle(Aborted):
-    """Nothing came of a live stream for too long; a new call may go on where it was."""
+    """Nothing came of a stream for too long; a live one may go on in a new call."""
 
     reason = "STREAM_IDLE"
 

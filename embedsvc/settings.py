@@ -52,7 +52,7 @@ class ServerSettings(_Section):
     """How long calls may finish after the first signal to stop."""
 
     stream_idle_seconds: Positive = 300.0
-    """How long StreamTranscribe waits for the next message before it ends the call."""
+    """How long a stream of a caller may send nothing before the call is ended."""
 
     max_concurrent_calls: Count = 1000
     """Calls in progress before further ones are refused."""

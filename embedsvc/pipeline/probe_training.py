@@ -129,12 +129,8 @@ class Trainings:
         return folder, Gathering(self._folder / folder, spaces)
 
     async def on_vectors(self, operations: Operations, order: Order, folder: str) -> Operation:
-        """Begin to train on what was gathered; raises OperationRunning, and forgets it then."""
-        try:
-            return await operations.submit(ON_VECTORS, f"probes/{order.name}", order.facts(folder))
-        except BaseException:
-            await asyncio.shield(asyncio.to_thread(self._remove, folder))
-            raise
+        """Begin to train on what was gathered; raises OperationRunning."""
+        return await operations.submit(ON_VECTORS, f"probes/{order.name}", order.facts(folder))
 
     def over(self, operation: Operation) -> None:
         """Remove what an operation that is over was working on."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -36,7 +37,10 @@ _LINES, _HEAD, _ORDER = "examples.jsonl", "head.json", "order.json"
 
 
 class Gathering:
-    """Examples on their way into a folder, which is there with all of them or not at all."""
+    """Examples on their way into a folder, which is there with all of them or not at all.
+
+    What was finished goes too if the block fails after that.
+    """
 
     def __init__(self, folder: Path, spaces: Sequence[Space]) -> None:
         self._folder = folder
@@ -45,6 +49,8 @@ class Gathering:
         self._dim = sum(space.dim for space in spaces)
         self._features = 0
         self._files: dict[str, BinaryIO] = {}
+        self._is_over = False
+        self._lock = Lock()
         self.count = 0
 
     def __enter__(self) -> Self:
@@ -62,11 +68,16 @@ class Gathering:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for file in self._files.values():
-            # What a full disk did not take is written once more here, and goes with the folder.
-            with suppress(OSError):
-                file.close()
-        shutil.rmtree(self._draft, ignore_errors=True)
+        # A sender that leaves does not wait for the thread that keeps what it sent.
+        with self._lock:
+            self._is_over = True
+            for file in self._files.values():
+                # What a full disk did not take is written once more here, and goes with the folder.
+                with suppress(OSError):
+                    file.close()
+            shutil.rmtree(self._draft, ignore_errors=True)
+            if kind is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(
         self,
@@ -79,6 +90,17 @@ class Gathering:
 
         Raises InvalidArgument, or TensorShape, for what does not fit together or is too much.
         """
+        with self._lock:
+            if not self._is_over:
+                self._add(vectors, labels, groups, baseline)
+
+    def _add(
+        self,
+        vectors: Floats,
+        labels: Sequence[str],
+        groups: Sequence[str],
+        baseline: Floats | None,
+    ) -> None:
         self._check(vectors, labels, groups, baseline)
         self.count += len(vectors)
         features = 0 if baseline is None else baseline.shape[1]
@@ -104,7 +126,9 @@ class Gathering:
             "count": self.count,
             "features": self._features,
         }
-        with disk_errors():
+        with self._lock, disk_errors():
+            if self._is_over:
+                return
             for file in self._files.values():
                 file.flush()
                 os.fsync(file.fileno())

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from embedsvc.errors import InvalidArgument, StreamProtocol
 from embedsvc.pipeline.classifier import Classified
 from embedsvc.pipeline.listening import Asked
-from embedsvc.service import convert, uploads
+from embedsvc.service import convert, streams
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, stream, unary
 from embedsvc.service.terms import chosen_lane, terms
@@ -45,7 +45,8 @@ class Classifying(probe_pb2_grpc.ProbeServiceServicer):
         self, request_iterator: AsyncIterator[probe_pb2.ClassifyUploadRequest], context: Context
     ) -> probe_pb2.ClassifyUploadResponse:
         """One long file in, what each probe says of it out."""
-        config: probe_pb2.ClassifyUploadRequest.Config = await uploads.config_of(request_iterator)
+        config: probe_pb2.ClassifyUploadRequest.Config
+        config, rest = await streams.opened(request_iterator, self._backend.settings.server)
         asked = await self._asked(config.probes, "config.probes")
         timeline = _timeline(config, "config.timeline")
         lane = chosen_lane(config.lane, "config.lane", Lane.BULK)
@@ -57,7 +58,7 @@ class Classifying(probe_pb2_grpc.ProbeServiceServicer):
             config.strict,
         )
         limit = self._backend.settings.audio.max_upload_bytes
-        async with uploads.gathered(request_iterator, limit) as file:
+        async with streams.gathered(rest, limit) as file:
             classifier = self._backend.classifier
             found = await classifier.classify_file(file, form, asked, timeline, came)
         return await self._reply(probe_pb2.ClassifyUploadResponse(), found, asked, config.top_n)
@@ -84,7 +85,8 @@ class Classifying(probe_pb2_grpc.ProbeServiceServicer):
         self, request_iterator: AsyncIterator[probe_pb2.StreamClassifyRequest], context: Context
     ) -> AsyncIterator[probe_pb2.StreamClassifyResponse]:
         """Live audio in, what each probe says of each window out."""
-        config: probe_pb2.StreamClassifyRequest.Config = await uploads.config_of(request_iterator)
+        config: probe_pb2.StreamClassifyRequest.Config
+        config, rest = await streams.opened(request_iterator, self._backend.settings.server)
         asked = await self._asked(config.probes, "config.probes")
         timeline = _timeline(config, "config.timeline") or Timeline()
         if not config.HasField("pcm"):
@@ -96,7 +98,7 @@ class Classifying(probe_pb2_grpc.ProbeServiceServicer):
         )
         classifier = self._backend.classifier
         live = classifier.live(form, policy, asked, timeline)
-        heard = classifier.stream(_chunks(request_iterator), live, asked, timeline, came)
+        heard = classifier.stream(_chunks(rest), live, asked, timeline, came)
         async for each in heard:
             yield probe_pb2.StreamClassifyResponse(
                 span=times.span_message(each.span),

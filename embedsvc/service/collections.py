@@ -13,7 +13,7 @@ from embedsvc.pipeline.ready import ReadySpace, ReadyVectors
 from embedsvc.pipeline.receipts import Written
 from embedsvc.pipeline.second_stage import MomentChoice
 from embedsvc.pipeline.submitting import Submission, WriteOptions
-from embedsvc.service import convert, operations, paging, uploads
+from embedsvc.service import convert, operations, paging, streams
 from embedsvc.service.backend import Backend
 from embedsvc.service.embedding import check_batch
 from embedsvc.service.status import Context, item_status, naming, unary
@@ -121,14 +121,13 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         context: Context,
     ) -> collection_pb2.UploadRecordingResponse:
         """One long recording."""
-        config: collection_pb2.UploadRecordingRequest.Config = await uploads.config_of(
-            request_iterator
-        )
+        config: collection_pb2.UploadRecordingRequest.Config
+        config, rest = await streams.opened(request_iterator, self._backend.settings.server)
         names = {name: f"config.{name}" for name in ("collection", "id", "metadata", "request_id")}
         with naming(**names):
             lane = chosen_lane(config.lane, "config.lane", Lane.BULK)
             came = terms(context, lane, patient=True)
-            written = await self._upload(config, request_iterator, came)
+            written = await self._upload(config, rest, came)
             (stored,) = written.results
             if stored.error:
                 raise stored.error
@@ -183,10 +182,10 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         mode = _mode(config.mode, "config.mode")
         limit = self._backend.settings.audio.max_upload_bytes
         await self._backend.library.info(config.collection)  # before a long transfer, not after
-        async with uploads.gathered(messages, limit) as file:
+        async with streams.gathered(messages, limit) as file:
             digest = ""
             if config.request_id:
-                content = await asyncio.to_thread(uploads.digest_of, file)
+                content = await asyncio.to_thread(streams.digest_of, file)
                 digest = paging.digest_of(config, "request_id", content)
             return await self._backend.library.add(
                 config.collection,

@@ -10,11 +10,10 @@ from embedsvc.errors import (
     InvalidArgument,
     MessageTooLarge,
     ModelNotFound,
-    StreamProtocol,
 )
 from embedsvc.pipeline.clock import Clock
 from embedsvc.pipeline.embedder import Wish
-from embedsvc.service import convert, uploads
+from embedsvc.service import convert, streams
 from embedsvc.service.backend import Backend
 from embedsvc.service.convert import Style
 from embedsvc.service.status import Context, item_status, stream, unary
@@ -77,12 +76,13 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request_iterator: AsyncIterator[embedding_pb2.EmbedUploadRequest], context: Context
     ) -> embedding_pb2.EmbedUploadResponse:
         """One long file."""
-        config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
+        config: embedding_pb2.EmbedUploadRequest.Config
+        config, rest = await streams.opened(request_iterator, self._backend.settings.server)
         wish, styles = await self._wish(config.options, "config.options")
         came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
         form = _form(config)
         limit = self._backend.settings.audio.max_upload_bytes
-        async with uploads.gathered(request_iterator, limit) as file:
+        async with streams.gathered(rest, limit) as file:
             embedding = await self._backend.embedder.embed_file(file, form, wish, came)
         message, seconds = convert.timed(convert.embedding_message, embedding, styles, config.id)
         self._check_size(message)
@@ -94,14 +94,15 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request_iterator: AsyncIterator[embedding_pb2.EmbedUploadRequest], context: Context
     ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
         """One long file in, an embedding for each finished window out."""
-        config: embedding_pb2.EmbedUploadRequest.Config = await uploads.config_of(request_iterator)
+        config: embedding_pb2.EmbedUploadRequest.Config
+        config, rest = await streams.opened(request_iterator, self._backend.settings.server)
         wish, styles = await self._wish(config.options, "config.options")
         _check_whole(wish, "config.options")
         came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
         limit = self._backend.settings.audio.max_upload_bytes
         embedder = self._backend.embedder
         async with (
-            uploads.gathered(request_iterator, limit) as file,
+            streams.gathered(rest, limit) as file,
             aclosing(embedder.embed_windows(file, _form(config), wish, came)) as windows,
         ):
             async for window in windows:
@@ -115,7 +116,8 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request_iterator: AsyncIterator[embedding_pb2.StreamEmbedRequest], context: Context
     ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
         """Live audio in, an embedding for each finished window out."""
-        config: embedding_pb2.StreamEmbedRequest.Config = await uploads.config_of(request_iterator)
+        config: embedding_pb2.StreamEmbedRequest.Config
+        config, rest = await streams.opened(request_iterator, self._backend.settings.server)
         wish, styles = await self._wish(config.options, "config.options")
         _check_whole(wish, "config.options")
         if not config.HasField("pcm"):
@@ -127,7 +129,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         )
         embedder = self._backend.embedder
         live = embedder.live(form, policy, wish)
-        async for window in embedder.stream(_chunks(request_iterator), live, wish, came):
+        async for window in embedder.stream(streams.chunks(rest), live, wish, came):
             yield embedding_pb2.StreamEmbedResponse(
                 embedding=convert.embedding_message(window, styles, ""),
                 span=times.span_message(window.span),
@@ -193,20 +195,6 @@ def check_batch(count: int, field: str, limit: int) -> None:
             max_items=limit,
             items=count,
         )
-
-
-async def _chunks(
-    messages: AsyncIterator[embedding_pb2.StreamEmbedRequest],
-) -> AsyncIterator[bytes | None]:
-    """The audio of a live stream; None for a flush."""
-    async for message in messages:
-        match message.WhichOneof("message"):
-            case "audio":
-                yield message.audio
-            case "flush":
-                yield None
-            case _:
-                raise StreamProtocol("`config` must come once, and `audio` or `flush` after it")
 
 
 def _batch(

@@ -1,10 +1,8 @@
 """What one live stream asks for, and how it is answered."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-from embedsvc.errors import InvalidArgument, StreamIdle, StreamProtocol
+from embedsvc.errors import InvalidArgument
 from embedsvc.pipeline import resuming
 from embedsvc.pipeline.live_steps import (
     Final,
@@ -23,6 +21,8 @@ from embedsvc.types import StreamMode
 from embedsvc.wire import audio, enums, live, times
 
 TOKEN = "config.resume_token"
+ADVICE = "; a new call with the last `resume_token` goes on where it was"
+"""To whoever fell silent."""
 
 
 class Stream:
@@ -109,28 +109,3 @@ class Stream:
                 language_code=self._task.language,
             )
         )
-
-
-async def chunks(messages: AsyncIterator[Any], idle_seconds: float) -> AsyncIterator[bytes | None]:
-    """The audio of a live stream, None where it is to be flushed; raises StreamIdle."""
-    while (message := await _next(messages, idle_seconds)) is not None:
-        match message.WhichOneof("message"):
-            case "audio":
-                yield message.audio
-            case "flush":
-                yield None
-            case _:
-                raise StreamProtocol("`config` must come once, and only audio and `flush` after it")
-
-
-async def _next(messages: AsyncIterator[Any], idle_seconds: float) -> Any:
-    """The next message, None after the last."""
-    try:
-        async with asyncio.timeout(idle_seconds):
-            return await anext(messages, None)
-    except TimeoutError as error:
-        raise StreamIdle(
-            f"a stream must send something every {idle_seconds:g} s, but sent nothing; a new call "
-            "with the last `resume_token` goes on where it was",
-            idle_seconds=idle_seconds,
-        ) from error

@@ -9,7 +9,7 @@ from embedsvc.errors import InvalidArgument, ProbeNotFound, StreamProtocol
 from embedsvc.pipeline.probe_training import Labelled, Order
 from embedsvc.pipeline.threads import ended_apart
 from embedsvc.probes import Gathering, ProbeFiles, Shelf, check_name, from_files, parsed, to_files
-from embedsvc.service import convert, operations, paging, uploads
+from embedsvc.service import convert, operations, paging, streams
 from embedsvc.service.classify import Classifying
 from embedsvc.service.status import Context, naming, unary
 from embedsvc.v1 import probe_pb2
@@ -48,9 +48,8 @@ class ProbeServicer(Classifying):
         context: Context,
     ) -> operations_pb2.Operation:
         """Gather examples, then begin to train a probe on them."""
-        config: probe_pb2.TrainProbeOnVectorsRequest.Config = await uploads.config_of(
-            request_iterator
-        )
+        config: probe_pb2.TrainProbeOnVectorsRequest.Config
+        config, rest = await streams.opened(request_iterator, self._backend.settings.server)
         order = _order(config.name, config.recipe, config.card, "config.")
         read = tuple(
             spaces.space(each, f"config.spaces[{place}]")
@@ -59,10 +58,10 @@ class ProbeServicer(Classifying):
         backend = self._backend
         ongoing = backend.operations
         folder, gathering = backend.trainings.gathering(order.name, read)
-        with ongoing.place(f"probes/{order.name}"):
-            async with ended_apart(gathering):
-                await _gathered(gathering, request_iterator)
-        begun = await backend.trainings.on_vectors(ongoing, order, folder)
+        async with ended_apart(gathering):
+            with ongoing.place(f"probes/{order.name}"):
+                await _gathered(gathering, rest)
+            begun = await backend.trainings.on_vectors(ongoing, order, folder)
         return await operations.message(backend, begun)
 
     @unary

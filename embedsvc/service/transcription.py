@@ -12,7 +12,7 @@ from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import FeatureDisabled, InvalidArgument
 from embedsvc.pipeline.batch_transcribing import Order
 from embedsvc.pipeline.transcriber import WINDOWING, Ended, Task
-from embedsvc.service import batch_transcription, convert, live_transcription, uploads
+from embedsvc.service import batch_transcription, convert, live_transcription, streams
 from embedsvc.service.backend import Backend
 from embedsvc.service.status import Context, stream, unary
 from embedsvc.service.style import Style
@@ -63,7 +63,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         """One long file in, each segment out when it is over."""
         kind = transcription_pb2.TranscribeUploadResponse
         config: transcription_pb2.TranscribeUploadRequest.Config
-        config = await uploads.config_of(request_iterator)
+        config, rest = await streams.opened(request_iterator, self._backend.settings.server)
         task, style = await self._task(config, "config."), Style(config.options, "config.options.")
         came = terms(context, chosen_lane(config.lane, "config.lane", Lane.BULK), patient=True)
         form = Source(
@@ -73,7 +73,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
             config.strict,
         )
         limit = self._backend.settings.audio.max_upload_bytes
-        async with uploads.gathered(request_iterator, limit) as file:
+        async with streams.gathered(rest, limit) as file:
             found = self._backend.transcriber.transcribe_file(file, form, task, came)
             async with aclosing(found):
                 async for each in found:
@@ -89,8 +89,9 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         self, request_iterator: AsyncIterator[Any], context: Context
     ) -> AsyncIterator[transcription_pb2.StreamTranscribeResponse]:
         """Live audio in, text out while it is said."""
+        server = self._backend.settings.server
         config: transcription_pb2.StreamTranscribeRequest.Config
-        config = await uploads.config_of(request_iterator)
+        config, rest = await streams.opened(request_iterator, server, live_transcription.ADVICE)
         head, options = self._writing(config, "config.")
         style = Style(config.options, "config.options.")
         lane = chosen_lane(config.lane, "config.lane", Lane.INTERACTIVE)
@@ -98,12 +99,9 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         language = self._backend.heads.written_language(head, config.language_code)
         task = Task(head, options, language=language)
         stream = live_transcription.Stream(config, task, style)
-        chunks = live_transcription.chunks(
-            request_iterator, self._backend.settings.server.stream_idle_seconds
-        )
         transcriber = self._backend.live_transcriber
         live = stream.opened(transcriber)
-        async with aclosing(transcriber.stream(chunks, live, came)) as found:
+        async with aclosing(transcriber.stream(streams.chunks(rest), live, came)) as found:
             async for each in found:
                 response = stream.response(each)
                 if response is not None:
@@ -136,7 +134,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
     ) -> operations_pb2.Operation:
         """Gather files, then begin to write them down."""
         config: transcription_pb2.BatchTranscribeRequest.Config
-        config = await uploads.config_of(request_iterator)
+        config, rest = await streams.opened(request_iterator, self._backend.settings.server)
         head, options = self._writing(config, "config.")
         order = Order(
             head.info.name,
@@ -146,7 +144,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
             not config.options.omit_words,
             self._backend.heads.written_language(head, config.language_code),
         )
-        return await batch_transcription.begin(self._backend, order, request_iterator)
+        return await batch_transcription.begin(self._backend, order, rest)
 
     @unary
     async def ListTranscripts(

@@ -1,6 +1,9 @@
 """The folder of a training: complete or not there, and read as it was written."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,37 @@ def test_what_is_not_finished_is_not_there(tmp_path: Path) -> None:
         gathering.add(drawn.vectors, drawn.labels, drawn.groups)
     assert list(tmp_path.iterdir()) == []
     assert not Workplace(tmp_path / "x").is_complete
+
+
+def test_what_is_finished_goes_if_the_block_fails_after_that(tmp_path: Path) -> None:
+    drawn = toys.drawn(READ)
+    with suppress(RuntimeError), Gathering(tmp_path / "x", READ) as gathering:
+        gathering.add(drawn.vectors, drawn.labels, drawn.groups)
+        gathering.finish()
+        assert Workplace(tmp_path / "x").is_complete
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sender_that_leaves_while_a_thread_writes_leaves_nothing(tmp_path: Path) -> None:
+    drawn = toys.drawn(READ)
+    writing = threading.Event()
+
+    def write(gathering: Gathering) -> None:
+        for _ in range(50):
+            gathering.add(drawn.vectors, drawn.labels, drawn.groups)
+            writing.set()
+        gathering.finish()
+
+    for at in range(10):
+        writing.clear()
+        with ThreadPoolExecutor(1) as pool:
+            with suppress(TimeoutError), Gathering(tmp_path / f"{at}", READ) as gathering:
+                written = pool.submit(write, gathering)
+                assert writing.wait(10)
+                raise TimeoutError
+            written.result()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

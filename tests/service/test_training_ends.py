@@ -123,20 +123,23 @@ _facts = Order.facts
 
 
 def test_a_caller_who_leaves_in_the_middle_leaves_nothing(probes: Stubs, home: Path) -> None:
-    sent = threading.Event()
+    over = threading.Event()
 
     def messages() -> Iterator[Any]:
         yield from training("left", [SPACE], toys.drawn([SPACE]))
-        sent.set()
-        time.sleep(30)
+        over.wait(60)
 
     call = probes.probes.TrainProbeOnVectors.future(messages())
-    assert sent.wait(30)
+    until = time.monotonic() + 30
+    while not workfolder(home) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert workfolder(home)
     call.cancel()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while workfolder(home) and time.monotonic() < until:
         time.sleep(0.05)
     assert workfolder(home) == []
+    over.set()
 
 
 def test_a_training_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
