@@ -73,8 +73,15 @@ class EmbedsvcError(Exception):
         self.facts = {name: str(value) for name, value in facts.items()}
 
     def named(self, field: str) -> Self:
-        """The same error of another field; this one stays, since several may have met it."""
+        """The same error of another field; this one stays, since several may have met it.
+
+        A message that begins with the field calls it by the last part of its new path, as before.
+        """
         other = copy(self)
+        old, new = (each.rpartition(".")[2] for each in (self.field, field))
+        if old and new and self.message.startswith(f"`{old}`"):
+            other.message = f"`{new}`{self.message[len(old) + 2 :]}"
+            other.args = (other.message,)
         other.field = field
         return other
 

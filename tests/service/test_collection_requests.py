@@ -308,6 +308,7 @@ def test_searching_by_a_recording_that_is_not_there_is_not_found(
     refusal = refused(stubs.search.Search, asked)
     assert (refusal.code, refusal.reason) == ("NOT_FOUND", "RECORDING_NOT_FOUND")
     assert (refusal.resource, refusal.path) == ("recording", "recording_id")
+    assert refusal.message.startswith("`recording_id` must exist")
 
 
 def deep(depth: int) -> collection_pb2.Filter:
