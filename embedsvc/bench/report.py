@@ -203,6 +203,8 @@ _LOAD_COLUMNS = (
     "p99>",
     "statuses",
     "padding>",
+    "processors, client>",
+    "server>",
     "server MiB>",
 )
 _REFUSAL_COLUMNS = (
@@ -224,6 +226,8 @@ def _load_row(loaded: Loaded, capacity: float) -> tuple[str, ...]:
         *(_seconds(totals.latency, name) for name in ("p50", "p95", "p99")),
         _statuses(totals.codes),
         f"{loaded.queue['padding_ratio']:.1%}" if "padding_ratio" in loaded.queue else "",
+        f"{loaded.client_cpu:.2f}",
+        "" if loaded.server_cpu is None else f"{loaded.server_cpu:.2f}",
         _memory(loaded),
     )
 

@@ -66,7 +66,8 @@ class Saturated:
 class Loaded:
     """One open load: how it was asked for, what came of it, and the server's memory meanwhile.
 
-    `queue` is what the server tells of its queue since its start, if it does.
+    `queue` is what the server tells of its queue since its start, if it does; processor seconds are
+    as for `Saturated`, up to the last answer.
     """
 
     load: float | None
@@ -74,6 +75,8 @@ class Loaded:
     seconds: float
     totals: Totals
     queue: dict[str, float]
+    client_cpu: float
+    server_cpu: float | None
     memory: Sequence[tuple[float, int]] = field(default=(), repr=False)
 
 
@@ -153,8 +156,8 @@ class Bench:
                 if part != SERVICE
             },
             codes=dict(meter.codes),
-            client_cpu=meter.client / meter.wall,
-            server_cpu=None if self._pid is None else meter.server / meter.wall,
+            client_cpu=meter.client_share,
+            server_cpu=meter.server_share,
         )
 
     def _pace(self, part: str, meter: "_Meter") -> float:
@@ -174,9 +177,11 @@ class Bench:
         time.sleep(_REST)
         arrivals = poisson(rate, asked.seconds, len(self._utterances), asked.seed)
         loop = open_loop(self._target, self._utterances, arrivals, asked.deadline)
+        meter = _Meter(self._pid)
         with ExitStack() as stack:
             watch = stack.enter_context(memory.Watch(self._pid)) if self._pid else None
-            totals = Totals.of(asyncio.run(loop), asked.seconds)
+            with meter.running():
+                totals = Totals.of(asyncio.run(loop), asked.seconds)
             time.sleep(_REST)
         return Loaded(
             load=load,
@@ -184,6 +189,8 @@ class Bench:
             seconds=asked.seconds,
             totals=totals,
             queue=queue_stats(self._target),
+            client_cpu=meter.client_share,
+            server_cpu=meter.server_share,
             memory=watch.samples if watch else (),
         )
 
@@ -204,6 +211,16 @@ class _Meter:
         self.wall += after[0] - wall
         self.client += after[1] - client
         self.server += after[2] - server
+
+    @property
+    def client_share(self) -> float:
+        """Processor seconds a second of this process."""
+        return self.client / self.wall
+
+    @property
+    def server_share(self) -> float | None:
+        """The same of the server's; None for one elsewhere."""
+        return None if self._pid is None else self.server / self.wall
 
     def _now(self) -> tuple[float, float, float]:
         server = 0.0 if self._pid is None else memory.cpu_seconds(self._pid)

@@ -28,6 +28,8 @@ def test_a_server_elsewhere_has_no_engine_beside_it() -> None:
     (loaded,) = results.loaded
     assert (loaded.load, loaded.rate, loaded.memory) == (None, 4.0, ())
     assert loaded.totals.calls >= 1
+    assert loaded.client_cpu > 0
+    assert loaded.server_cpu is None
 
 
 def test_loads_are_shares_of_the_capacity_that_was_found() -> None:

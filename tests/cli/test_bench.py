@@ -70,6 +70,8 @@ def test_the_service_is_loaded(program: Program, files: Files) -> None:
         assert loaded["totals"]["goodput"] > 0
         sizes = [size for _, size in loaded["memory"]]
         assert min(sizes) > 50 * 2**20
+        assert loaded["client_cpu"] > 0
+        assert loaded["server_cpu"] > 0
     saturated = result["saturated"]
     assert saturated["codes"].keys() == {"OK"}
     assert saturated["client_cpu"] > 0
