@@ -61,13 +61,15 @@ class EmbeddingCalls(Connected):
         windowing: Windowing | None = None,
         channels: ChannelPolicy | str = ChannelPolicy.MIX,
         lane: Lane | str | None = None,
+        probes: Sequence[str] = (),
     ) -> Embedding:
         """Embed one utterance of any length in parts, cut as a collection cuts its recordings.
 
-        Each pooled output is (S, D), and its `segments` say what the rows answer for.
+        Each pooled output is (S, D), and its `segments` say what the rows answer for. What `probes`
+        say is of all of it.
         """
         options = options_of(
-            self._model, outputs, windowing, lane, (), segmentation or Segmentation()
+            self._model, outputs, windowing, lane, probes, segmentation or Segmentation()
         )
         policy = audible.choice(ChannelPolicy, channels, "channels")
         return self._embedded(audible.read(source, policy), options)

@@ -1,6 +1,6 @@
 """Who takes what the encoder makes of the windows of one recording."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -55,18 +55,16 @@ class Both:
     def ask(self, window: Window) -> Ask:
         """What both want of `window`."""
         ask = self.tally.ask(window)
-        if self.listener is None:
-            return ask
-        more = self.listener.ask(window)
-        assert more.runs == ask.runs, "both want the whole core"
-        layers = tuple(sorted({*ask.layers, *more.layers}))
-        return Ask(layers, keep=ask.keep or more.keep, runs=ask.runs)
+        return ask if self.listener is None else joined([ask, self.listener.ask(window)])
 
     def add(self, window: Window, encoded: Encoded, active: Active | None = None, /) -> None:
         """Take the answer for `window`."""
-        self.tally.add(window, encoded)
-        if self.listener is not None:
-            self.listener.add(window, encoded, active)
+        if self.listener is None:
+            self.tally.add(window, encoded)
+            return
+        asked = self.ask(window)
+        self.tally.add(window, share(encoded, asked, self.tally.ask(window)))
+        self.listener.add(window, share(encoded, asked, self.listener.ask(window)), active)
 
 
 class Together:
@@ -80,26 +78,39 @@ class Together:
 
     def ask(self, window: Window) -> Ask:
         """What all of them want of `window`."""
-        asks = [each.ask(window) for each in self._takers]
-        kept, runs = [ask.keep for ask in asks if ask.keep], {ask.runs for ask in asks if ask.runs}
-        assert len(runs) <= 1, "whoever wants moments wants those of the core"
-        return Ask(
-            layers=tuple(sorted({layer for ask in asks for layer in ask.layers})),
-            keep=(min(first for first, _ in kept), max(end for _, end in kept)) if kept else None,
-            runs=next(iter(runs), ()),
-        )
+        return joined([each.ask(window) for each in self._takers])
 
     def add(self, window: Window, encoded: Encoded, active: Active | None = None, /) -> None:
-        """Take the answer for `window`; each gets the frames that it asked for."""
-        kept = self.ask(window).keep
+        """Take the answer for `window`; each gets what it asked for."""
+        asked = self.ask(window)
         for each in self._takers:
-            own = each.ask(window).keep
-            given = encoded
-            if own is not None and kept is not None and own != kept:
-                start, end = own[0] - kept[0], own[1] - kept[0]
-                frames = {layer: part[start:end] for layer, part in encoded.frames.items()}
-                given = replace(encoded, frames=frames)
-            each.add(window, given, active)
+            each.add(window, share(encoded, asked, each.ask(window)), active)
+
+
+def joined(asks: Sequence[Ask]) -> Ask:
+    """What all want: runs of any of them once, and frames from the first to the last kept."""
+    kept = [ask.keep for ask in asks if ask.keep]
+    return Ask(
+        layers=tuple(sorted({layer for ask in asks for layer in ask.layers})),
+        keep=(min(first for first, _ in kept), max(end for _, end in kept)) if kept else None,
+        runs=tuple(dict.fromkeys(run for ask in asks for run in ask.runs)),
+    )
+
+
+def share(encoded: Encoded, asked: Ask, own: Ask) -> Encoded:
+    """Of the answer to what was `asked` for several, that to `own`; it may have more layers."""
+    if own.keep is not None and asked.keep is not None and own.keep != asked.keep:
+        start, end = own.keep[0] - asked.keep[0], own.keep[1] - asked.keep[0]
+        frames = {layer: part[start:end] for layer, part in encoded.frames.items()}
+        encoded = replace(encoded, frames=frames)
+    if own.runs and own.runs != asked.runs:
+        places = [asked.runs.index(run) for run in own.runs]
+        moments = {
+            layer: tuple(parts[place] for place in places)
+            for layer, parts in encoded.moments.items()
+        }
+        encoded = replace(encoded, moments=moments)
+    return encoded
 
 
 def by_body(takers: Iterable[Taker]) -> list[Taker]:

@@ -37,6 +37,15 @@ def test_several_outputs_are_cut_alike_and_frames_are_not(client: Client, talk: 
     assert (len(frames.array), frames.segments) == (found.frame_count, ())
 
 
+def test_probes_answer_for_all_of_it(client: Client, talk: Floats) -> None:
+    source = (talk[: 12 * SECOND], SECOND)
+    found = client.embed_segments(source, probes=["language"])
+    (answer,) = found.answers
+    (alone,) = client.embed(source, probes=["language"]).answers
+    assert len(found.vector) == 3
+    assert answer.classification.labels == alone.classification.labels
+
+
 def test_a_batch_can_be_cut(client: Client, talk: Floats) -> None:
     cut = Segmentation(SECOND, SECOND)
     short, longer = (talk[: 2 * SECOND], SECOND), (talk[: 5 * SECOND], SECOND)

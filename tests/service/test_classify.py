@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from embedsvc.types import Floats
 from embedsvc.v1 import classification_pb2, embedding_pb2, probe_pb2, types_pb2
@@ -88,6 +89,21 @@ def test_an_embedding_is_the_same_with_probes_beside_it(probes: Stubs) -> None:
     np.testing.assert_allclose(vector(both), alone, atol=2e-5)
     direct = probes.probes.ClassifyAudio(asking(sound("hum", 3, 9), "kind", "layers", "frames"))
     for one, other in zip(both.classifications, direct.classifications, strict=True):
+        assert one.labels == other.labels
+        assert one.scores[0].probability == pytest.approx(other.scores[0].probability, abs=1e-3)
+
+
+def test_segments_are_the_same_with_probes_beside_them(probes: Stubs) -> None:
+    audio = pcm(np.concatenate([sound("hum", 3, 9), sound("hum", 22, 8)]))
+    cut = options(segment_length=Duration(seconds=4), segment_hop=Duration(seconds=2))
+    asked = embedding_pb2.EmbedRequest(audio=audio, options=cut)
+    alone = vector(probes.embedding.Embed(asked, timeout=30).embedding)
+    asked.options.probes.extend(["kind", "layers", "frames"])
+    both = probes.embedding.Embed(asked, timeout=30).embedding
+    np.testing.assert_allclose(vector(both), alone, atol=2e-5)
+    whole = request(audio, probes=["kind", "layers", "frames"])
+    expected = probes.embedding.Embed(whole, timeout=30).embedding.classifications
+    for one, other in zip(both.classifications, expected, strict=True):
         assert one.labels == other.labels
         assert one.scores[0].probability == pytest.approx(other.scores[0].probability, abs=1e-3)
 
