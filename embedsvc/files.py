@@ -4,13 +4,26 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from embedsvc.errors import DataDirectoryInUse, DiskFull
 
 FULL_OR_FAILING = "`data_dir` must have room, but its disk is full or failing"
+
+LOOK_BYTES = 4 << 20
+"""Written at most between two looks at how much is free: some disks are asked over a network."""
+
+SMALL_DISK = 8
+"""A reserve is no more than one part in so many of its disk."""
+
+FILE_BYTES = 4096
+"""What a file takes at least: a block of most file systems."""
+
+Take = Callable[[int], None]
+"""Told of bytes before they are written; raises DiskFull when they are not to be."""
 
 
 @contextmanager
@@ -66,6 +79,51 @@ class DirectoryLock:
     def release(self) -> None:
         """Let others in."""
         os.close(self._descriptor)
+
+
+class Reserve:
+    """Free disk that callers leave to what must always be written; for all of them and any thread.
+
+    It is `size` bytes of the file system of `folder`, which errors call `what`, or an eighth of a
+    small one; 0 for none. What is being written this moment is not seen, nor what others write
+    between two looks, so that the reserve must be larger than both.
+    """
+
+    def __init__(self, folder: Path, size: int, what: str = "`data_dir`") -> None:
+        self._folder = folder
+        self._size = size
+        self._what = what
+        self._granted = 0
+        self._lock = threading.Lock()
+
+    def take(self, size: int = 0) -> None:
+        """Before `size` more bytes are written, and with 0 before the first of several writes.
+
+        Raises DiskFull when less than the reserve would stay free.
+        """
+        if not self._size:
+            return
+        with self._lock:
+            if 0 < size <= self._granted:
+                self._granted -= size
+            else:
+                self._granted = min(LOOK_BYTES, self._beyond(size))
+
+    def _beyond(self, size: int) -> int:
+        """Bytes that are free beside `size` more and the reserve."""
+        found = os.statvfs(self._folder)
+        if not found.f_blocks:  # as of a file system that does not tell
+            return LOOK_BYTES
+        least = min(self._size, found.f_blocks * found.f_frsize // SMALL_DISK)
+        left = found.f_bavail * found.f_frsize - size
+        if left < least:
+            self._granted = 0
+            raise DiskFull(
+                f"{self._what} must keep {least} bytes of its disk free, but this would leave "
+                f"{max(0, left)}",
+                min_free_bytes=least,
+            )
+        return left - least
 
 
 class Ballast:

@@ -60,6 +60,9 @@ class ServerSettings(_Section):
     max_operations: Count = 16
     """Operations that wait or run, or are being sent, before further ones are refused."""
 
+    disk_reserve_bytes: Annotated[int, Field(ge=0)] = 256 * MEBIBYTE
+    """Free disk that uploads must leave, at most an eighth of the disk; 0 for none."""
+
 
 class AudioSettings(_Section):
     """What the door accepts."""

@@ -22,7 +22,7 @@ from embedsvc.errors import (
     InvalidArgument,
     StreamProtocol,
 )
-from embedsvc.files import disk_errors, replace_file, sync_directory
+from embedsvc.files import FILE_BYTES, Take, disk_errors, replace_file, sync_directory
 from embedsvc.types import ChannelPolicy, PcmFormat, SampleFormat
 
 LIST = "files.json"
@@ -51,11 +51,16 @@ class Sent:
 
 
 class Gathering:
-    """Takes the files of a batch into a new folder, which is gone if the block fails."""
+    """Takes the files of a batch into a new folder, which is gone if the block fails.
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    `take` is told of bytes before they are written.
+    """
+
+    def __init__(self, folder: Path, limits: Limits, take: Take = lambda _: None) -> None:
+        take(0)
         self.folder = folder
         self._limits = limits
+        self._take = take
         self._sent: dict[str, Sent] = {}
         self._file: BinaryIO | None = None
         self._size = 0
@@ -113,6 +118,7 @@ class Gathering:
                 max_files=self._limits.files,
             )
         self._close()
+        self._take(FILE_BYTES)
         with disk_errors():
             self._file = (self.folder / f"{len(self._sent)}.audio").open("wb")
         self._sent[sent.id] = sent
@@ -138,6 +144,7 @@ class Gathering:
                 field="audio",
                 max_bytes=self._limits.bytes,
             )
+        self._take(len(data))
         with disk_errors():
             self._file.write(data)
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 from embedsvc.batching import Terms
 from embedsvc.errors import AudioEmpty, DiskFull, QueueFull, Unavailable
-from embedsvc.files import disk_errors
+from embedsvc.files import Take, disk_errors
 from embedsvc.operations import Kind, Operation, Operations, Progress, Tell
 from embedsvc.pipeline.batch_folder import Batch, Gathering, Limits, Sent
 from embedsvc.pipeline.heads import Heads
@@ -64,13 +64,20 @@ class Batches:
     """Writes batches down on behalf of callers."""
 
     def __init__(
-        self, transcriber: Transcriber, heads: Heads, folder: Path, notes: Notes, limits: Limits
+        self,
+        transcriber: Transcriber,
+        heads: Heads,
+        folder: Path,
+        notes: Notes,
+        limits: Limits,
+        take: Take,
     ) -> None:
         self._transcriber = transcriber
         self._heads = heads
         self._folder = folder
         self._notes = notes
         self._limits = limits
+        self._take = take
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
@@ -79,7 +86,7 @@ class Batches:
 
     def gathering(self) -> Gathering:
         """Where the files of a new batch are gathered."""
-        return Gathering(self._folder / secrets.token_hex(16), self._limits)
+        return Gathering(self._folder / secrets.token_hex(16), self._limits, self._take)
 
     async def begin(self, operations: Operations, order: Order, gathering: Gathering) -> Operation:
         """Begin to write down what was gathered."""

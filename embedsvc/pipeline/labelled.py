@@ -6,6 +6,7 @@ from typing import Any
 
 from embedsvc import filters
 from embedsvc.errors import FailedPrecondition
+from embedsvc.files import Take
 from embedsvc.filters import Filter
 from embedsvc.index import Collection
 from embedsvc.operations import Progress, Tell
@@ -21,12 +22,16 @@ def gather(
     request: Mapping[str, Any],
     folder: Path,
     tell: Tell,
+    take: Take,
 ) -> None:
-    """Write the examples that `request` asks for into a new folder; raises FailedPrecondition."""
+    """Write the examples that `request` asks for into a new folder.
+
+    Raises FailedPrecondition when there are none, or DiskFull.
+    """
     text, field = request["filter"], request["label_field"]
     condition = filters.parse(text) if text else None
     total = collection.count(condition)
-    with Gathering(folder, spaces) as gathering:
+    with Gathering(folder, spaces, take) as gathering:
         for done, listed in enumerate(_recordings(collection, condition)):
             tell(Progress(done, total, "reading vectors"))
             label = listed.metadata.get(field)

@@ -3,8 +3,9 @@
 import asyncio
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from embedsvc.errors import (
     InvalidArgument,
     SpaceMismatch,
 )
+from embedsvc.files import Take
 from embedsvc.filters import Filter
 from embedsvc.index import Catalog, Collection
 from embedsvc.operations import Kind, Operation, Operations, Tell
@@ -77,20 +79,22 @@ class Trainings:
         shelf: Shelf,
         folder: Path,
         fault: Fault,
+        take: Take,
     ) -> None:
         self._embedder = embedder
         self._catalog = catalog
         self._shelf = shelf
         self._folder = folder / ".work"
         self._fault = fault
+        self._take = take
         self._background = Background(embedder, folder / ".background")
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
         """The kinds of operations this does."""
         return {
-            ON_COLLECTION: Kind(self._on_collection, LANE),
-            ON_VECTORS: Kind(self._on_vectors, LANE),
+            ON_COLLECTION: Kind(partial(self._once, self._on_collection), LANE),
+            ON_VECTORS: Kind(partial(self._once, self._on_vectors), LANE),
         }
 
     async def on_collection(
@@ -125,8 +129,9 @@ class Trainings:
             raise InvalidArgument(
                 f"`config.spaces` must be 1 to 64, but are {len(spaces)}", field="config.spaces"
             )
+        _check_unlike(spaces)
         folder = secrets.token_hex(16)
-        return folder, Gathering(self._folder / folder, spaces)
+        return folder, Gathering(self._folder / folder, spaces, self._take)
 
     async def on_vectors(self, operations: Operations, order: Order, folder: str) -> Operation:
         """Begin to train on what was gathered; raises OperationRunning."""
@@ -149,16 +154,26 @@ class Trainings:
                 if path.name not in wanted:
                     shutil.rmtree(path, ignore_errors=True)
 
-    async def _on_collection(self, request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    async def _once(
+        self, work: Callable[..., Awaitable[int]], request: Mapping[str, Any], tell: Tell
+    ) -> Mapping[str, Any]:
+        """Train, unless the probe was on the shelf already when a process before this one ended."""
+        draft = Workplace(self._folder / request["folder"]).draft
+        version = await asyncio.to_thread(draft.resume)
+        if version is None:
+            version = await work(request, tell)
+        return {"probe": request["name"], "version": version}
+
+    async def _on_collection(self, request: Mapping[str, Any], tell: Tell) -> int:
         await asyncio.to_thread(self._gather, request, tell)
         return await self._train(request, tell)
 
-    async def _on_vectors(self, request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    async def _on_vectors(self, request: Mapping[str, Any], tell: Tell) -> int:
         if not Workplace(self._folder / request["folder"]).is_complete:
             raise FailedPrecondition("the examples are no longer there; send them again")
         return await self._train(request, tell)
 
-    async def _train(self, request: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+    async def _train(self, request: Mapping[str, Any], tell: Tell) -> int:
         place = Workplace(self._folder / request["folder"])
         background = await self._strange(place.spaces, tell)
         await asyncio.to_thread(place.put_background, background)
@@ -176,8 +191,10 @@ class Trainings:
                 "the system ended the training, most likely because memory ran out: train on "
                 "fewer or smaller examples, or give the server more memory"
             ) from error
-        probe = await asyncio.to_thread(lambda: self._shelf.add(name, place.probe()))
-        return {"probe": name, "version": probe.info.version}
+        return await asyncio.to_thread(self._add, name, place)
+
+    def _add(self, name: str, place: Workplace) -> int:
+        return self._shelf.add(name, place.probe(), place.draft).info.version
 
     async def _strange(self, spaces: tuple[Space, ...], tell: Tell) -> Floats | None:
         """Vectors of what is not speech; none in spaces this server's model does not make."""
@@ -192,7 +209,7 @@ class Trainings:
     def _gather(self, request: Mapping[str, Any], tell: Tell) -> None:
         collection = self._catalog.get(request["collection"])
         spaces = self._spaces(collection, request["spaces"])
-        gather(collection, spaces, request, self._folder / request["folder"], tell)
+        gather(collection, spaces, request, self._folder / request["folder"], tell, self._take)
 
     def _spaces(self, collection: Collection, names: Sequence[str]) -> tuple[Space, ...]:
         """What the stored vectors of a collection are of: they are kept at unit length."""
@@ -223,3 +240,16 @@ def names_of(collection: Collection, asked: Sequence[str]) -> list[str]:
             f"`spaces` must name each once, but is {', '.join(asked)[:200]}", field="spaces"
         )
     return [collection.space_name(name) for name in asked or [""]]
+
+
+def _check_unlike(spaces: Sequence[Space]) -> None:
+    """Of several spaces one is chosen, or each has a weight: an equal one would say nothing."""
+    known: set[str] = set()
+    for place, space in enumerate(spaces):
+        if space.fingerprint in known:
+            field = f"config.spaces[{place}]"
+            raise InvalidArgument(
+                f"`{field}` must be unlike the others, but {space.fingerprint!r} is there twice",
+                field=field,
+            )
+        known.add(space.fingerprint)

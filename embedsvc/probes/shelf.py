@@ -24,6 +24,7 @@ from embedsvc.errors import (
     Unavailable,
 )
 from embedsvc.files import disk_errors, sync_directory
+from embedsvc.probes.draft import Draft
 from embedsvc.probes.held import Held, Memory
 from embedsvc.probes.probe import Probe
 from embedsvc.probes.storing import MOST_CARD_BYTES, MOST_TENSOR_BYTES, from_files, to_files
@@ -111,15 +112,16 @@ class Shelf:
             count = 0
         return max(newest, count) + 1
 
-    def add(self, name: str, probe: Probe) -> Probe:
+    def add(self, name: str, probe: Probe, draft: Draft | None = None) -> Probe:
         """Serve `probe` under `name` from now on; durable on return. Gives it with its version.
 
-        Raises InvalidArgument for the name, DiskFull, and then nothing has changed.
+        `draft`, on the same file system, knows afterwards that it was added, whatever ends the
+        process. Raises InvalidArgument for the name, DiskFull, and then nothing has changed.
         """
         check_name(name)
         with self._lock, disk_errors():
             numbered = probe.renamed(name, self.next_version(name))
-            self._write(numbered)
+            self._write(numbered, draft)
             places = self._places(name)
             for old in places[:-KEPT_VERSIONS]:
                 with suppress(OSError):  # the new one is there, whatever becomes of the old
@@ -171,25 +173,13 @@ class Shelf:
             raise _missing(address, [each.version for each in places], field)
         return place
 
-    def _write(self, probe: Probe) -> None:
+    def _write(self, probe: Probe, draft: Draft | None) -> None:
         files = to_files(probe)
-        folder = self._folder / probe.info.name
+        folder, version = self._folder / probe.info.name, probe.info.version
         self._make(folder)
-        draft = folder / f"{_DRAFT}{probe.info.version}"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700)
-        try:
-            for name, content in ((TENSORS_FILE, files.tensors), (CARD_FILE, files.card)):
-                with (draft / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            sync_directory(draft)
-            draft.rename(folder / str(probe.info.version))
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
-        sync_directory(folder)
+        draft = draft or Draft(folder / f"{_DRAFT}{version}")
+        contents = {TENSORS_FILE: files.tensors, CARD_FILE: files.card}
+        draft.move(contents, version, folder / str(version))
 
     def _make(self, folder: Path) -> None:
         """Make a folder of the shelf durable, and those above it."""

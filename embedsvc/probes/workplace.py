@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from embedsvc.errors import InvalidArgument, TensorShape
-from embedsvc.files import disk_errors, sync_directory
+from embedsvc.files import Take, disk_errors, sync_directory
+from embedsvc.probes.draft import Draft
 from embedsvc.probes.examples import Examples
 from embedsvc.probes.probe import Probe
 from embedsvc.probes.shelf import CARD_FILE, TENSORS_FILE
@@ -34,16 +35,19 @@ MOST_TEXT = 4_000
 
 _VECTORS, _BASELINE, _BACKGROUND = "vectors.f32", "baseline.f32", "background.f32"
 _LINES, _HEAD, _ORDER = "examples.jsonl", "head.json", "order.json"
+_DRAFT, _VERSION = "draft", "version"
 
 
 class Gathering:
     """Examples on their way into a folder, which is there with all of them or not at all.
 
-    What was finished goes too if the block fails after that.
+    What was finished goes too if the block fails after that. `take` is told of bytes before they
+    are written.
     """
 
-    def __init__(self, folder: Path, spaces: Sequence[Space]) -> None:
+    def __init__(self, folder: Path, spaces: Sequence[Space], take: Take = lambda _: None) -> None:
         self._folder = folder
+        self._take = take
         self._draft = folder.with_name(f".draft-{folder.name}")
         self._spaces = tuple(spaces)
         self._dim = sum(space.dim for space in spaces)
@@ -54,6 +58,7 @@ class Gathering:
         self.count = 0
 
     def __enter__(self) -> Self:
+        self._take(0)
         with disk_errors():
             self._draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.rmtree(self._draft, ignore_errors=True)
@@ -111,13 +116,18 @@ class Gathering:
                 field="examples",
                 max_examples=MOST_EXAMPLES,
             )
+        rows = zip(labels, groups or [""] * len(labels), strict=True)
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        parts = {
+            _VECTORS: np.ascontiguousarray(vectors, "<f4").data,
+            _LINES: memoryview(lines.encode("utf-8", "surrogatepass")),
+        }
+        if baseline is not None:
+            parts[_BASELINE] = np.ascontiguousarray(baseline, "<f4").data
+        self._take(sum(part.nbytes for part in parts.values()))
         with disk_errors():
-            self._files[_VECTORS].write(np.ascontiguousarray(vectors, "<f4").data)
-            if baseline is not None:
-                self._files[_BASELINE].write(np.ascontiguousarray(baseline, "<f4").data)
-            rows = zip(labels, groups or [""] * len(labels), strict=True)
-            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            self._files[_LINES].write(lines.encode("utf-8", "surrogatepass"))
+            for name, part in parts.items():
+                self._files[name].write(part)
 
     def finish(self) -> None:
         """All is there, and durable."""
@@ -190,6 +200,11 @@ class Workplace:
     def is_complete(self) -> bool:
         """Whether examples are there."""
         return (self.folder / _HEAD).is_file()
+
+    @property
+    def draft(self) -> Draft:
+        """The way of its probe to the shelf."""
+        return Draft(self.folder / _DRAFT, self.folder / _VERSION)
 
     @property
     def spaces(self) -> tuple[Space, ...]:

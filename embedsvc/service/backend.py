@@ -1,16 +1,19 @@
 """What the servicers stand on: the encoder, its queue, and the collections."""
 
 import asyncio
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 
 from embedsvc import telemetry
 from embedsvc.audio import DecodePool
 from embedsvc.batching import Batcher, Limits, Machine, Model
 from embedsvc.encoder import Encoder, out_of_memory, share_threads, threads, usual_passes
 from embedsvc.errors import Unavailable
+from embedsvc.files import Reserve
 from embedsvc.index import Catalog
 from embedsvc.operations import Kind, Operation, Operations
 from embedsvc.pipeline import fitting, loading
@@ -26,6 +29,7 @@ from embedsvc.pipeline.probe_training import Trainings
 from embedsvc.pipeline.transcriber import Transcriber
 from embedsvc.probes import Shelf
 from embedsvc.service import written
+from embedsvc.service.streams import Uploads
 from embedsvc.settings import BatcherSettings, ModelSettings, Settings
 from embedsvc.types import Lane
 
@@ -48,6 +52,7 @@ class Backend:
     def __init__(self, settings: Settings, *, claim_data: bool = True) -> None:
         self.settings = settings
         self._catalog = Catalog(settings.data) if claim_data else None
+        self._reserve = Reserve(settings.data, settings.server.disk_reserve_bytes)
         self._pool = DecodePool(settings.audio.decode_workers)
         self._batcher: Batcher | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -134,6 +139,7 @@ class Backend:
                 self.shelf,
                 self.settings.data / "probes",
                 _bug,
+                self._reserve.take,
             )
             self.shelf.recover()
         return self._trainings
@@ -169,6 +175,14 @@ class Backend:
         assert self._batches is not None
         return self._batches
 
+    @cached_property
+    def uploads(self) -> Uploads:
+        """What is let into the folder for temporary files."""
+        folder = Path(tempfile.gettempdir())
+        size = self.settings.server.disk_reserve_bytes
+        reserve = Reserve(folder, size, "the folder for temporary files")
+        return Uploads(self.settings.audio.max_upload_bytes, reserve.take)
+
     @property
     def batcher(self) -> Batcher:
         """The queue of all encoders."""
@@ -180,7 +194,12 @@ class Backend:
         audio = self.settings.audio
         limits = BatchLimits(audio.max_batch_files, audio.max_upload_bytes, audio.max_batch_bytes)
         return Batches(
-            self.transcriber, self.heads, self.settings.data / "transcripts", written.NOTES, limits
+            self.transcriber,
+            self.heads,
+            self.settings.data / "transcripts",
+            written.NOTES,
+            limits,
+            self._reserve.take,
         )
 
     async def start(self, tell: Callable[[str], None]) -> None:

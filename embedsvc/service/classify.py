@@ -57,8 +57,7 @@ class Classifying(probe_pb2_grpc.ProbeServiceServicer):
             audio.channel_policy(config.channel_policy, "config.channel_policy"),
             config.strict,
         )
-        limit = self._backend.settings.audio.max_upload_bytes
-        async with streams.gathered(rest, limit) as file:
+        async with streams.gathered(rest, self._backend.uploads) as file:
             classifier = self._backend.classifier
             found = await classifier.classify_file(file, form, asked, timeline, came)
         return await self._reply(probe_pb2.ClassifyUploadResponse(), found, asked, config.top_n)

@@ -180,9 +180,8 @@ class CollectionServicer(collection_pb2_grpc.CollectionServiceServicer):
         labels = metadata.metadata(config.metadata, "metadata")
         spoken = texts.transcript(config.transcript, "config.transcript")
         mode = _mode(config.mode, "config.mode")
-        limit = self._backend.settings.audio.max_upload_bytes
         await self._backend.library.info(config.collection)  # before a long transfer, not after
-        async with streams.gathered(messages, limit) as file:
+        async with streams.gathered(messages, self._backend.uploads) as file:
             digest = ""
             if config.request_id:
                 content = await asyncio.to_thread(streams.digest_of, file)

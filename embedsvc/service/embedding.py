@@ -81,8 +81,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         wish, styles = await self._wish(config.options, "config.options")
         came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
         form = _form(config)
-        limit = self._backend.settings.audio.max_upload_bytes
-        async with streams.gathered(rest, limit) as file:
+        async with streams.gathered(rest, self._backend.uploads) as file:
             embedding = await self._backend.embedder.embed_file(file, form, wish, came)
         message, seconds = convert.timed(convert.embedding_message, embedding, styles, config.id)
         self._check_size(message)
@@ -99,10 +98,9 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         wish, styles = await self._wish(config.options, "config.options")
         _check_whole(wish, "config.options")
         came = terms(context, _lane(config.options, Lane.BULK, "config.options"), patient=True)
-        limit = self._backend.settings.audio.max_upload_bytes
         embedder = self._backend.embedder
         async with (
-            streams.gathered(rest, limit) as file,
+            streams.gathered(rest, self._backend.uploads) as file,
             aclosing(embedder.embed_windows(file, _form(config), wish, came)) as windows,
         ):
             async for window in windows:

@@ -5,12 +5,22 @@ import hashlib
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from embedsvc.errors import AudioEmpty, AudioTooLong, DiskFull, StreamIdle, StreamProtocol
+from embedsvc.files import Take
 from embedsvc.settings import ServerSettings
 
 HASHED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """What one upload may be; `take` is told of its bytes, for all uploads together."""
+
+    max_bytes: int
+    take: Take
 
 
 async def opened(
@@ -58,31 +68,33 @@ async def chunks(messages: AsyncIterator[Any]) -> AsyncGenerator[bytes | None]:
 
 
 @asynccontextmanager
-async def gathered(messages: AsyncIterator[Any], max_bytes: int) -> AsyncIterator[BinaryIO]:
+async def gathered(messages: AsyncIterator[Any], allowed: Uploads) -> AsyncIterator[BinaryIO]:
     """All audio of an upload, in a file that is gone afterwards.
 
     The sender waits while the disk does, so memory holds one chunk at a time.
     """
+    await asyncio.to_thread(allowed.take, 0)
     with tempfile.TemporaryFile(prefix="embedsvc-upload-") as file:
         size = 0
         async for message in messages:
             if message.WhichOneof("message") != "audio":
                 raise StreamProtocol("`config` must come once, and only `audio` after it")
             size += len(message.audio)
-            if size > max_bytes:
+            if size > allowed.max_bytes:
                 raise AudioTooLong(
-                    f"`audio` must be at most {max_bytes} bytes in one upload",
+                    f"`audio` must be at most {allowed.max_bytes} bytes in one upload",
                     field="audio",
-                    max_bytes=max_bytes,
+                    max_bytes=allowed.max_bytes,
                 )
-            await asyncio.to_thread(_write, file, message.audio)
+            await asyncio.to_thread(_write, file, message.audio, allowed.take)
         if not size:
             raise AudioEmpty("`audio` must have bytes, but is empty", field="audio")
         file.seek(0)
         yield file
 
 
-def _write(file: BinaryIO, data: bytes) -> None:
+def _write(file: BinaryIO, data: bytes, take: Take) -> None:
+    take(len(data))
     try:
         file.write(data)
     except OSError as error:

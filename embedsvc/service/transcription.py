@@ -72,8 +72,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
             audio.channel_policy(config.channel_policy, "config.channel_policy"),
             config.strict,
         )
-        limit = self._backend.settings.audio.max_upload_bytes
-        async with streams.gathered(rest, limit) as file:
+        async with streams.gathered(rest, self._backend.uploads) as file:
             found = self._backend.transcriber.transcribe_file(file, form, task, came)
             async with aclosing(found):
                 async for each in found:

@@ -45,7 +45,7 @@ def gathered(
         assert progress.total == COUNT
         meanwhile(progress.done)
 
-    gather(collection, tuple(TWO.values()), request, folder, tell)
+    gather(collection, tuple(TWO.values()), request, folder, tell, lambda _: None)
     return Workplace(folder).examples()
 
 

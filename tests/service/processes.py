@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,22 +36,30 @@ class SlowModel:
 class Server:
     """`python -m embedsvc serve`, killed at the end of the block if it still runs.
 
-    `settings` are environment variables without their prefix.
+    `settings` are environment variables without their prefix; `within` is a command line that runs
+    it where its data are the only disk.
     """
 
-    def __init__(self, data: Path, address: str = "127.0.0.1:0", **settings: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        address: str = "127.0.0.1:0",
+        within: Sequence[str] = (),
+        **settings: str,
+    ) -> None:
         environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith("EMBEDSVC")},
             "PYTHONPATH": str(ROOT),
             # Otherwise glibc keeps what was freed, and nobody sees what is in use.
             "MALLOC_MMAP_THRESHOLD_": "131072",
+            **({"TMPDIR": str(data.with_name("tmp"))} if within else {}),
             **{f"EMBEDSVC_{name}": text for name, text in settings.items()},
         }
         flags = ["--address", address, "--data", str(data), "--json", "--threads", "1"]
         self.data = data
         self._address = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "embedsvc", "serve", *flags],
+            [*within, sys.executable, "-m", "embedsvc", "serve", *flags],
             env=environment,
             cwd=data.parent,
             stdout=subprocess.PIPE,

@@ -315,6 +315,14 @@ def test_examples_that_do_not_fit_are_refused(
     assert workfolder(home) == []
 
 
+def test_a_space_that_is_there_twice_is_refused(probes: Stubs, home: Path) -> None:
+    read = [toys.space("a"), SPACE, toys.space("b"), SPACE]
+    sent = training("twice", read, toys.drawn(read))
+    refusal = refused(probes.probes.TrainProbeOnVectors, sent)
+    assert (refusal.code, refusal.path) == ("INVALID_ARGUMENT", "config.spaces[3]")
+    assert workfolder(home) == []
+
+
 def test_a_collection_of_vectors_that_have_lengths_is_refused(probes: Stubs) -> None:
     asked = collection_pb2.CreateCollectionRequest(
         name="lengths", foreign_space=types_pb2.Space(fingerprint="u", dim=4)

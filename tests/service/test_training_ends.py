@@ -18,7 +18,7 @@ from embedsvc.testing import serving
 from embedsvc.v1 import collection_pb2, operation_pb2, probe_pb2
 from tests.probes import toys
 from tests.service.calls import Stubs, item_refusal, refused, request
-from tests.service.probing import ended, trained, trainers, training, workfolder
+from tests.service.probing import ended, put, trained, trainers, training, workfolder
 from tests.service.processes import Server
 
 SPACE = toys.space("t")
@@ -166,6 +166,43 @@ def test_a_training_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
         server.signal(signal.SIGTERM)
         code, text = server.end()
         assert code == 0, text
+
+
+@pytest.mark.parametrize("is_deleted", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_probe_is_kept_once_if_the_server_is_killed_before_it_says_so(
+    tmp_path: Path, *, is_deleted: bool
+) -> None:
+    home = tmp_path / "data"
+    with Server(home) as server, Stubs(server.address()) as stubs:
+        begun = stubs.probes.TrainProbeOnVectors(slowly("once", large(each=100)), timeout=60)
+        until = time.monotonic() + 30
+        while not trainers(server.process.pid) and time.monotonic() < until:
+            time.sleep(0.02)
+        # Whoever writes into a pipe waits for a reader: so its end is never kept.
+        end = home / f"{begun.name}.json.tmp"
+        os.mkfifo(end)
+        while not (home / "probes" / "once" / "1").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        if is_deleted:
+            assert put(stubs, "once", toys.probe()).version == 2
+            stubs.probes.DeleteProbe(probe_pb2.DeleteProbeRequest(name="once@1"), timeout=10)
+        server.signal(signal.SIGKILL)
+        server.end()
+    assert len(workfolder(home)) == 1
+    end.unlink()
+    with Server(home) as server, Stubs(server.address()) as stubs:
+        over = ended(stubs, begun.name)
+        response = probe_pb2.TrainProbeResponse()
+        assert over.response.Unpack(response)
+        asked = probe_pb2.GetProbeRequest(name="once")
+        served = stubs.probes.GetProbe(asked, timeout=10).probe
+        if is_deleted:
+            assert not response.HasField("probe")
+            assert (served.version, list(served.labels)) == (2, ["cat", "dog"])
+        else:
+            assert response.probe == served
+            assert (served.version, len(served.labels)) == (1, 12)
+        assert workfolder(home) == []
 
 
 @pytest.mark.slow
