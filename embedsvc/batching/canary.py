@@ -75,6 +75,6 @@ def wait(*, sick: bool) -> float:
     return SICK if sick else IDLE
 
 
-def rest(seconds: float, *, sick: bool) -> float:
-    """Seconds between two canaries of one encoder, each of which takes so many."""
-    return max(SICK, REST * seconds) if sick else IDLE
+def rest(seconds: float) -> float:
+    """Seconds between two canaries of an encoder that is not well, each of which takes so many."""
+    return max(SICK, REST * seconds)

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from embedsvc.batching import canary
 from embedsvc.batching.canary import Canary, Fault
@@ -136,9 +136,8 @@ class Engine:
         return body != MAIN and body in self._faults
 
     def rest(self, body: str) -> float:
-        """Seconds from one canary of a body to the next."""
-        seconds = self._canary_base(body) * self._predictors[body].scale
-        return canary.rest(seconds, sick=body in self._faults)
+        """Seconds from one canary of a body that is not well to the next."""
+        return canary.rest(self._canary_base(body) * self._predictors[body].scale)
 
     def join(self, timeout: float) -> None:
         """Wait for the end of the passes that run; if one hangs, no longer than `timeout`."""
@@ -207,7 +206,7 @@ class Engine:
         elif memory:
             self._report(Failed(jobs[0], _too_large(jobs[0], error), poisonous=False))
         else:
-            well = self._try_canary(jobs[0].body)
+            well = self._try_canary(jobs[0].body, error)
             if self.refuses(jobs[0].body):
                 self._report(Refused(jobs))
             else:
@@ -226,12 +225,14 @@ class Engine:
         for body in self._models:
             if self._queue.closed:
                 return
-            can = body in self._faults or (idle and not self._queue.waiting)
-            if can and time.monotonic() - self._tried[body] >= self.rest(body):
+            sick = body in self._faults
+            pause = self.rest(body) if sick else canary.IDLE
+            free = sick or (idle and not self._queue.waiting)
+            if free and time.monotonic() - self._tried[body] >= pause:
                 self._try_canary(body)
 
-    def _try_canary(self, body: str) -> bool:
-        """Whether a body is well: what it answered to others does not tell."""
+    def _try_canary(self, body: str, met: Exception | None = None) -> bool:
+        """Whether a body is well, of which an error was `met`: its other answers do not tell."""
         self._tried[body] = time.monotonic()
         base, predictor = self._canary_base(body), self._predictors[body]
         self._began(base * predictor.scale)
@@ -239,7 +240,7 @@ class Engine:
         over = self._ended()
         with self._lock:
             if fault:
-                self._faults.setdefault(body, fault)
+                self._faults.setdefault(body, replace(fault, error=fault.error or met))
             else:
                 self._faults.pop(body, None)
                 predictor.learn(base, over.seconds / over.passes)

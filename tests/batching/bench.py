@@ -57,7 +57,7 @@ class Encoder:
     """Answers with what it was given; waits at its gate, and fails on a poison.
 
     `most` is the frames that fit its memory; `broken` makes it fail on everything, and `odd` answer
-    the canary otherwise than before.
+    the canary with what are no numbers.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Encoder:
         self.canaries += 1
         if self.broken:
             raise ArithmeticError("broken")
-        states = CANARY.features * (2 if self.odd else 1)
+        states = CANARY.features * (np.nan if self.odd else 1)
         return [Encoded(dict.fromkeys(ask.layers, states), {})]
 
 

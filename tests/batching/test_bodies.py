@@ -136,6 +136,17 @@ async def test_a_sick_body_is_told_by_name_and_harms_no_other() -> None:
         assert answered(await bench.submit(1, body=OTHER)) == 1
 
 
+async def test_what_was_met_before_a_canary_that_fails_is_kept_for_the_log() -> None:
+    async with running() as bench:
+        bench.other.odd = True
+        with pytest.raises(HeadUnavailable):
+            await bench.submit(POISON, body=OTHER)
+        fault = bench.batcher.faults()[OTHER]
+        assert fault.text == "the encoder's answers are not finite"
+        assert isinstance(fault.error, ArithmeticError)
+        assert bench.batcher.stats().quarantined == 0
+
+
 async def test_who_asks_a_sick_body_is_refused_at_once_and_told_when_to_come_back() -> None:
     async with running() as bench:
         bench.other.broken = True

@@ -123,11 +123,11 @@ def test_a_canary_that_is_answered_otherwise_tells(second: float, fault: str) ->
 
 def test_a_canary_comes_sooner_to_an_encoder_that_is_not_well() -> None:
     assert (wait(sick=False), wait(sick=True)) == (IDLE, SICK)
-    assert (rest(0.001, sick=False), rest(0.001, sick=True)) == (IDLE, SICK)
+    assert rest(0.001) == SICK
 
 
 def test_a_slow_encoder_that_is_not_well_takes_a_tenth_of_the_time_at_most() -> None:
-    assert rest(0.3, sick=True) == pytest.approx(3.0)
+    assert rest(0.3) == pytest.approx(3.0)
 
 
 async def test_an_encoder_is_not_well_because_others_are_answered(

@@ -15,6 +15,7 @@ from google.longrunning import operations_pb2
 from grpc_health.v1 import health_pb2
 
 from embedsvc import telemetry
+from embedsvc.client import Client
 from embedsvc.encoder import Encoder
 from embedsvc.encoder.waveform import WaveformEncoder
 from embedsvc.pipeline.bodies import Bodies, load_bodies
@@ -228,6 +229,12 @@ def test_a_server_tells_which_of_its_models_is_ill_and_since_when(
     again = {each.model: each for each in ward.told()}
     assert again["mms"].not_serving_since == told["mms"].not_serving_since
     assert SECRET not in str(told["mms"])
+    with Client(ward.stubs.target) as client:
+        bodies = client.info().bodies
+        assert [each.not_serving_since for each in bodies] == [None, pytest.approx(since), None]
+        illness.end()
+        assert not client.info().bodies[1].serving, "it is asked once"
+        assert client.info(refresh=True).bodies[1].serving
 
 
 def test_who_runs_the_server_finds_the_reason_in_its_log(
