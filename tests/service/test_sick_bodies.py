@@ -3,9 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from embedsvc.testing import serving
 from embedsvc.v1 import collection_pb2, embedding_pb2, server_pb2, transcription_pb2
 from tests.encoder.ctc.published import READS_SAMPLES, published, wave
 from tests.service.calls import (
-    Refusal,
     Stubs,
     adding,
     item_refusal,
@@ -40,50 +38,15 @@ from tests.service.calls import (
     vector,
 )
 from tests.service.test_heads import SOUND, many_languages
-
-Transcribe = transcription_pb2.TranscribeRequest
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICE = "embedsvc.v1.TranscriptionService"
-SECRET = "what went wrong in there"
-
-
-@dataclass
-class Ward:
-    """A server with `mini` and two models beside it: `mms`, which can be made ill, and `base`."""
-
-    stubs: Stubs
-    bodies: Bodies
-
-    @property
-    def mms(self) -> WaveformEncoder:
-        (key,) = (each.body.key for each in self.bodies.added if each.info.name == "mms-spa")
-        found = self.bodies.encoders[key]
-        assert isinstance(found, WaveformEncoder)
-        return found
-
-    def write(self, head: str) -> str:
-        asked = Transcribe(audio=pcm(SOUND), head=head)
-        return text(self.stubs.transcription.Transcribe(asked).segments)
-
-    def refusal(self, head: str) -> Refusal:
-        return refused(self.stubs.transcription.Transcribe, Transcribe(audio=pcm(SOUND), head=head))
-
-    def health(self, name: str) -> int:
-        status: int = self.stubs.health.Check(health_pb2.HealthCheckRequest(service=name)).status
-        return status
-
-    def told(self) -> list[server_pb2.BodyInfo]:
-        reply = self.stubs.server.GetServerInfo(server_pb2.GetServerInfoRequest())
-        return list(reply.bodies)
-
-    def becomes(self, head: str, status: int) -> None:
-        """Wait until health says it of a head."""
-        asked = health_pb2.HealthCheckRequest(service=f"{SERVICE}/{head}")
-        watch = self.stubs.health.Watch(asked, timeout=60)
-        assert any(each.status == status for each in watch)
-        watch.cancel()
+from tests.service.ward import (
+    NOT_SERVING,
+    SECRET,
+    SERVICE,
+    SERVING,
+    Illness,
+    Ward,
+    text,
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,35 +69,6 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         flags = {"model": {"heads": heads}, "batcher": {"stall_seconds": 1.0}}
         with serving(flags) as target, Stubs(target) as stubs:
             yield Ward(stubs, loaded[0])
-
-
-def text(segments: Iterable[Any]) -> str:
-    return " ".join(each.text for each in segments)
-
-
-class Illness:
-    """Makes the body of `mms` fail on everything, from `begin` to `end`; counts its passes."""
-
-    def __init__(self, ward: Ward) -> None:
-        self._ward = ward
-        self.fails = False
-        self.passes = 0
-
-    def __call__(self) -> None:
-        self.passes += 1
-        if self.fails:
-            raise ArithmeticError(SECRET)
-
-    def begin(self) -> Refusal:
-        """Fall ill; how the first caller is told."""
-        self.fails = True
-        first = self._ward.refusal("mms-spa")
-        self._ward.becomes("mms-spa", NOT_SERVING)
-        return first
-
-    def end(self) -> None:
-        self.fails = False
-        self._ward.becomes("mms-spa", SERVING)
 
 
 @pytest.fixture
