@@ -39,6 +39,7 @@ EmbedsvcError
 │   ├── OperationRunning       another operation works on the same
 │   └── StreamIdle             a stream of a caller from which nothing came for too long
 ├── Unavailable                not now: starting, draining or unreachable
+│   └── HeadUnavailable        the model that a head reads is not well; others are
 ├── Cancelled                  the caller left
 ├── DeadlineExceeded           the time the caller allowed is over
 ├── DataLoss                   stored data fails its checksum
@@ -298,6 +299,12 @@ class Unavailable(EmbedsvcError):
     """Not now: the server is starting, draining or out of reach."""
 
     reason = "UNAVAILABLE"
+
+
+class HeadUnavailable(Unavailable):
+    """The model that a head reads is not well; it is tried again, and everything else goes on."""
+
+    reason = "HEAD_UNAVAILABLE"
 
 
 class Aborted(EmbedsvcError):

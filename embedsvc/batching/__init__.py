@@ -7,7 +7,8 @@ told, and `batcher` joins them.
 """
 
 from embedsvc.batching.admission import Limits
-from embedsvc.batching.batcher import Batcher, Ticket
+from embedsvc.batching.batcher import MAIN_ONLY, Batcher, Ticket
+from embedsvc.batching.canary import Fault
 from embedsvc.batching.cost import Cost, noise, noise_samples
 from embedsvc.batching.jobs import MAIN, Ran, Terms
 from embedsvc.batching.models import Machine, Model, measured
@@ -15,8 +16,10 @@ from embedsvc.batching.stats import LaneStats, Stats
 
 __all__ = [
     "MAIN",
+    "MAIN_ONLY",
     "Batcher",
     "Cost",
+    "Fault",
     "LaneStats",
     "Limits",
     "Machine",

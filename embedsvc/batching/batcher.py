@@ -3,23 +3,27 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import AsyncIterator, Iterable, Mapping, Sized
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 
 from embedsvc.batching.admission import Admission, Limits
 from embedsvc.batching.cache import Cache
+from embedsvc.batching.canary import Fault
 from embedsvc.batching.cost import Predictor
-from embedsvc.batching.engine import Dropped, Engine, Failed, Passed, Report
+from embedsvc.batching.engine import Dropped, Engine, Failed, Passed, Refused, Report
 from embedsvc.batching.jobs import MAIN, Caller, Job, Load, Ran, Terms, depth_of
 from embedsvc.batching.lanes import WEIGHTS
 from embedsvc.batching.models import Machine, Model
 from embedsvc.batching.quarantine import Quarantine
 from embedsvc.batching.queue import Queue
 from embedsvc.batching.stats import Counts, LaneStats, Stats
-from embedsvc.batching.watchdog import Watchdog
-from embedsvc.errors import DeadlineExceeded, Unavailable
+from embedsvc.batching.watchdog import STALL_SECONDS, Told, Watchdog
+from embedsvc.errors import DeadlineExceeded, HeadUnavailable, Unavailable
 from embedsvc.types import Ask, Encoded, Lane
+
+MAIN_ONLY: Mapping[str, str] = {MAIN: ""}
+"""Bodies, and the heads they hear for, of who asks for no head."""
 
 END_SECONDS = 30.0
 """How long `close` waits for the pass that runs."""
@@ -29,7 +33,7 @@ class Batcher:
     """Utterances of all callers in front of the encoders of one machine.
 
     `models` are by body, that of the served model among them. Answers that were given are kept in
-    `cache_bytes`.
+    `cache_bytes`. No batch that ends for `stall_seconds` is a fault.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Batcher:
         machine: Machine | None = None,
         *,
         cache_bytes: int = 0,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._limits = limits
         self._predictors = {
@@ -54,6 +59,7 @@ class Batcher:
             self._reported,
         )
         self._admission = Admission(self._queue, self._engine, self._predictors, limits)
+        self._watchdog = Watchdog(self._engine, self._queue, stall_seconds)
         self._quarantine = Quarantine()
         self._cache = Cache(cache_bytes)
         self._counts = Counts()
@@ -70,9 +76,13 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._engine.start()
 
-    async def watch(self, stall_seconds: float, tell: Callable[[str], None]) -> None:
-        """Tell of each change of health, until cancelled: a fault, or nothing when well again."""
-        await Watchdog(self._engine, self._queue, stall_seconds).watch(tell)
+    async def watch(self, tell: Told) -> None:
+        """Tell of each change of health of a body, until cancelled."""
+        await self._watchdog.watch(tell)
+
+    def faults(self) -> Mapping[str, Fault]:
+        """What is wrong now, by body; what keeps all from getting on is under MAIN."""
+        return self._watchdog.faults(time.monotonic())
 
     @asynccontextmanager
     async def admitted(
@@ -81,31 +91,39 @@ class Batcher:
         frames: int = 0,
         *,
         exact: bool = True,
-        bodies: Sequence[str] = (MAIN,),
+        bodies: Mapping[str, str] = MAIN_ONLY,
     ) -> AsyncIterator["Ticket"]:
         """Come in with about `frames`, on these terms; the ticket takes them one after the other.
 
-        Each of the `bodies` is to hear them. Only a number that is `exact` can be too much for a
-        deadline.
+        Each of the `bodies` is to hear them, for the head beside it. Only a number that is `exact`
+        can be too much for a deadline. Raises HeadUnavailable while a body of heads is not well.
         """
         load = dict.fromkeys(bodies, frames)
         if self._queue.closed:
             raise _stopping()
+        for body, head in bodies.items():
+            self._check_well(body, head)
         if terms.patient:
             await self._admission.wait(terms.lane, load)
         else:
             self._admission.check(terms, load if exact else dict.fromkeys(bodies, 0))
             self._admission.promise(terms.lane, load)
-        ticket = Ticket(self, self._admission, terms, load)
+        ticket = Ticket(self, self._admission, terms, load, bodies)
         try:
             yield ticket
         finally:
             ticket.close()
 
     async def submit(
-        self, heard: Sized, ask: Ask, digest: bytes, terms: Terms, body: str = MAIN
+        self,
+        heard: Sized,
+        ask: Ask,
+        digest: bytes,
+        terms: Terms,
+        body: str = MAIN,
+        head: str = "",
     ) -> Ran:
-        """The answer for one utterance, as `body` reads it; `digest` is of both."""
+        """The answer for one utterance, as `body` reads it for `head`; `digest` is of both."""
         if self._queue.closed:
             raise _stopping()
         now = time.monotonic()
@@ -113,8 +131,9 @@ class Batcher:
         kept = self._cache.get((digest, ask))
         if kept is not None:
             return Ran(kept, 0.0, 0.0)
+        self._check_well(body, head)
         deadline = math.inf if terms.deadline is None else terms.deadline
-        caller = Caller(asyncio.get_running_loop().create_future(), now, deadline)
+        caller = Caller(asyncio.get_running_loop().create_future(), now, deadline, head)
         predictor = self._predictors[body]
         cost = predictor.share(len(heard), depth_of(ask), self._limits.batch_frames)
         job = Job(heard, ask, digest, terms.lane, now, cost, [caller], body)
@@ -177,10 +196,32 @@ class Batcher:
                     if not caller.answer.done():
                         # Each its own: what raises an error also writes to it.
                         caller.answer.set_exception(copy(error))
+            case Refused(jobs):
+                self._turn_away(jobs)
             case Dropped(jobs):
                 self._counts.dropped += len(jobs)
                 _refuse(jobs) if self._queue.closed else _tell_late(jobs)
         self._admission.let_in()
+
+    def _turn_away(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            self._queue.finish(job)
+            for caller in job.callers:
+                if not caller.answer.done():
+                    caller.answer.set_exception(self._unwell(job.body, caller.head))
+
+    def _check_well(self, body: str, head: str) -> None:
+        if self._engine.refuses(body):
+            raise self._unwell(body, head)
+
+    def _unwell(self, body: str, head: str) -> HeadUnavailable:
+        delay = self._engine.rest(body)
+        return HeadUnavailable(
+            f"the model of head {head!r} must be well, but is not at the moment; "
+            f"try again in {delay:.1f} s",
+            retry_after_seconds=delay,
+            head=head,
+        )
 
     def _passed(self, passed: Passed) -> None:
         lengths = [len(job) for job in passed.jobs]
@@ -196,13 +237,24 @@ class Batcher:
 
 
 class Ticket:
-    """The right of one request to hand over utterances, and what it promised to bring."""
+    """The right of one request to hand over utterances, and what it promised to bring.
 
-    def __init__(self, batcher: Batcher, admission: Admission, terms: Terms, load: Load) -> None:
+    `heads` are those that are to read what a body makes of them.
+    """
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        admission: Admission,
+        terms: Terms,
+        load: Load,
+        heads: Mapping[str, str],
+    ) -> None:
         self._batcher = batcher
         self._admission = admission
         self._terms = terms
         self._promised = dict(load)
+        self._heads = heads
 
     def expect(self, frames: int) -> None:
         """The frames are known now; an impatient caller may be refused because of them."""
@@ -215,7 +267,8 @@ class Ticket:
     async def submit(self, heard: Sized, ask: Ask, digest: bytes, body: str = MAIN) -> Ran:
         """The answer for one utterance, as `body` reads it; `digest` is of both."""
         self._promise(body, max(0, self._promised.get(body, 0) - len(heard)))
-        return await self._batcher.submit(heard, ask, digest, self._terms, body)
+        head = self._heads.get(body, "")
+        return await self._batcher.submit(heard, ask, digest, self._terms, body, head)
 
     def close(self) -> None:
         """Nothing more comes."""

@@ -2,17 +2,18 @@
 
 A batch that fails is halved until the one utterance at fault stands alone. Whether it is at fault
 the canary says, a clip whose answer is known: if its body fails on that too, nobody else is.
-Memory is nobody's fault: when it runs out, the batch is halved and later ones are smaller.
+What waits for the body of other heads is then refused, until its canary is well again. Memory is
+nobody's fault: when it runs out, the batch is halved and later ones are smaller.
 """
 
 import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from embedsvc.batching import canary
-from embedsvc.batching.canary import Canary
+from embedsvc.batching.canary import Canary, Fault
 from embedsvc.batching.cost import Predictor
 from embedsvc.batching.forming import MIN_AGE, Rule
 from embedsvc.batching.jobs import MAIN, Job, depth_of
@@ -52,7 +53,14 @@ class Dropped:
     jobs: list[Job]
 
 
-Report = Passed | Failed | Dropped
+@dataclass(frozen=True)
+class Refused:
+    """Jobs that are not tried, since their body is not well."""
+
+    jobs: list[Job]
+
+
+Report = Passed | Failed | Dropped | Refused
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class Engine:
             body: Canary(model.encode, model.layers, model.sound(canary.LENGTH))
             for body, model in models.items()
         }
-        self._faults = dict.fromkeys(models, "")
+        self._faults: dict[str, Fault] = {}
         self._tried = dict.fromkeys(models, -math.inf)
         self._last_seconds = 0.0
         self._lock = threading.Lock()
@@ -118,9 +126,18 @@ class Engine:
             return list(self._running.values())
 
     @property
-    def fault(self) -> str:
-        """What is wrong with an encoder, or nothing when all are well."""
-        return next(filter(None, list(self._faults.values())), "")
+    def faults(self) -> dict[str, Fault]:
+        """What is wrong with encoders that are not well, by body."""
+        with self._lock:
+            return dict(self._faults)
+
+    def refuses(self, body: str) -> bool:
+        """Whether a body is not well and answers nobody; the served model is always tried."""
+        return body != MAIN and body in self._faults
+
+    def rest(self, body: str) -> float:
+        """Seconds from one canary of a body that is not well to the next."""
+        return canary.rest(self._canary_base(body) * self._predictors[body].scale)
 
     def join(self, timeout: float) -> None:
         """Wait for the end of the passes that run; if one hangs, no longer than `timeout`."""
@@ -136,20 +153,22 @@ class Engine:
 
     def _serve(self) -> None:
         while not self._queue.closed:
-            taken = self._queue.take(self.rule, self._charge, canary.wait(self.fault))
+            wait = canary.wait(sick=bool(self._faults))
+            taken = self._queue.take(self.rule, self._charge, wait)
             if taken.dropped:
                 self._report(Dropped(taken.dropped))
             if taken.jobs:
                 self._run(taken.jobs)
-                self._try_the_sick()
-            elif not taken.dropped:
-                self._try_canaries()
+            self._try_canaries(idle=not taken.jobs and not taken.dropped)
 
     def _charge(self, job: Job) -> float:
-        return job.cost * self._predictors[job.body].scale
+        return 0.0 if self.refuses(job.body) else job.cost * self._predictors[job.body].scale
 
     def _run(self, jobs: list[Job]) -> None:
         body = jobs[0].body
+        if self.refuses(body):
+            self._report(Refused(jobs))
+            return
         predictor = self._predictors[body]
         base = predictor.base(
             self.rule(body).costed([len(job) for job in jobs]), max(job.depth for job in jobs)
@@ -166,7 +185,6 @@ class Engine:
             predictor.learn(base, over.seconds / over.passes)
             self._last_seconds = over.seconds
             self.budget = min(self._most, int(self.budget * GROW) + 1)
-            self._faults[body] = ""
         self._report(Passed(jobs, answers, over.started, over.seconds))
 
     def _encode(self, jobs: list[Job]) -> list[Encoded]:
@@ -188,8 +206,11 @@ class Engine:
         elif memory:
             self._report(Failed(jobs[0], _too_large(jobs[0], error), poisonous=False))
         else:
-            well = self._try_canary(jobs[0].body)
-            self._report(Failed(jobs[0], error, poisonous=well))
+            well = self._try_canary(jobs[0].body, error)
+            if self.refuses(jobs[0].body):
+                self._report(Refused(jobs))
+            else:
+                self._report(Failed(jobs[0], error, poisonous=well))
 
     def _again(self, jobs: list[Job]) -> None:
         taken = self._queue.still_wanted([] if self._queue.closed else jobs)
@@ -199,31 +220,35 @@ class Engine:
         if taken.jobs:
             self._run(taken.jobs)
 
-    def _try_canaries(self) -> None:
+    def _try_canaries(self, *, idle: bool) -> None:
+        """Send those that are due; to a body that is well only when nothing else is to be done."""
         for body in self._models:
-            if self._queue.closed or self._queue.waiting:
+            if self._queue.closed:
                 return
-            self._try_canary(body)
-
-    def _try_the_sick(self) -> None:
-        """While others are busy, a body that is not well shall not be thought ill for long."""
-        for body, fault in list(self._faults.items()):
-            if fault and time.monotonic() - self._tried[body] > canary.SICK:
+            sick = body in self._faults
+            pause = self.rest(body) if sick else canary.IDLE
+            free = sick or (idle and not self._queue.waiting)
+            if free and time.monotonic() - self._tried[body] >= pause:
                 self._try_canary(body)
 
-    def _try_canary(self, body: str) -> bool:
-        """Whether a body is well."""
+    def _try_canary(self, body: str, met: Exception | None = None) -> bool:
+        """Whether a body is well, of which an error was `met`: its other answers do not tell."""
         self._tried[body] = time.monotonic()
-        one, predictor = self._canaries[body], self._predictors[body]
-        base = predictor.base([len(one.clip)], depth_of(one.ask))
+        base, predictor = self._canary_base(body), self._predictors[body]
         self._began(base * predictor.scale)
-        fault = one.fault()
+        fault = self._canaries[body].fault()
         over = self._ended()
         with self._lock:
-            self._faults[body] = f"{body}: {fault}" if fault and body else fault
-            if not fault:
+            if fault:
+                self._faults.setdefault(body, replace(fault, error=fault.error or met))
+            else:
+                self._faults.pop(body, None)
                 predictor.learn(base, over.seconds / over.passes)
         return not fault
+
+    def _canary_base(self, body: str) -> float:
+        one = self._canaries[body]
+        return self._predictors[body].base([len(one.clip)], depth_of(one.ask))
 
     def _began(self, seconds: float) -> None:
         """A pass begins that would take so long alone."""

@@ -47,11 +47,15 @@ class Ran:
 
 @dataclass(eq=False)
 class Caller:
-    """One who waits for an answer: until `deadline`, or for ever when that is infinite."""
+    """One who waits for an answer: until `deadline`, or for ever when that is infinite.
+
+    `head` is what is to read the answer, "" when it is none.
+    """
 
     answer: "asyncio.Future[Ran]"
     arrived: float
     deadline: float = math.inf
+    head: str = ""
 
     def waits(self, now: float) -> bool:
         """Whether an answer is of use; safe to ask from any thread."""

@@ -14,6 +14,7 @@ from embedsvc.errors import EmbedsvcError
 from embedsvc.types import HeadInfo, Runtime
 
 if TYPE_CHECKING:
+    from embedsvc.client import BodyInfo
     from embedsvc.settings import ModelSettings
 
 FREE_BYTES = 512 * 1024 * 1024
@@ -176,4 +177,28 @@ def _server(target: str) -> dict[str, Check]:
         with Client(target, timeout=10.0) as client:
             return _told(client.heads()) or "none"
 
-    return {"health": serving, "info": model, "heads": heads}
+    def bodies() -> str:
+        with Client(target, timeout=10.0) as client:
+            return _loaded(client.info().bodies)
+
+    return {"health": serving, "info": model, "heads": heads, "models": bodies}
+
+
+def _loaded(bodies: Iterable["BodyInfo"]) -> str:
+    """What each model is, and whose; raises Fault when one is not well."""
+    told = []
+    sick = []
+    for each in bodies:
+        heads = ", ".join(each.heads) or "none"
+        told.append(
+            f"{each.model}: {each.parameters:,} parameters, {each.precision}, heads {heads}"
+        )
+        if each.not_serving_since is not None:
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.not_serving_since))
+            sick.append(f"{each.model} is not well since {since} (heads {heads})")
+    if sick:
+        raise Fault(
+            f"{'; '.join(sick)}: the server's log says why (event `health`), and restarting it "
+            "loads the model again"
+        )
+    return "; ".join(told) or "not told by this server"

@@ -2,6 +2,7 @@
 
 from embedsvc.client.audible import Audible
 from embedsvc.client.batch_transcribing import Written
+from embedsvc.client.bodies import BodyInfo
 from embedsvc.client.client import Client
 from embedsvc.client.collection import Collection
 from embedsvc.client.probes import Examples, Probes
@@ -28,6 +29,7 @@ __all__ = [
     "AddedRecording",
     "Aligned",
     "Audible",
+    "BodyInfo",
     "Classified",
     "Client",
     "Collection",

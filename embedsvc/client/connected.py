@@ -63,9 +63,12 @@ class Connected:
         if self._local is not None:
             self._local.stop()
 
-    def info(self) -> ServerInfo:
-        """What the server is and allows; asked once."""
-        if self._info is None:
+    def info(self, *, refresh: bool = False) -> ServerInfo:
+        """What the server is and allows; asked once, or again to `refresh` what changes.
+
+        Only whether its `bodies` are well does.
+        """
+        if self._info is None or refresh:
             request = server_pb2.GetServerInfoRequest()
             reply = self._caller.unary(self._stubs.server.GetServerInfo, request)
             self._info = results.server_info(reply)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from embedsvc.client.bodies import BodyInfo, body_info
 from embedsvc.errors import EmbedsvcError
 from embedsvc.types import (
     AnsweredSpan,
@@ -159,7 +160,7 @@ class ProfileInfo:
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server is and allows."""
+    """What a server is and allows; the first of `bodies` is the model that embeds."""
 
     version: str
     model: str
@@ -174,6 +175,7 @@ class ServerInfo:
     default_pooling: str
     default_projection: str
     profiles: tuple[ProfileInfo, ...]
+    bodies: tuple[BodyInfo, ...]
     features: tuple[str, ...]
     max_request_bytes: int
     max_unary_seconds: float
@@ -198,6 +200,7 @@ def server_info(message: server_pb2.GetServerInfoResponse) -> ServerInfo:
         default_pooling=model.default_pooling,
         default_projection=model.default_projection,
         profiles=tuple(map(_profile, model.profiles)),
+        bodies=tuple(map(body_info, message.bodies)),
         features=tuple(message.features),
         max_request_bytes=limits.max_request_bytes,
         max_unary_seconds=limits.max_unary_audio_seconds,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from embedsvc.batching import Terms
-from embedsvc.errors import AudioEmpty, DiskFull, QueueFull, Unavailable
+from embedsvc.errors import AudioEmpty, DiskFull, HeadUnavailable, QueueFull, Unavailable
 from embedsvc.files import Take, disk_errors
 from embedsvc.operations import Kind, Operation, Operations, Progress, Tell
 from embedsvc.pipeline.batch_folder import Batch, Gathering, Limits, Sent
@@ -27,6 +27,9 @@ LOOK_SECONDS = 0.1
 
 WAITS = (1.0, 5.0, 20.0)
 """Seconds before a file is tried again that found no room."""
+
+ILL_SECONDS = 600.0
+"""How long a batch waits for a head that is not well, while other batches wait for it."""
 
 
 class Notes(Protocol):
@@ -78,6 +81,7 @@ class Batches:
         self._notes = notes
         self._limits = limits
         self._take = take
+        self._ill_since: dict[str, float] = {}
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
@@ -161,12 +165,22 @@ class Batches:
     async def _patiently(
         self, batch: Batch, place: int, sent: Sent, task: Task, order: Order
     ) -> float:
-        for wait in WAITS:
+        waits = list(WAITS)
+        while True:
             try:
-                return await self._write(batch, place, sent, task, order)
+                seconds = await self._write(batch, place, sent, task, order)
+            except HeadUnavailable as error:
+                now = time.monotonic()
+                if now - self._ill_since.setdefault(order.head, now) > ILL_SECONDS:
+                    raise
+                await asyncio.sleep(error.retry_after_seconds or WAITS[0])
             except (QueueFull, Unavailable):
-                await asyncio.sleep(wait)
-        return await self._write(batch, place, sent, task, order)
+                if not waits:
+                    raise
+                await asyncio.sleep(waits.pop(0))
+            else:
+                self._ill_since.pop(order.head, None)
+                return seconds
 
     async def _write(self, batch: Batch, place: int, sent: Sent, task: Task, order: Order) -> float:
         """Write one file down; the seconds it lasts. Raises what is wrong with it."""

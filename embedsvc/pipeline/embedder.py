@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from embedsvc.audio import DecodePool, Door, Windower
-from embedsvc.batching import MAIN, Batcher, Terms, Ticket
+from embedsvc.batching import MAIN_ONLY, Batcher, Terms, Ticket
 from embedsvc.encoder import Encoder, Plan
 from embedsvc.errors import EmbedsvcError
 from embedsvc.pipeline import segments
@@ -157,11 +157,11 @@ class Embedder:
         terms: Terms,
         clock: Clock,
         source: Source | None = None,
-        bodies: Sequence[str] = (MAIN,),
+        bodies: Mapping[str, str] = MAIN_ONLY,
     ) -> AsyncIterator[Ticket]:
         """Let a request in before any work is done for it; what comes by windows has no source.
 
-        `bodies` are those that are to hear it.
+        `bodies` are those that are to hear it, each with the head that reads it.
         """
         started = time.perf_counter()
         # Audio that is too long is refused for that, and not for the room it would take.

@@ -25,6 +25,10 @@ class Heads:
         """What each of them is."""
         return tuple(head.info for head in self._heads.values())
 
+    def on(self, body: str) -> tuple[str, ...]:
+        """Names of those that read the states of a body."""
+        return tuple(name for name, head in self._heads.items() if head.body.key == body)
+
     def with_language_models(self, paths: Mapping[str, Path]) -> "Heads":
         """The same, some with the language model of a folder or a file, by the name of the head.
 

@@ -5,12 +5,13 @@ says of the step is told and never taken back. Features are normalized by what w
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from embedsvc.audio import Door, RunningMel, Statistics, active, prior
-from embedsvc.encoder.ctc import Body, CtcHead
+from embedsvc.encoder.ctc import CtcHead
 from embedsvc.pipeline.cutting import Cutter, Piece
 from embedsvc.pipeline.listening import Active
 from embedsvc.pipeline.live_pcm import LivePcm
@@ -91,9 +92,9 @@ class Lookahead:
         self._progress = place.start
 
     @property
-    def body(self) -> Body:
-        """The encoder that hears it."""
-        return self._head.body
+    def bodies(self) -> Mapping[str, str]:
+        """The encoder that hears it, for the head."""
+        return {self._head.body.key: self._head.info.name}
 
     @property
     def warnings(self) -> tuple[AudioWarning, ...]:

@@ -5,13 +5,14 @@ heard of the stream so far; what two passes in a row agree on is stable. When a 
 samples alone are heard once more, as if they were a recording of their own: that is its text.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from embedsvc.audio import Door, active, log_mel, prior
 from embedsvc.ctc.streaming import Agreement
-from embedsvc.encoder.ctc import Body, CtcHead
+from embedsvc.encoder.ctc import CtcHead
 from embedsvc.pipeline.cutting import Cutter, Piece
 from embedsvc.pipeline.listening import Active
 from embedsvc.pipeline.live_pcm import LivePcm
@@ -104,9 +105,9 @@ class Recompute:
         self._said = Agreement()
 
     @property
-    def body(self) -> Body:
-        """The encoder that hears it."""
-        return self._head.body
+    def bodies(self) -> Mapping[str, str]:
+        """The encoder that hears it, for the head."""
+        return {self._head.body.key: self._head.info.name}
 
     @property
     def warnings(self) -> tuple[AudioWarning, ...]:

@@ -4,11 +4,10 @@ Whoever hears a stream is an iterator of steps: of passes, each to be run and ta
 step is asked for, and of what is told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from embedsvc.encoder.ctc import Body
 from embedsvc.pipeline.listening import Active
 from embedsvc.pipeline.resuming import Place
 from embedsvc.pipeline.takers import Taker
@@ -105,8 +104,8 @@ class LiveSpeech(Protocol):
     """A stream that is heard; how does not depend on the chunks in which it comes."""
 
     @property
-    def body(self) -> Body:
-        """The encoder that hears it."""
+    def bodies(self) -> Mapping[str, str]:
+        """The encoder that hears it, by its key, and the head that reads it."""
         ...
 
     @property

@@ -68,7 +68,7 @@ class LiveTranscriber:
         None among the chunks ends a stretch now.
         """
         work = _Work(Clock())
-        async with self._embedder.admitted(terms, work.clock, bodies=(live.body.key,)) as ticket:
+        async with self._embedder.admitted(terms, work.clock, bodies=live.bodies) as ticket:
             async for chunk in chunks:
                 for steps in _taken(live, chunk):
                     async with aclosing(self._told(steps, work, ticket)) as told:

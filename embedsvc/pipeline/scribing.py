@@ -1,6 +1,6 @@
 """The texts of a recording: what heads write down in the pass that makes its vectors."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from embedsvc.batching import MAIN
 from embedsvc.encoder.ctc import CtcHead
@@ -75,9 +75,9 @@ class Scribe:
         ]
 
     @property
-    def bodies(self) -> tuple[str, ...]:
-        """Who hears the recording: the served model, and other bodies of heads."""
-        return tuple(dict.fromkeys((MAIN, *(writer.body.key for _, writer in self._writers))))
+    def bodies(self) -> Mapping[str, str]:
+        """Who hears the recording: the served model, and other bodies for their heads."""
+        return {MAIN: ""} | {writer.body.key: head.name for head, writer in self._writers}
 
     def beside(self, taker: Taker) -> list[Taker]:
         """What takes a pass: one is for `taker` and for every head on the served model."""

@@ -1,7 +1,7 @@
 """Speech in, text out: what a CTC head writes, from the pass that everything else shares."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -41,10 +41,10 @@ class Task:
     language: str = ""
 
     @property
-    def bodies(self) -> tuple[str, ...]:
-        """Who hears the audio: the body of the head, and for probes the served model."""
-        own = self.head.body.key
-        return tuple({own: None, MAIN: None}) if self.asked else (own,)
+    def bodies(self) -> Mapping[str, str]:
+        """Who hears the audio: the body, for the head, and for probes the served model."""
+        own = {self.head.body.key: self.head.info.name}
+        return {MAIN: ""} | own if self.asked else own
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Transcriber:
     ) -> tuple[TranscriptSegment, Ended]:
         """When each word of a text is said in one utterance in memory."""
         clock = Clock()
-        bodies = (head.body.key,)
+        bodies = {head.body.key: head.info.name}
         async with self._embedder.admitted(terms, clock, source, bodies) as ticket:
             speech = await self._embedder.read(source, WINDOWING, clock, ticket)
             keeper = await self._embedder.run(speech, Keeper(head), clock, ticket)

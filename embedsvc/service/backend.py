@@ -10,7 +10,7 @@ from pathlib import Path
 
 from embedsvc import telemetry
 from embedsvc.audio import DecodePool
-from embedsvc.batching import Batcher, Limits, Machine, Model
+from embedsvc.batching import Batcher, Fault, Limits, Machine, Model
 from embedsvc.encoder import Encoder, out_of_memory, share_threads, threads, usual_passes
 from embedsvc.errors import Unavailable
 from embedsvc.files import Reserve
@@ -63,7 +63,7 @@ class Backend:
         self._shelf: Shelf | None = None
         self._classifier: Classifier | None = None
         self._embedder: Embedder | None = None
-        self._heads: Heads | None = None
+        self._bodies: Bodies | None = None
 
     @property
     def embedder(self) -> Embedder:
@@ -152,11 +152,16 @@ class Backend:
         return self._classifier
 
     @property
+    def bodies(self) -> Bodies:
+        """The encoders that are loaded."""
+        if self._bodies is None:
+            raise _loading()
+        return self._bodies
+
+    @property
     def heads(self) -> Heads:
         """The CTC heads of the model, and those of others beside it."""
-        if self._heads is None:
-            raise _loading()
-        return self._heads
+        return self.bodies.heads
 
     @property
     def transcriber(self) -> Transcriber:
@@ -202,12 +207,12 @@ class Backend:
             self._reserve.take,
         )
 
-    async def start(self, tell: Callable[[str], None]) -> None:
-        """Load the model and time it; `tell` hears of each fault of the encoder, and of its end."""
+    async def start(self, tell: Callable[[str, Fault | None], None]) -> None:
+        """Load the model and time it; `tell` hears of each fault of a body, and of its end."""
         settings = self.settings
         encoder, bodies, models = await asyncio.to_thread(_load, settings.model)
         machine = _machine(encoder, settings.model.passes)
-        self._heads = bodies.heads
+        self._bodies = bodies
         for info in bodies.heads.infos():
             if (known := info.language_model) is not None:
                 telemetry.event("language model", head=info.name, knows=asdict(known))
@@ -226,10 +231,10 @@ class Backend:
             _limits(settings.batcher, encoder),
             machine,
             cache_bytes=settings.batcher.cache_megabytes * MEBIBYTE,
+            stall_seconds=settings.batcher.stall_seconds,
         )
         self._batcher.start()
-        watching = self._batcher.watch(settings.batcher.stall_seconds, tell)
-        self._watching = asyncio.create_task(watching)
+        self._watching = asyncio.create_task(self._batcher.watch(tell))
         self._embedder = Embedder(
             encoder,
             self._batcher,

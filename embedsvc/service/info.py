@@ -1,7 +1,10 @@
 """The ServerService: what this server is and allows."""
 
-from embedsvc.batching import LaneStats, Stats
+from collections.abc import Iterable
+
+from embedsvc.batching import Fault, LaneStats, Stats
 from embedsvc.encoder import Profile
+from embedsvc.pipeline.bodies import AnyEncoder
 from embedsvc.service.backend import Backend
 from embedsvc.service.search import MAX_TOP_K
 from embedsvc.service.status import Context, unary
@@ -10,7 +13,7 @@ from embedsvc.types import Lane
 from embedsvc.v1 import server_pb2, server_pb2_grpc
 from embedsvc.version import version
 from embedsvc.wire import enums
-from embedsvc.wire.times import duration
+from embedsvc.wire.times import duration, timestamp
 
 CHUNK_BYTES = 256 * 1024
 """Larger chunks of an upload gain little; smaller ones cost time."""
@@ -39,13 +42,14 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
     async def GetServerInfo(
         self, request: server_pb2.GetServerInfoRequest, context: Context
     ) -> server_pb2.GetServerInfoResponse:
-        """Version, limits, model, features, and what waits."""
+        """Version, limits, model, features, what waits, and what is loaded."""
         return server_pb2.GetServerInfoResponse(
             version=version(),
             limits=self._limits(),
             model=self._model(),
             features=FEATURES,
             queue=_queue(self._backend.batcher.stats()),
+            bodies=self._bodies(),
         )
 
     def _limits(self) -> server_pb2.ServerLimits:
@@ -81,6 +85,26 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             projections=sorted({name for name, _, _ in encoder.projections.each}),
             profiles=[_profile(each) for _, each in sorted(encoder.profiles.items())],
         )
+
+    def _bodies(self) -> list[server_pb2.BodyInfo]:
+        bodies, faults = self._backend.bodies, self._backend.batcher.faults()
+        return [
+            _body(encoder, bodies.heads.on(key), faults.get(key))
+            for key, encoder in bodies.encoders.items()
+        ]
+
+
+def _body(encoder: AnyEncoder, heads: Iterable[str], fault: Fault | None) -> server_pb2.BodyInfo:
+    return server_pb2.BodyInfo(
+        model=encoder.name,
+        heads=heads,
+        weights=encoder.weights,
+        parameter_count=encoder.parameters,
+        precision=encoder.precision,
+        device=str(encoder.device),
+        serving=fault is None,
+        not_serving_since=None if fault is None else timestamp(fault.since),
+    )
 
 
 def _profile(profile: Profile) -> server_pb2.Profile:

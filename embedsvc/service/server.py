@@ -1,8 +1,10 @@
 """Builds the server, keeps its health true, and stops it in two stages.
 
 It listens before the model is loaded: health says NOT_SERVING and calls answer UNAVAILABLE
-until the encoder has run once. On the first signal health turns NOT_SERVING and calls in
-progress may finish; a second signal, or the end of the grace, stops them.
+until the encoder has run once. Afterwards services are as healthy as the served model, and a head
+has a health of its own, as `embedsvc.v1.TranscriptionService/HEAD`. On the first signal health
+turns NOT_SERVING and calls in progress may finish; a second signal, or the end of the grace, stops
+them.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from embedsvc import telemetry
+from embedsvc.batching import MAIN, Fault
 from embedsvc.errors import Unavailable
 from embedsvc.service.backend import Backend, workers
 from embedsvc.service.collections import CollectionServicer
@@ -58,6 +61,7 @@ _OFFERED = tuple(
     )
     for name in (service.full_name for service in file.services_by_name.values())
 )
+_TRANSCRIPTION = transcription_pb2.DESCRIPTOR.services_by_name["TranscriptionService"].full_name
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
@@ -68,6 +72,7 @@ class Server:
         self._settings = settings
         self._backend = Backend(settings, claim_data=claim_data)
         self._health = Health()
+        self._sick: set[str] = set()
         self._server = self._build(settings.server)
         self.port = 0
 
@@ -89,14 +94,14 @@ class Server:
             raise Unavailable(
                 f"`address` must be free to listen on, but {address} is not"
             ) from error
-        self._set_health(NOT_SERVING)
+        self._set_services(NOT_SERVING)
         self._health.set("", SERVING)
         await self._server.start()
 
     async def load(self) -> None:
         """Load the model; afterwards the server is ready."""
         await self._backend.start(self._tell)
-        self._set_health(SERVING)
+        self._set_health()
 
     async def start(self) -> None:
         """Listen and load; lets go of everything when that fails."""
@@ -136,12 +141,28 @@ class Server:
         reflection.enable_server_reflection(names, server)
         return server
 
-    def _tell(self, fault: str) -> None:
-        """Say whether the encoder gets on."""
-        telemetry.event("health", serving=not fault, fault=fault)
-        self._set_health(NOT_SERVING if fault else SERVING)
+    def _tell(self, body: str, fault: Fault | None) -> None:
+        """Say whether a body gets on."""
+        text = "" if fault is None else fault.text
+        telemetry.event("health", body=body, serving=fault is None, fault=text)
+        if fault is None:
+            self._sick.discard(body)
+        else:
+            self._sick.add(body)
+            if fault.error is not None:
+                telemetry.bug("health", "", fault.error)
+        self._set_health()
 
-    def _set_health(self, status: int) -> None:
+    def _set_health(self) -> None:
+        """That of services is that of the served model; a head needs its own body too."""
+        self._set_services(NOT_SERVING if MAIN in self._sick else SERVING)
+        bodies = self._backend.bodies
+        for body in bodies.encoders:
+            status = NOT_SERVING if self._sick & {MAIN, body} else SERVING
+            for head in bodies.heads.on(body):
+                self._health.set(f"{_TRANSCRIPTION}/{head}", status)
+
+    def _set_services(self, status: int) -> None:
         for name in _OFFERED:
             self._health.set(name, status)
 

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from embedsvc.v1 import types_pb2 as embedsvc_dot_v1_dot_types__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65mbedsvc/v1/server.proto\x12\x0b\x65mbedsvc.v1\x1a\x17\x65mbedsvc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\"\x16\n\x14GetServerInfoRequest\"\x8e\x02\n\x0cServerLimits\x12\x19\n\x11max_request_bytes\x18\x01 \x01(\x04\x12\x1a\n\x12max_response_bytes\x18\x02 \x01(\x04\x12\x1f\n\x17max_unary_audio_seconds\x18\x03 \x01(\x01\x12 \n\x18max_upload_audio_seconds\x18\x04 \x01(\x01\x12\x18\n\x10max_upload_bytes\x18\x05 \x01(\x04\x12\x17\n\x0fmax_batch_items\x18\x06 \x01(\r\x12\x1d\n\x15queue_capacity_frames\x18\x07 \x01(\x04\x12\x1f\n\x17recommended_chunk_bytes\x18\x08 \x01(\r\x12\x11\n\tmax_top_k\x18\t \x01(\r\"i\n\x07Profile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\x05\x12\x0f\n\x07pooling\x18\x03 \x01(\t\x12\x12\n\nprojection\x18\x04 \x01(\t\x12\r\n\x05\x61\x62out\x18\x05 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\t\"\xd3\x02\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\x12\x13\n\x0blayer_count\x18\x03 \x01(\r\x12\x0b\n\x03\x64im\x18\x04 \x01(\r\x12\x15\n\rframe_rate_hz\x18\x05 \x01(\x01\x12\x17\n\x0fparameter_count\x18\x06 \x01(\x04\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\x15\n\rdefault_layer\x18\x08 \x01(\x05\x12\x17\n\x0f\x64\x65\x66\x61ult_pooling\x18\t \x01(\t\x12\x1a\n\x12\x64\x65\x66\x61ult_projection\x18\n \x01(\t\x12\x13\n\x0bprojections\x18\x0b \x03(\t\x12\x11\n\tprecision\x18\x0c \x01(\t\x12\x18\n\x10precision_reason\x18\r \x01(\t\x12\x0f\n\x07runtime\x18\x0e \x01(\t\x12&\n\x08profiles\x18\x0f \x03(\x0b\x32\x14.embedsvc.v1.Profile\"\x9d\x01\n\tLaneStats\x12\x1f\n\x04lane\x18\x01 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12\x16\n\x0ewaiting_frames\x18\x02 \x01(\x04\x12,\n\tpredicted\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06oldest\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf6\x01\n\nQueueStats\x12%\n\x05lanes\x18\x01 \x03(\x0b\x32\x16.embedsvc.v1.LaneStats\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x04\x12\x15\n\rpadding_ratio\x18\x04 \x01(\x01\x12\x18\n\x10\x63ost_error_ratio\x18\x05 \x01(\x01\x12\x0f\n\x07refused\x18\x06 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x07 \x01(\x04\x12\x0e\n\x06shared\x18\x08 \x01(\x04\x12\x12\n\ncache_hits\x18\t \x01(\x04\x12\x13\n\x0bquarantined\x18\n \x01(\r\x12\x14\n\x0c\x62\x61tch_frames\x18\x0b \x01(\x04\"\xb4\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06limits\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.ServerLimits\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x16.embedsvc.v1.ModelInfo\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12&\n\x05queue\x18\x05 \x01(\x0b\x32\x17.embedsvc.v1.QueueStats2l\n\rServerService\x12[\n\rGetServerInfo\x12!.embedsvc.v1.GetServerInfoRequest\x1a\".embedsvc.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65mbedsvc/v1/server.proto\x12\x0b\x65mbedsvc.v1\x1a\x17\x65mbedsvc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\x8e\x02\n\x0cServerLimits\x12\x19\n\x11max_request_bytes\x18\x01 \x01(\x04\x12\x1a\n\x12max_response_bytes\x18\x02 \x01(\x04\x12\x1f\n\x17max_unary_audio_seconds\x18\x03 \x01(\x01\x12 \n\x18max_upload_audio_seconds\x18\x04 \x01(\x01\x12\x18\n\x10max_upload_bytes\x18\x05 \x01(\x04\x12\x17\n\x0fmax_batch_items\x18\x06 \x01(\r\x12\x1d\n\x15queue_capacity_frames\x18\x07 \x01(\x04\x12\x1f\n\x17recommended_chunk_bytes\x18\x08 \x01(\r\x12\x11\n\tmax_top_k\x18\t \x01(\r\"i\n\x07Profile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\x05\x12\x0f\n\x07pooling\x18\x03 \x01(\t\x12\x12\n\nprojection\x18\x04 \x01(\t\x12\r\n\x05\x61\x62out\x18\x05 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\t\"\xd3\x02\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\x12\x13\n\x0blayer_count\x18\x03 \x01(\r\x12\x0b\n\x03\x64im\x18\x04 \x01(\r\x12\x15\n\rframe_rate_hz\x18\x05 \x01(\x01\x12\x17\n\x0fparameter_count\x18\x06 \x01(\x04\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\x15\n\rdefault_layer\x18\x08 \x01(\x05\x12\x17\n\x0f\x64\x65\x66\x61ult_pooling\x18\t \x01(\t\x12\x1a\n\x12\x64\x65\x66\x61ult_projection\x18\n \x01(\t\x12\x13\n\x0bprojections\x18\x0b \x03(\t\x12\x11\n\tprecision\x18\x0c \x01(\t\x12\x18\n\x10precision_reason\x18\r \x01(\t\x12\x0f\n\x07runtime\x18\x0e \x01(\t\x12&\n\x08profiles\x18\x0f \x03(\x0b\x32\x14.embedsvc.v1.Profile\"\xbd\x01\n\x08\x42odyInfo\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05heads\x18\x02 \x03(\t\x12\x0f\n\x07weights\x18\x03 \x01(\t\x12\x17\n\x0fparameter_count\x18\x04 \x01(\x04\x12\x11\n\tprecision\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x0f\n\x07serving\x18\x07 \x01(\x08\x12\x35\n\x11not_serving_since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9d\x01\n\tLaneStats\x12\x1f\n\x04lane\x18\x01 \x01(\x0e\x32\x11.embedsvc.v1.Lane\x12\x16\n\x0ewaiting_frames\x18\x02 \x01(\x04\x12,\n\tpredicted\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06oldest\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf6\x01\n\nQueueStats\x12%\n\x05lanes\x18\x01 \x03(\x0b\x32\x16.embedsvc.v1.LaneStats\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x04\x12\x15\n\rpadding_ratio\x18\x04 \x01(\x01\x12\x18\n\x10\x63ost_error_ratio\x18\x05 \x01(\x01\x12\x0f\n\x07refused\x18\x06 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x07 \x01(\x04\x12\x0e\n\x06shared\x18\x08 \x01(\x04\x12\x12\n\ncache_hits\x18\t \x01(\x04\x12\x13\n\x0bquarantined\x18\n \x01(\r\x12\x14\n\x0c\x62\x61tch_frames\x18\x0b \x01(\x04\"\xdb\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06limits\x18\x02 \x01(\x0b\x32\x19.embedsvc.v1.ServerLimits\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x16.embedsvc.v1.ModelInfo\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12&\n\x05queue\x18\x05 \x01(\x0b\x32\x17.embedsvc.v1.QueueStats\x12%\n\x06\x62odies\x18\x06 \x03(\x0b\x32\x15.embedsvc.v1.BodyInfo2l\n\rServerService\x12[\n\rGetServerInfo\x12!.embedsvc.v1.GetServerInfoRequest\x1a\".embedsvc.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,20 +36,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\220\002\001'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=98
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=120
-  _globals['_SERVERLIMITS']._serialized_start=123
-  _globals['_SERVERLIMITS']._serialized_end=393
-  _globals['_PROFILE']._serialized_start=395
-  _globals['_PROFILE']._serialized_end=500
-  _globals['_MODELINFO']._serialized_start=503
-  _globals['_MODELINFO']._serialized_end=842
-  _globals['_LANESTATS']._serialized_start=845
-  _globals['_LANESTATS']._serialized_end=1002
-  _globals['_QUEUESTATS']._serialized_start=1005
-  _globals['_QUEUESTATS']._serialized_end=1251
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=1254
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=1434
-  _globals['_SERVERSERVICE']._serialized_start=1436
-  _globals['_SERVERSERVICE']._serialized_end=1544
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=131
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=153
+  _globals['_SERVERLIMITS']._serialized_start=156
+  _globals['_SERVERLIMITS']._serialized_end=426
+  _globals['_PROFILE']._serialized_start=428
+  _globals['_PROFILE']._serialized_end=533
+  _globals['_MODELINFO']._serialized_start=536
+  _globals['_MODELINFO']._serialized_end=875
+  _globals['_BODYINFO']._serialized_start=878
+  _globals['_BODYINFO']._serialized_end=1067
+  _globals['_LANESTATS']._serialized_start=1070
+  _globals['_LANESTATS']._serialized_end=1227
+  _globals['_QUEUESTATS']._serialized_start=1230
+  _globals['_QUEUESTATS']._serialized_end=1476
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=1479
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=1698
+  _globals['_SERVERSERVICE']._serialized_start=1700
+  _globals['_SERVERSERVICE']._serialized_end=1808
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ import google.protobuf.descriptor
 import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
+import google.protobuf.timestamp_pb2
 import typing
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
@@ -178,6 +179,57 @@ class ModelInfo(google.protobuf.message.Message):
 global___ModelInfo = ModelInfo
 
 @typing.final
+class BodyInfo(google.protobuf.message.Message):
+    """An encoder that is loaded, and the CTC heads that read its states."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    HEADS_FIELD_NUMBER: builtins.int
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    PARAMETER_COUNT_FIELD_NUMBER: builtins.int
+    PRECISION_FIELD_NUMBER: builtins.int
+    DEVICE_FIELD_NUMBER: builtins.int
+    SERVING_FIELD_NUMBER: builtins.int
+    NOT_SERVING_SINCE_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Name of its model, as Head.model has it."""
+    weights: builtins.str
+    """SHA-256 over its tensors."""
+    parameter_count: builtins.int
+    precision: builtins.str
+    """As ModelInfo.precision."""
+    device: builtins.str
+    serving: builtins.bool
+    """Whether it answers a clip that it knows as it should. While another than the model of this server
+    does not, its heads are refused with HEAD_UNAVAILABLE, and everything else goes on.
+    """
+    @property
+    def heads(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of the heads."""
+
+    @property
+    def not_serving_since(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Since when it does not; absent while it does."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        heads: collections.abc.Iterable[builtins.str] | None = ...,
+        weights: builtins.str = ...,
+        parameter_count: builtins.int = ...,
+        precision: builtins.str = ...,
+        device: builtins.str = ...,
+        serving: builtins.bool = ...,
+        not_serving_since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["not_serving_since", b"not_serving_since"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["device", b"device", "heads", b"heads", "model", b"model", "not_serving_since", b"not_serving_since", "parameter_count", b"parameter_count", "precision", b"precision", "serving", b"serving", "weights", b"weights"]) -> None: ...
+
+global___BodyInfo = BodyInfo
+
+@typing.final
 class LaneStats(google.protobuf.message.Message):
     """What waits in one lane."""
 
@@ -275,6 +327,7 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     FEATURES_FIELD_NUMBER: builtins.int
     QUEUE_FIELD_NUMBER: builtins.int
+    BODIES_FIELD_NUMBER: builtins.int
     version: builtins.str
     @property
     def limits(self) -> global___ServerLimits: ...
@@ -286,6 +339,10 @@ class GetServerInfoResponse(google.protobuf.message.Message):
 
     @property
     def queue(self) -> global___QueueStats: ...
+    @property
+    def bodies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BodyInfo]:
+        """What is loaded: the model of this server, then those of heads beside it."""
+
     def __init__(
         self,
         *,
@@ -294,8 +351,9 @@ class GetServerInfoResponse(google.protobuf.message.Message):
         model: global___ModelInfo | None = ...,
         features: collections.abc.Iterable[builtins.str] | None = ...,
         queue: global___QueueStats | None = ...,
+        bodies: collections.abc.Iterable[global___BodyInfo] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["limits", b"limits", "model", b"model", "queue", b"queue"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["features", b"features", "limits", b"limits", "model", b"model", "queue", b"queue", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bodies", b"bodies", "features", b"features", "limits", b"limits", "model", b"model", "queue", b"queue", "version", b"version"]) -> None: ...
 
 global___GetServerInfoResponse = GetServerInfoResponse

@@ -9,7 +9,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from embedsvc.batching import MAIN, Batcher, Cost, Limits, Machine, Model, Ran, Terms, noise
+from embedsvc.batching import (
+    MAIN,
+    Batcher,
+    Cost,
+    Fault,
+    Limits,
+    Machine,
+    Model,
+    Ran,
+    Terms,
+    noise,
+)
 from embedsvc.batching.canary import LENGTH
 from embedsvc.types import Ask, Encoded, Frames, Lane
 
@@ -45,7 +56,8 @@ def digest(frames: Frames) -> bytes:
 class Encoder:
     """Answers with what it was given; waits at its gate, and fails on a poison.
 
-    `most` is the frames that fit its memory; `broken` makes it fail on everything.
+    `most` is the frames that fit its memory; `broken` makes it fail on everything, and `odd` answer
+    the canary with what are no numbers.
     """
 
     def __init__(self) -> None:
@@ -56,6 +68,7 @@ class Encoder:
         self.canaries = 0
         self.most = 10**9
         self.broken = False
+        self.odd = False
         self.gate = threading.Event()
         self.gate.set()
         self.began = threading.Event()
@@ -78,12 +91,13 @@ class Encoder:
         self.canaries += 1
         if self.broken:
             raise ArithmeticError("broken")
-        return [Encoded(dict.fromkeys(ask.layers, CANARY.features), {})]
+        states = CANARY.features * (np.nan if self.odd else 1)
+        return [Encoded(dict.fromkeys(ask.layers, states), {})]
 
 
 @dataclass
 class Bench:
-    """A batcher that runs, and its encoder."""
+    """A batcher that runs, and its encoder; of the other one a head `other` is read."""
 
     batcher: Batcher
     encoder: Encoder
@@ -113,11 +127,15 @@ class Bench:
         await asyncio.to_thread(self.encoder.began.wait, 30)
         return task
 
+    def tell(self, body: str, fault: Fault | None) -> None:
+        text = "" if fault is None else fault.text
+        self.told.append(f"{body}: {text}" if body else text)
+
     def unplug(self) -> None:
         self.encoder.gate.set()
 
     async def _submit(self, frames: Frames, ask: Ask, terms: Terms, body: str) -> Ran:
-        async with self.batcher.admitted(terms, len(frames), bodies=[body]) as ticket:
+        async with self.batcher.admitted(terms, len(frames), bodies={body: body}) as ticket:
             return await ticket.submit(frames, ask, digest(frames) + body.encode(), body)
 
 
@@ -135,7 +153,7 @@ async def running(
     padded: bool = False,
     passes: int = 1,
     cache_bytes: int = 0,
-    stall_seconds: float | None = None,
+    stall_seconds: float = 30.0,
 ) -> AsyncIterator[Bench]:
     """A batcher whose predictions are a millisecond a frame, and no wait is too long.
 
@@ -147,20 +165,18 @@ async def running(
         Limits(max_batch_frames, queue_frames, dict.fromkeys(Lane, wait_seconds)),
         Machine(passes, encoder.shares.append),
         cache_bytes=cache_bytes,
+        stall_seconds=stall_seconds,
     )
     bench = Bench(batcher, encoder, other)
     batcher.start()
-    watching = None
-    if stall_seconds is not None:
-        watching = asyncio.create_task(batcher.watch(stall_seconds, bench.told.append))
+    watching = asyncio.create_task(batcher.watch(bench.tell))
     try:
         yield bench
     finally:
         encoder.gate.set()
         other.gate.set()
         await batcher.close()
-        if watching is not None:
-            watching.cancel()
+        watching.cancel()
 
 
 async def settle() -> None:

@@ -1,7 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
+from embedsvc.cli.doctor import Fault, _loaded
+from embedsvc.client import BodyInfo
 from embedsvc.encoder import resolve
 from tests.cli.program import Program, objects
 from tests.encoder.ctc.published import of_languages
@@ -34,6 +37,18 @@ def test_a_server_is_checked_from_outside(program: Program, target: str) -> None
     config = resolve("mini").config
     assert "phones (phones, any language, license CC-BY-SA-4.0)" in " ".join(ended.stdout.split())
     assert f"mini, {config.num_hidden_layers} layers of {config.hidden_size}, fp32" in ended.stdout
+    models = " ".join(ended.stdout.split("models")[1].replace("│", " ").split())
+    assert re.search(r"mini: 5,\d{3},\d{3} parameters, fp32, heads letters-\w+, .*phones", models)
+
+
+def test_a_model_of_a_server_that_is_not_well_is_a_fault() -> None:
+    well = BodyInfo("mini", ("phones",), "aa", 5_200_000, "fp32", "cpu", serving=True)
+    heads = ("mms-eng", "mms-spa")
+    sick = BodyInfo("mms", heads, "bb", 10, "fp32", "cpu", serving=False, not_serving_since=0.0)
+    assert _loaded([well]) == "mini: 5,200,000 parameters, fp32, heads phones"
+    with pytest.raises(Fault, match=r"^mms is not well since 19\d\d-.* \(heads mms-eng, mms-spa\)"):
+        _loaded([well, sick])
+    assert _loaded([]) == "not told by this server"
 
 
 def test_heads_of_other_models_are_loaded_and_told(

@@ -45,6 +45,19 @@ def test_local_and_remote_give_the_same(local: Client, remote: Client, clip: Pat
     assert local.info() == remote.info()
 
 
+def test_a_client_tells_what_is_loaded_and_whether_it_is_well(client: Client) -> None:
+    info = client.info()
+    (body,) = info.bodies
+    assert (body.model, body.weights) == (info.model, info.weights)
+    assert (body.parameters, body.precision) == (info.parameters, info.precision)
+    assert set(body.heads) == {head.name for head in client.heads()}
+    assert (body.serving, body.not_serving_since) == (True, None)
+    assert client.info() is info
+    again = client.info(refresh=True)
+    assert again is not info
+    assert again == info
+
+
 def test_a_path_its_text_its_bytes_and_its_samples_are_one_utterance(
     client: Client, clip: Path, wav: bytes, speech: Floats
 ) -> None:

@@ -79,7 +79,7 @@ def test_without_heads_nothing_else_takes_the_pass() -> None:
     tally = Tally([3])
     scribe = Scribe(Heads(()), None)
     assert scribe.beside(tally) == [tally]
-    assert scribe.bodies == (MAIN,)
+    assert scribe.bodies == {MAIN: ""}
     assert scribe.lines(100) == ()
 
 

@@ -21,7 +21,7 @@ from embedsvc.encoder.waveform.layers import (
 )
 from embedsvc.encoder.waveform.tensors import language_layout, waveform_layout
 from embedsvc.errors import AudioTooShort, FailedPrecondition, InvalidArgument
-from embedsvc.types import Ask, Encoded, Floats, Samples
+from embedsvc.types import Ask, Encoded, Floats, Precision, Samples
 
 _EPSILON = 1e-7
 """Keeps silence from being divided by nothing; as published."""
@@ -33,7 +33,8 @@ class WaveformEncoder:
 
     `adapters` are by language, empty for a model without; all share the one body. What a frame
     becomes depends on its own utterance and language alone: to the last bits of rounding, at most
-    2e-5 in any dimension on a processor. `parameters` counts the values of the body.
+    2e-5 in any dimension on a processor. `parameters` counts the values of the body, which it
+    multiplies in `precision`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class WaveformEncoder:
     device: torch.device
     network: WaveformNetwork
     adapters: Mapping[str, tuple[LanguageAdapter, ...]]
+    precision: Precision = Precision.FP32
 
     @classmethod
     def load(
