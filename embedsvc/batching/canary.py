@@ -1,4 +1,4 @@
-"""A short clip that goes through an encoder when nothing else does: and what it must answer."""
+"""A short clip that goes through an encoder now and then: and what it must answer."""
 
 import time
 from collections.abc import Callable, Sequence, Sized
@@ -11,6 +11,9 @@ from embedsvc.types import Ask, Encoded
 
 IDLE = 10.0
 """Seconds without work after which the canary is sent."""
+
+BUSY = 60.0
+"""The same while there is always work: an encoder that answers nonsense must not do so unseen."""
 
 SICK = 1.0
 """The same while the encoder is not well, so that it is not thought ill for long."""

@@ -6,7 +6,6 @@ What waits for the body of other heads is then refused, until its canary is well
 nobody's fault: when it runs out, the batch is halved and later ones are smaller.
 """
 
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -102,7 +101,7 @@ class Engine:
             for body, model in models.items()
         }
         self._faults: dict[str, Fault] = {}
-        self._tried = dict.fromkeys(models, -math.inf)
+        self._tried = dict.fromkeys(models, time.monotonic() - canary.IDLE)
         self._last_seconds = 0.0
         self._lock = threading.Lock()
         self._running: dict[int, Running] = {}
@@ -221,14 +220,13 @@ class Engine:
             self._run(taken.jobs)
 
     def _try_canaries(self, *, idle: bool) -> None:
-        """Send those that are due; to a body that is well only when nothing else is to be done."""
+        """Send those that are due: to a body that is well seldom while others wait."""
         for body in self._models:
             if self._queue.closed:
                 return
-            sick = body in self._faults
-            pause = self.rest(body) if sick else canary.IDLE
-            free = sick or (idle and not self._queue.waiting)
-            if free and time.monotonic() - self._tried[body] >= pause:
+            well = canary.IDLE if idle and not self._queue.waiting else canary.BUSY
+            pause = self.rest(body) if body in self._faults else well
+            if time.monotonic() - self._tried[body] >= pause:
                 self._try_canary(body)
 
     def _try_canary(self, body: str, met: Exception | None = None) -> bool:

@@ -1,3 +1,4 @@
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -96,6 +97,19 @@ async def test_the_canary_is_sent_when_nothing_else_is_done(
         bench.encoder.broken = False
         await until(lambda: bench.told[1:] == [""])
         assert bench.encoder.batches == []
+
+
+async def test_the_canary_is_sent_while_there_is_always_work_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("embedsvc.batching.canary.IDLE", 1000.0)
+    monkeypatch.setattr("embedsvc.batching.canary.BUSY", 0.01)
+    async with running(stall_seconds=0.5) as bench:
+        bench.encoder.odd = True
+        async with asyncio.timeout(30):
+            while not bench.told:
+                await bench.submit(2)
+        assert bench.told == ["the encoder's answers are not finite"]
 
 
 def test_a_canary_is_well_when_it_is_answered_as_before() -> None:
