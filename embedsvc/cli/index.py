@@ -32,6 +32,7 @@ class Item:
     id: str
     metadata: Metadata
     size: int
+    transcript: str = ""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -46,6 +47,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("collection", metavar="COLLECTION", help="made when it is not there")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
     parser.add_argument("--metadata", type=Path, metavar="FILE", help=".tsv, .csv or .jsonl")
+    parser.add_argument(
+        "--transcript-column",
+        metavar="NAME",
+        help="column of --metadata with what is said; a new collection keeps it, for `search "
+        "--text`",
+    )
     parser.add_argument(
         "--only", type=condition, metavar="EXPR", help="only files whose metadata meet this filter"
     )
@@ -77,7 +84,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(chosen: argparse.Namespace) -> int:
     """Index every file; those that fail are named and do not stop the others."""
-    items = select(chosen.paths, chosen.metadata, chosen.only)
+    items = select(chosen.paths, chosen.metadata, chosen.only, chosen.transcript_column)
     if not items:
         say("no sound files found")
         return 1
@@ -110,19 +117,10 @@ def _collection(client: Client, chosen: argparse.Namespace) -> Collection:
         vectors=None if chosen.space else vectors,
         spaces=chosen.space,
         moments=chosen.moments,
-        texts=chosen.texts or False,
+        texts=chosen.texts or chosen.transcript_column is not None,
         exist_ok=True,
     )
-    if chosen.texts is not None and collection.info().texts is None:
-        raise FailedPrecondition(
-            f"`--texts` is for new collections, but {chosen.collection!r} was made without",
-            field="texts",
-        )
-    if chosen.moments and collection.info().moments is None:
-        raise FailedPrecondition(
-            f"`--moments` is for new collections, but {chosen.collection!r} was made without",
-            field="moments",
-        )
+    _check_kept(collection, chosen)
     names = [each.name for each in collection.spaces]
     if chosen.space and [each.name for each in chosen.space] != names:
         raise FailedPrecondition(
@@ -133,9 +131,33 @@ def _collection(client: Client, chosen: argparse.Namespace) -> Collection:
     return collection
 
 
-def select(paths: Sequence[Path], metadata: Path | None, only: filters.Filter | None) -> list[Item]:
-    """The files to index, each with its metadata."""
-    rows = tables.read(metadata) if metadata is not None else {}
+def _check_kept(collection: Collection, chosen: argparse.Namespace) -> None:
+    """Raise FailedPrecondition where a collection that is there keeps less than is asked for."""
+    info = collection.info()
+    for field, needs, kept in (
+        ("texts", "is for new collections", info.texts),
+        ("transcript_column", "needs a collection with texts", info.texts),
+        ("moments", "is for new collections", info.moments),
+    ):
+        if getattr(chosen, field) not in (None, False) and kept is None:
+            raise FailedPrecondition(
+                f"`--{field.replace('_', '-')}` {needs}, but {chosen.collection!r} was made "
+                "without",
+                field=field,
+            )
+
+
+def select(
+    paths: Sequence[Path],
+    metadata: Path | None,
+    only: filters.Filter | None,
+    transcript_column: str | None = None,
+) -> list[Item]:
+    """The files to index, each with its metadata, and the transcript of a column if one is named.
+
+    The filter may ask for the transcript as well, though it is not stored as metadata.
+    """
+    rows = _rows(metadata, transcript_column)
     items: dict[str, Item] = {}
     for path, name in _files(paths):
         known = tables.matching(rows, name) or {}
@@ -143,8 +165,24 @@ def select(paths: Sequence[Path], metadata: Path | None, only: filters.Filter | 
             continue
         if name in items:
             raise InvalidArgument(f"two files would both be {name!r}: {items[name].path}, {path}")
-        items[name] = Item(path, name, known, path.stat().st_size)
+        labels = {field: value for field, value in known.items() if field != transcript_column}
+        spoken = str(known.get(transcript_column, "")) if transcript_column else ""
+        items[name] = Item(path, name, labels, path.stat().st_size, spoken)
     return list(items.values())
+
+
+def _rows(metadata: Path | None, transcript_column: str | None) -> tables.Rows:
+    if transcript_column is None:
+        return {} if metadata is None else tables.read(metadata)
+    if metadata is None:
+        raise InvalidArgument("`--transcript-column` needs --metadata")
+    rows = tables.read(metadata, texts=(transcript_column,))
+    if not any(transcript_column in row for row in rows.values()):
+        raise InvalidArgument(
+            f"`--transcript-column` must be a column of {metadata.name} with texts in it, "
+            f"but is {transcript_column!r}"
+        )
+    return rows
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
@@ -190,11 +228,12 @@ def _batches(items: Sequence[Item], info: ServerInfo) -> Iterator[list[Item]]:
     batch: list[Item] = []
     size = 0
     for item in items:
-        if batch and (len(batch) == limit or size + item.size > max_bytes):
+        own = item.size + len(item.transcript.encode())
+        if batch and (len(batch) == limit or size + own > max_bytes):
             yield batch
             batch, size = [], 0
         batch.append(item)
-        size += item.size
+        size += own
     if batch:
         yield batch
 
@@ -203,7 +242,9 @@ def _store(collection: Collection, batch: Sequence[Item]) -> list[AddedRecording
     if len(batch) == 1:
         return [_store_one(collection, batch[0])]
     stored = collection.add_batch(
-        [(item.id, item.path, item.metadata) for item in batch], skip_unchanged=True
+        [(item.id, item.path, item.metadata) for item in batch],
+        skip_unchanged=True,
+        transcripts={item.id: item.transcript for item in batch},
     )
     return [
         _store_one(collection, item) if isinstance(result.error, AudioTooLong) else result
@@ -213,7 +254,9 @@ def _store(collection: Collection, batch: Sequence[Item]) -> list[AddedRecording
 
 def _store_one(collection: Collection, item: Item) -> AddedRecording:
     try:
-        return collection.add(item.id, item.path, item.metadata, skip_unchanged=True)
+        return collection.add(
+            item.id, item.path, item.metadata, skip_unchanged=True, transcript=item.transcript
+        )
     except EmbedsvcError as error:
         return AddedRecording(item.id, error, (), unchanged=False, segment_count=0)
 

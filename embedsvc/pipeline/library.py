@@ -303,9 +303,10 @@ class Library:
         scribing.check_transcript(collection, submission.transcript)
         if isinstance(content, ReadyVectors):
             made = segments_of(content, collection)
-            recording = Recording(
-                submission.id, made, submission.metadata, lines=submission.transcript
+            spoken = scribing.timed(
+                submission.transcript, max((each.span.end for each in made), default=0)
             )
+            recording = Recording(submission.id, made, submission.metadata, lines=spoken)
             return Stored(submission.id, segment_count=len(made)), recording
         wish = self._wish(*collection.spaces.values())
         recipe = self._second.recipe_of(collection)
@@ -334,7 +335,8 @@ class Library:
     ) -> tuple[Stored, Recording]:
         segmentation = collection.segmentation
         recording = self._recording(submission, tally, speech, wish.plans, segmentation)
-        recording = replace(recording, lines=(*submission.transcript, *scribe.lines(tally.samples)))
+        spoken = scribing.timed(submission.transcript, tally.samples)
+        recording = replace(recording, lines=(*spoken, *scribe.lines(tally.samples)))
         stored = Stored(
             id=submission.id,
             warnings=speech.warnings,
@@ -365,7 +367,8 @@ class Library:
         if collection.texts.recipe is None:
             return True
         lines = await asyncio.to_thread(collection.texts.of, submission.id)
-        return scribing.alike([line for line in lines if not line.head], submission.transcript)
+        spoken = scribing.timed(submission.transcript, found[0].length)
+        return scribing.alike([line for line in lines if not line.head], spoken)
 
     def _recording(
         self,

@@ -1,6 +1,7 @@
 """The texts of a recording: what heads write down in the pass that makes its vectors."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from embedsvc.batching import MAIN
 from embedsvc.encoder.ctc import CtcHead
@@ -11,6 +12,7 @@ from embedsvc.pipeline.takers import Taker, by_body
 from embedsvc.pipeline.writing import Writer
 from embedsvc.texts.terms import is_spaceless
 from embedsvc.types import (
+    UNTIMED,
     DecodeOptions,
     HeadKind,
     Line,
@@ -54,6 +56,20 @@ def check_transcript(collection: Collection, lines: Sequence[Line]) -> None:
             "without",
             field="transcript",
         )
+
+
+def timed(lines: Iterable[Line], samples: int) -> tuple[Line, ...]:
+    """A transcript of a recording of so many samples; what has no time lasts as long as it."""
+    whole = Span(0, samples)
+    return tuple(
+        replace(
+            line,
+            units=tuple(
+                replace(unit, span=whole) if unit.span == UNTIMED else unit for unit in line.units
+            ),
+        )
+        for line in lines
+    )
 
 
 def alike(stored: Sequence[Line], given: Sequence[Line]) -> bool:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from embedsvc.types.audio import Span
 from embedsvc.types.transcribing import HeadKind
 
+UNTIMED = Span(0, 0)
+"""Of units that nobody gave times: stored, they last as long as their recording."""
+
 
 @dataclass(frozen=True)
 class TextUnit:
@@ -30,6 +33,15 @@ class Line:
     units: tuple[TextUnit, ...]
     head: str = ""
     kind: HeadKind = HeadKind.TEXT
+
+    @classmethod
+    def untimed(cls, text: str) -> "Line":
+        """What a whole recording says, where nobody knows when each word is said.
+
+        >>> [unit.text for unit in Line.untimed("so it  is").units]
+        ['so', 'it', 'is']
+        """
+        return cls(text, tuple(TextUnit(word, UNTIMED) for word in text.split()))
 
     @property
     def span(self) -> Span:

@@ -429,7 +429,9 @@ class TranscriptLine(google.protobuf.message.Message):
     WORDS_FIELD_NUMBER: builtins.int
     text: builtins.str
     @property
-    def span(self) -> embedsvc.v1.types_pb2.TimeSpan: ...
+    def span(self) -> embedsvc.v1.types_pb2.TimeSpan:
+        """Absent without `words`: the whole recording. With them it is told by theirs."""
+
     @property
     def words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TranscriptWord]:
         """Each in `text`, in their order; without them, every word lasts as long as the stretch."""

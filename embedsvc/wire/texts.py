@@ -4,7 +4,17 @@ import math
 from collections.abc import Iterable
 
 from embedsvc.errors import InvalidArgument
-from embedsvc.types import HeadKind, Line, Span, TextHead, TextHit, Texts, TextScores, TextUnit
+from embedsvc.types import (
+    UNTIMED,
+    HeadKind,
+    Line,
+    Span,
+    TextHead,
+    TextHit,
+    Texts,
+    TextScores,
+    TextUnit,
+)
 from embedsvc.v1 import collection_pb2, search_pb2, types_pb2
 from embedsvc.wire import metadata, times
 
@@ -52,7 +62,7 @@ def _line(message: collection_pb2.TranscriptLine, field: str) -> Line:
             for place, word in enumerate(message.words)
         ]
         return Line(message.text, tuple(units))
-    span = _span(message.span, f"{field}.span")
+    span = _span(message.span, f"{field}.span") if message.HasField("span") else UNTIMED
     units = [TextUnit(word, span) for word in message.text.split()]
     if not units:
         raise InvalidArgument(f"`{field}.text` must not be empty", field=f"{field}.text")
@@ -68,6 +78,8 @@ def _span(message: types_pb2.TimeSpan, field: str) -> Span:
 
 def transcript_message(line: Line) -> collection_pb2.TranscriptLine:
     """A line that a caller brings, as a message."""
+    if all(unit.span == UNTIMED for unit in line.units):
+        return collection_pb2.TranscriptLine(text=line.text)
     return collection_pb2.TranscriptLine(
         text=line.text, span=times.span_message(line.span), words=_units(line)
     )

@@ -67,6 +67,49 @@ def test_new_metadata_of_a_known_file_is_stored(
     assert outcomes(main("index", name, folder / "a.wav", *known)) == {"a.wav": "unchanged"}
 
 
+def test_a_column_of_the_table_is_the_transcript(
+    main: Program, target: str, folder: Path, name: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "rows.tsv"
+    asked = ("index", name, folder, "--metadata", table, "--transcript-column", "said")
+    there = ("--target", target, "--json")
+
+    def indexed(*rows: str) -> dict[str, str]:
+        table.write_text("\n".join(["path\tsaid\tyear", *rows, ""]), encoding="utf-8")
+        ended = main(*asked, *there)
+        assert ended.returncode == 0, ended.stderr
+        return outcomes(ended)
+
+    assert indexed("a.wav\t42\t1990", "b.wav\tguten Tag\t2000") == dict.fromkeys(
+        ("a.wav", "b.wav", "more/c.wav"), "stored"
+    )
+    (found,) = objects(main("search", name, "--text", "tag", *there))
+    assert (found["id"], found["text"], found["head"]) == ("b.wav", "Tag", "")
+    assert found["metadata"] == {"year": 2000}
+    assert found["start_seconds"] == 0
+    (number,) = objects(main("search", name, "--text", "42", *there))
+    assert number["id"] == "a.wav"
+    again = indexed("a.wav\t42\t1990", "b.wav\tgute Nacht\t2000")
+    assert again == {"a.wav": "unchanged", "b.wav": "stored", "more/c.wav": "unchanged"}
+    assert objects(main("search", name, "--text", "tag", *there)) == []
+
+
+def test_a_transcript_needs_a_column_of_the_table_and_a_collection_with_texts(
+    main: Program, target: str, folder: Path, name: str, tmp_path: Path
+) -> None:
+    asked = ("index", name, folder, "--target", target)
+    said = ("--transcript-column", "said")
+    bare = main(*asked, *said)
+    assert "`--transcript-column` needs --metadata" in bare.stderr
+    table = write(tmp_path / "rows.tsv")
+    other = main(*asked, "--metadata", table, *said)
+    assert "must be a column of rows.tsv with texts in it, but is 'said'" in other.stderr
+    assert main(*asked).returncode == 0
+    late = main(*asked, "--metadata", table, "--transcript-column", "language")
+    assert late.returncode == 1
+    assert f"needs a collection with texts, but '{name}' was made without" in late.stderr
+
+
 def test_bad_files_are_named_and_the_others_stored(
     program: Program, target: str, mixed: Path, name: str
 ) -> None:

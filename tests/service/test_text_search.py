@@ -165,6 +165,25 @@ def test_a_recording_is_unchanged_when_its_transcript_is_too(written: Collection
     assert len(written.search_text("anderes")) == 0
 
 
+def test_a_transcript_without_times_lasts_as_long_as_the_recording(written: Collection) -> None:
+    clip = SAYING[4]
+    said = "heute  ohne\nZeiten"
+    written.add("untimed", clip.data(), transcript=said)
+    length = written.get(["untimed"])["untimed"].length
+    (hit,) = written.search_text("ohne")
+    assert (hit.id, hit.text, hit.span) == ("untimed", "ohne", Span(0, length))
+    for same in (said, [Line.untimed(said)]):
+        again = written.add("untimed", clip.data(), transcript=same, skip_unchanged=True)
+        assert again.unchanged
+    less = written.add("untimed", clip.data(), transcript="heute", skip_unchanged=True)
+    assert not less.unchanged
+    assert len(written.search_text("ohne")) == 0
+    none = written.add("untimed", clip.data(), transcript=" ", skip_unchanged=True)
+    assert not none.unchanged
+    assert written.texts("untimed") == []
+    written.delete(["untimed"])
+
+
 def test_ready_vectors_may_bring_a_transcript(client: Client) -> None:
     space = Space("elsewhere", "m", "0" * 64, 1, Pooling.MEAN, Windowing(), "", True, 8)
     collection = client.create_collection("ready", foreign_space=space, texts=True)
@@ -172,6 +191,9 @@ def test_ready_vectors_may_bring_a_transcript(client: Client) -> None:
     collection.add_vectors("a", [segment], "elsewhere", transcript=told("hello there"))
     (hit,) = collection.search_text("there")
     assert (hit.id, hit.span) == ("a", Span(8_000, 16_000))
+    collection.add_vectors("b", [segment], "elsewhere", transcript="whenever")
+    (hit,) = collection.search_text("whenever")
+    assert (hit.id, hit.span) == ("b", Span(0, SECOND))
 
 
 def test_a_long_recording_brings_its_transcript_by_upload(
