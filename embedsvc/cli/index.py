@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,18 @@ from embedsvc.cli.search import condition
 from embedsvc.client import AddedRecording, Client, Collection, ServerInfo
 from embedsvc.client.audible import SMALL_BYTES
 from embedsvc.errors import AudioTooLong, EmbedsvcError, FailedPrecondition, InvalidArgument
-from embedsvc.types import Metadata, OutputSpec, Pooling
+from embedsvc.types import (
+    CollectionInfo,
+    Line,
+    Metadata,
+    MetadataValue,
+    OutputSpec,
+    Pooling,
+    TextHead,
+)
+
+TRANSCRIPT_PHONES = "transcript:phones"
+"""What is named among heads for a collection to keep phones of transcripts."""
 
 BATCH_ITEMS = 32
 IN_FLIGHT = 3
@@ -32,7 +43,29 @@ class Item:
     id: str
     metadata: Metadata
     size: int
-    transcript: str = ""
+    transcript: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are the transcript and its language, None where none is."""
+
+    text: str | None = None
+    language: str | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Those that are named."""
+        return tuple(name for name in (self.text, self.language) if name is not None)
+
+    def lines(self, row: Mapping[str, MetadataValue]) -> tuple[Line, ...]:
+        """The transcript in a row, one line for the whole recording, or none."""
+        text = "" if self.text is None else str(row.get(self.text, ""))
+        language = "" if self.language is None else str(row.get(self.language, ""))
+        return (Line.untimed(text, language),) if text.split() else ()
+
+
+NO_COLUMNS = Columns()
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,6 +85,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="NAME",
         help="column of --metadata with what is said; a new collection keeps it, for `search "
         "--text`",
+    )
+    parser.add_argument(
+        "--language-column",
+        metavar="NAME",
+        help="column with the language of the transcripts: a new collection keeps their phones, to "
+        "find what is spelled otherwise; needs espeak-ng where the server runs",
     )
     parser.add_argument(
         "--only", type=condition, metavar="EXPR", help="only files whose metadata meet this filter"
@@ -84,7 +123,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(chosen: argparse.Namespace) -> int:
     """Index every file; those that fail are named and do not stop the others."""
-    items = select(chosen.paths, chosen.metadata, chosen.only, chosen.transcript_column)
+    spoken = Columns(chosen.transcript_column, chosen.language_column)
+    items = select(chosen.paths, chosen.metadata, chosen.only, spoken)
     if not items:
         say("no sound files found")
         return 1
@@ -117,7 +157,7 @@ def _collection(client: Client, chosen: argparse.Namespace) -> Collection:
         vectors=None if chosen.space else vectors,
         spaces=chosen.space,
         moments=chosen.moments,
-        texts=chosen.texts or chosen.transcript_column is not None,
+        texts=_texts(chosen),
         exist_ok=True,
     )
     _check_kept(collection, chosen)
@@ -131,12 +171,20 @@ def _collection(client: Client, chosen: argparse.Namespace) -> Collection:
     return collection
 
 
+def _texts(chosen: argparse.Namespace) -> bool | list[str]:
+    """What a new collection keeps of texts: of heads, of transcripts, and phones of these."""
+    if chosen.language_column is not None:
+        return list(dict.fromkeys([*(chosen.texts or ()), TRANSCRIPT_PHONES]))
+    return chosen.texts or chosen.transcript_column is not None
+
+
 def _check_kept(collection: Collection, chosen: argparse.Namespace) -> None:
     """Raise FailedPrecondition where a collection that is there keeps less than is asked for."""
     info = collection.info()
     for field, needs, kept in (
         ("texts", "is for new collections", info.texts),
         ("transcript_column", "needs a collection with texts", info.texts),
+        ("language_column", "is for new collections", _sounding(info)),
         ("moments", "is for new collections", info.moments),
     ):
         if getattr(chosen, field) not in (None, False) and kept is None:
@@ -147,17 +195,22 @@ def _check_kept(collection: Collection, chosen: argparse.Namespace) -> None:
             )
 
 
+def _sounding(info: CollectionInfo) -> TextHead | None:
+    heads = () if info.texts is None else info.texts.heads
+    return next((head for head in heads if head.name == TRANSCRIPT_PHONES), None)
+
+
 def select(
     paths: Sequence[Path],
     metadata: Path | None,
     only: filters.Filter | None,
-    transcript_column: str | None = None,
+    spoken: Columns = NO_COLUMNS,
 ) -> list[Item]:
     """The files to index, each with its metadata, and the transcript of a column if one is named.
 
     The filter may ask for the transcript as well, though it is not stored as metadata.
     """
-    rows = _rows(metadata, transcript_column)
+    rows = _rows(metadata, spoken)
     items: dict[str, Item] = {}
     for path, name in _files(paths):
         known = tables.matching(rows, name) or {}
@@ -165,23 +218,25 @@ def select(
             continue
         if name in items:
             raise InvalidArgument(f"two files would both be {name!r}: {items[name].path}, {path}")
-        labels = {field: value for field, value in known.items() if field != transcript_column}
-        spoken = str(known.get(transcript_column, "")) if transcript_column else ""
-        items[name] = Item(path, name, labels, path.stat().st_size, spoken)
+        labels = {field: value for field, value in known.items() if field != spoken.text}
+        items[name] = Item(path, name, labels, path.stat().st_size, spoken.lines(known))
     return list(items.values())
 
 
-def _rows(metadata: Path | None, transcript_column: str | None) -> tables.Rows:
-    if transcript_column is None:
+def _rows(metadata: Path | None, spoken: Columns) -> tables.Rows:
+    if spoken.text is None:
+        if spoken.language is not None:
+            raise InvalidArgument("`--language-column` needs --transcript-column")
         return {} if metadata is None else tables.read(metadata)
     if metadata is None:
         raise InvalidArgument("`--transcript-column` needs --metadata")
-    rows = tables.read(metadata, texts=(transcript_column,))
-    if not any(transcript_column in row for row in rows.values()):
-        raise InvalidArgument(
-            f"`--transcript-column` must be a column of {metadata.name} with texts in it, "
-            f"but is {transcript_column!r}"
-        )
+    rows = tables.read(metadata, texts=spoken.named)
+    for flag, column in (("transcript", spoken.text), ("language", spoken.language)):
+        if column is not None and not any(column in row for row in rows.values()):
+            raise InvalidArgument(
+                f"`--{flag}-column` must be a column of {metadata.name} with texts in it, "
+                f"but is {column!r}"
+            )
     return rows
 
 
@@ -228,7 +283,7 @@ def _batches(items: Sequence[Item], info: ServerInfo) -> Iterator[list[Item]]:
     batch: list[Item] = []
     size = 0
     for item in items:
-        own = item.size + len(item.transcript.encode())
+        own = item.size + sum(len(line.text.encode()) for line in item.transcript)
         if batch and (len(batch) == limit or size + own > max_bytes):
             yield batch
             batch, size = [], 0

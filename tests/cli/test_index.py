@@ -7,6 +7,7 @@ import pytest
 
 from embedsvc.samples import clips
 from tests.cli.program import Program, command, objects
+from tests.texts.test_pronouncing import spoken
 
 ROWS = [
     {"path": "a.wav", "language": "eng", "year": 1990},
@@ -92,6 +93,33 @@ def test_a_column_of_the_table_is_the_transcript(
     again = indexed("a.wav\t42\t1990", "b.wav\tgute Nacht\t2000")
     assert again == {"a.wav": "unchanged", "b.wav": "stored", "more/c.wav": "unchanged"}
     assert objects(main("search", name, "--text", "tag", *there)) == []
+
+
+@spoken
+def test_transcripts_in_a_known_language_are_found_by_how_they_sound(
+    main: Program, target: str, folder: Path, name: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "rows.tsv"
+    table.write_text(
+        "path\tsaid\tlanguage\na.wav\tमेला\thin\nb.wav\tmapa\tpol\nmore/c.wav\tx\t\n",
+        encoding="utf-8",
+    )
+    asked = ("index", name, folder, "--metadata", table, "--language-column", "language")
+    there = ("--target", target, "--json")
+    alone = main(*asked, *there)
+    assert "`--language-column` needs --transcript-column" in alone.stderr
+    known = (*asked, "--transcript-column", "said", *there)
+    assert set(outcomes(main(*known)).values()) == {"stored"}
+    assert set(outcomes(main(*known)).values()) == {"unchanged"}
+    typed = ("--text", "mela", "--language", "deu", "--match", "phones")
+    first, *_ = objects(main("search", name, *typed, *there))
+    assert (first["id"], first["head"]) == ("a.wav", "transcript:phones")
+    assert first["metadata"] == {"language": "hin"}
+    other = f"{name}-x"
+    said = ("--metadata", table, "--transcript-column", "said")
+    assert main("index", other, folder, *said, *there).returncode == 0
+    late = main("index", other, folder, *said, "--language-column", "language", *there)
+    assert "`--language-column` is for new collections" in late.stderr
 
 
 def test_a_transcript_needs_a_column_of_the_table_and_a_collection_with_texts(

@@ -184,6 +184,25 @@ def test_a_transcript_without_times_lasts_as_long_as_the_recording(written: Coll
     written.delete(["untimed"])
 
 
+@spoken
+def test_a_name_is_found_in_transcripts_of_other_scripts(client: Client) -> None:
+    collection = client.create_collection("sounding", texts=["transcript:phones"])
+    said = {"ell": "στο μουσείο", "rus": "концерт в музее", "eng": "a letter"}
+    for (language, text), clip in zip(said.items(), SAYING[:3], strict=True):
+        transcript = [Line.untimed(text, language)]
+        collection.add(language, clip.data(), transcript=transcript)
+        again = collection.add(language, clip.data(), transcript=transcript, skip_unchanged=True)
+        assert again.unchanged
+    assert len(collection.search_text("museo", match="words")) == 0
+    found = collection.search_text("museo", language="spa", match="phones")
+    assert {hit.id for hit in found.hits[:2]} == {"ell", "rus"}
+    assert found[0].score > 0.8 > found[2].score
+    assert found[0].head == "transcript:phones"
+    length = collection.get([found[0].id])[found[0].id].length
+    assert found[0].span == Span(0, length)
+    assert [line.head for line in collection.texts("ell")] == ["", "transcript:phones"]
+
+
 def test_ready_vectors_may_bring_a_transcript(client: Client) -> None:
     space = Space("elsewhere", "m", "0" * 64, 1, Pooling.MEAN, Windowing(), "", True, 8)
     collection = client.create_collection("ready", foreign_space=space, texts=True)

@@ -60,12 +60,13 @@ def test_without_words_each_lasts_as_long_as_the_stretch() -> None:
 
 
 def test_a_text_that_nobody_timed_is_sent_without_times() -> None:
-    line = Line.untimed("so  it is")
+    line = Line.untimed("so  it is", "en")
     message = texts.transcript_message(line)
     assert not message.HasField("span")
     assert not message.words
     (back,) = texts.transcript([message])
     assert same(back, line)
+    assert back.language == "en"
 
 
 @pytest.mark.parametrize(
