@@ -41,6 +41,11 @@ def event(name: str, **fields: object) -> None:
     log.info(name, extra={"fields": fields})
 
 
+def warning(name: str, **fields: object) -> None:
+    """Something that is not as whoever runs the service will want it."""
+    log.warning(name, extra={"fields": fields})
+
+
 def call(method: str, status: str, seconds: float, **fields: object) -> None:
     """One finished call."""
     level = logging.ERROR if status == "INTERNAL" else logging.INFO

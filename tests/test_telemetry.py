@@ -67,6 +67,12 @@ def test_a_call_says_its_method_status_and_time(log: Log) -> None:
     assert line["level"] == "info"
 
 
+def test_a_warning_says_so(log: Log) -> None:
+    telemetry.warning("left out", head="phones")
+    (line,) = log.lines()
+    assert (line["level"], line["event"], line["head"]) == ("warning", "left out", "phones")
+
+
 def test_only_our_own_faults_are_errors(log: Log) -> None:
     for status in ("OK", "INVALID_ARGUMENT", "UNAVAILABLE", "INTERNAL"):
         telemetry.call("Embed", status, 0.0)

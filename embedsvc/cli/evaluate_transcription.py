@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from embedsvc.encoder.ctc import CtcHead
     from embedsvc.evaluation.embedding import Tell
     from embedsvc.evaluation.speech import Row
-    from embedsvc.evaluation.transcription import Confidence, Figures, Spoken
+    from embedsvc.evaluation.transcription import AnyEncoder, Confidence, Figures, Spoken
 
 _A_LANGUAGE = 8
 
@@ -75,16 +75,24 @@ def add_calibration(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="model directory to write calibration.json into"
     )
+    parser.add_argument(
+        "--adopt",
+        action="store_true",
+        help="fit nothing: say that calibration.json of --model is of its heads as they are now",
+    )
     parser.set_defaults(run=calibrate)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "sets", nargs="+", type=Path, metavar="DIR", help="folders of clips with an index.tsv"
+        "sets", nargs="*", type=Path, metavar="DIR", help="folders of clips with an index.tsv"
     )
     parser.add_argument("--model", default="mini", help="bundled name or directory")
     parser.add_argument(
-        "--head", default="", metavar="NAME", help="default: the only one for any language"
+        "--head",
+        default="",
+        metavar="NAME",
+        help="default: the only one for any language; NAME=MODEL[:LANG] is one of another model",
     )
     parser.add_argument(
         "--language", default="", metavar="CODE", help="the head that writes it, and its rows"
@@ -115,6 +123,8 @@ def calibrate(chosen: argparse.Namespace) -> int:
     from embedsvc.evaluation.transcription import RAW, halves
     from embedsvc.files import replace_file
 
+    if chosen.adopt:
+        return _adopt(chosen.model)
     heard = _ready(chosen)
     learned, asked = halves(rows_of(chosen), chosen.by)
     if not learned or not asked:
@@ -131,8 +141,25 @@ def calibrate(chosen: argparse.Namespace) -> int:
     _write(chosen.json, heard.head, figures, fitted)
     if chosen.out is not None:
         path = chosen.out / CALIBRATION_FILE
-        replace_file(path, written(heard.head.info.name, _rounded(fitted), chosen.out))
+        replace_file(path, written(heard.head, _rounded(fitted), chosen.out))
         say(f"wrote {path}")
+    return 0
+
+
+def _adopt(model: str) -> int:
+    """Write the calibrations of a model anew, each with the digest of its head."""
+    from embedsvc.encoder.ctc import load_heads, resolve_ctc
+    from embedsvc.encoder.ctc.calibrations import CALIBRATION_FILE, read_calibrations, written
+    from embedsvc.files import replace_file
+
+    checkpoint = resolve_ctc(model)
+    there = read_calibrations(checkpoint.directory)
+    mine = [head for head in load_heads(checkpoint) if head.info.name in there]
+    path = checkpoint.directory / CALIBRATION_FILE
+    for head in mine:
+        calibration = there[head.info.name].calibration
+        replace_file(path, written(head, calibration, checkpoint.directory))
+    say(f"{path}: of {', '.join(head.info.name for head in mine) or 'no head'} as it is now")
     return 0
 
 
@@ -156,7 +183,7 @@ def _apart(
 class _Ready:
     """A model and its head."""
 
-    encoder: "Encoder"
+    encoder: "AnyEncoder"
     head: "CtcHead"
 
     def said(self, rows: "Sequence[Row]", title: str) -> "Iterator[Spoken]":
@@ -173,11 +200,23 @@ class _Ready:
 
 
 def _ready(chosen: argparse.Namespace) -> _Ready:
-    return _Ready(*ready(chosen))
+    from embedsvc.pipeline.bodies import load_alone, wanted
+
+    if not chosen.sets:
+        raise InvalidArgument("`DIR` must be given")
+    name, sign, model = chosen.head.partition("=")
+    if sign:
+        encoder, heads = load_alone(wanted(name, model), chosen.threads)
+        found = _Ready(encoder, heads.chosen("", chosen.language))
+    else:
+        found = _Ready(*ready(chosen))
+    if found.head.left_out:
+        say(f"head {found.head.info.name!r} is not calibrated: {found.head.left_out}")
+    return found
 
 
 def ready(chosen: argparse.Namespace) -> "tuple[Encoder, CtcHead]":
-    """The model and the head that are asked about."""
+    """The model that embeds, and the head of it that is asked about."""
     from embedsvc.pipeline import loading
 
     encoder, heads = loading.load_all(chosen.model, chosen.threads)

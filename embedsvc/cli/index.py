@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,18 @@ from embedsvc.cli.search import condition
 from embedsvc.client import AddedRecording, Client, Collection, ServerInfo
 from embedsvc.client.audible import SMALL_BYTES
 from embedsvc.errors import AudioTooLong, EmbedsvcError, FailedPrecondition, InvalidArgument
-from embedsvc.types import Metadata, OutputSpec, Pooling
+from embedsvc.types import (
+    CollectionInfo,
+    Line,
+    Metadata,
+    MetadataValue,
+    OutputSpec,
+    Pooling,
+    TextHead,
+)
+
+TRANSCRIPT_PHONES = "transcript:phones"
+"""What is named among heads for a collection to keep phones of transcripts."""
 
 BATCH_ITEMS = 32
 IN_FLIGHT = 3
@@ -32,6 +43,29 @@ class Item:
     id: str
     metadata: Metadata
     size: int
+    transcript: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are the transcript and its language, None where none is."""
+
+    text: str | None = None
+    language: str | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Those that are named."""
+        return tuple(name for name in (self.text, self.language) if name is not None)
+
+    def lines(self, row: Mapping[str, MetadataValue]) -> tuple[Line, ...]:
+        """The transcript in a row, one line for the whole recording, or none."""
+        text = "" if self.text is None else str(row.get(self.text, ""))
+        language = "" if self.language is None else str(row.get(self.language, ""))
+        return (Line.untimed(text, language),) if text.split() else ()
+
+
+NO_COLUMNS = Columns()
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -46,6 +80,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("collection", metavar="COLLECTION", help="made when it is not there")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
     parser.add_argument("--metadata", type=Path, metavar="FILE", help=".tsv, .csv or .jsonl")
+    parser.add_argument(
+        "--transcript-column",
+        metavar="NAME",
+        help="column of --metadata with what is said; a new collection keeps it, for `search "
+        "--text`",
+    )
+    parser.add_argument(
+        "--language-column",
+        metavar="NAME",
+        help="column with the language of the transcripts: a new collection keeps their phones, to "
+        "find what is spelled otherwise; needs espeak-ng where the server runs",
+    )
     parser.add_argument(
         "--only", type=condition, metavar="EXPR", help="only files whose metadata meet this filter"
     )
@@ -77,7 +123,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(chosen: argparse.Namespace) -> int:
     """Index every file; those that fail are named and do not stop the others."""
-    items = select(chosen.paths, chosen.metadata, chosen.only)
+    spoken = Columns(chosen.transcript_column, chosen.language_column)
+    items = select(chosen.paths, chosen.metadata, chosen.only, spoken)
     if not items:
         say("no sound files found")
         return 1
@@ -110,19 +157,10 @@ def _collection(client: Client, chosen: argparse.Namespace) -> Collection:
         vectors=None if chosen.space else vectors,
         spaces=chosen.space,
         moments=chosen.moments,
-        texts=chosen.texts or False,
+        texts=_texts(chosen),
         exist_ok=True,
     )
-    if chosen.texts is not None and collection.info().texts is None:
-        raise FailedPrecondition(
-            f"`--texts` is for new collections, but {chosen.collection!r} was made without",
-            field="texts",
-        )
-    if chosen.moments and collection.info().moments is None:
-        raise FailedPrecondition(
-            f"`--moments` is for new collections, but {chosen.collection!r} was made without",
-            field="moments",
-        )
+    _check_kept(collection, chosen)
     names = [each.name for each in collection.spaces]
     if chosen.space and [each.name for each in chosen.space] != names:
         raise FailedPrecondition(
@@ -133,9 +171,46 @@ def _collection(client: Client, chosen: argparse.Namespace) -> Collection:
     return collection
 
 
-def select(paths: Sequence[Path], metadata: Path | None, only: filters.Filter | None) -> list[Item]:
-    """The files to index, each with its metadata."""
-    rows = tables.read(metadata) if metadata is not None else {}
+def _texts(chosen: argparse.Namespace) -> bool | list[str]:
+    """What a new collection keeps of texts: of heads, of transcripts, and phones of these."""
+    if chosen.language_column is not None:
+        return list(dict.fromkeys([*(chosen.texts or ()), TRANSCRIPT_PHONES]))
+    return chosen.texts or chosen.transcript_column is not None
+
+
+def _check_kept(collection: Collection, chosen: argparse.Namespace) -> None:
+    """Raise FailedPrecondition where a collection that is there keeps less than is asked for."""
+    info = collection.info()
+    for field, needs, kept in (
+        ("texts", "is for new collections", info.texts),
+        ("transcript_column", "needs a collection with texts", info.texts),
+        ("language_column", "is for new collections", _sounding(info)),
+        ("moments", "is for new collections", info.moments),
+    ):
+        if getattr(chosen, field) not in (None, False) and kept is None:
+            raise FailedPrecondition(
+                f"`--{field.replace('_', '-')}` {needs}, but {chosen.collection!r} was made "
+                "without",
+                field=field,
+            )
+
+
+def _sounding(info: CollectionInfo) -> TextHead | None:
+    heads = () if info.texts is None else info.texts.heads
+    return next((head for head in heads if head.name == TRANSCRIPT_PHONES), None)
+
+
+def select(
+    paths: Sequence[Path],
+    metadata: Path | None,
+    only: filters.Filter | None,
+    spoken: Columns = NO_COLUMNS,
+) -> list[Item]:
+    """The files to index, each with its metadata, and the transcript of a column if one is named.
+
+    The filter may ask for the transcript as well, though it is not stored as metadata.
+    """
+    rows = _rows(metadata, spoken)
     items: dict[str, Item] = {}
     for path, name in _files(paths):
         known = tables.matching(rows, name) or {}
@@ -143,8 +218,26 @@ def select(paths: Sequence[Path], metadata: Path | None, only: filters.Filter | 
             continue
         if name in items:
             raise InvalidArgument(f"two files would both be {name!r}: {items[name].path}, {path}")
-        items[name] = Item(path, name, known, path.stat().st_size)
+        labels = {field: value for field, value in known.items() if field != spoken.text}
+        items[name] = Item(path, name, labels, path.stat().st_size, spoken.lines(known))
     return list(items.values())
+
+
+def _rows(metadata: Path | None, spoken: Columns) -> tables.Rows:
+    if spoken.text is None:
+        if spoken.language is not None:
+            raise InvalidArgument("`--language-column` needs --transcript-column")
+        return {} if metadata is None else tables.read(metadata)
+    if metadata is None:
+        raise InvalidArgument("`--transcript-column` needs --metadata")
+    rows = tables.read(metadata, texts=spoken.named)
+    for flag, column in (("transcript", spoken.text), ("language", spoken.language)):
+        if column is not None and not any(column in row for row in rows.values()):
+            raise InvalidArgument(
+                f"`--{flag}-column` must be a column of {metadata.name} with texts in it, "
+                f"but is {column!r}"
+            )
+    return rows
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
@@ -190,11 +283,12 @@ def _batches(items: Sequence[Item], info: ServerInfo) -> Iterator[list[Item]]:
     batch: list[Item] = []
     size = 0
     for item in items:
-        if batch and (len(batch) == limit or size + item.size > max_bytes):
+        own = item.size + sum(len(line.text.encode()) for line in item.transcript)
+        if batch and (len(batch) == limit or size + own > max_bytes):
             yield batch
             batch, size = [], 0
         batch.append(item)
-        size += item.size
+        size += own
     if batch:
         yield batch
 
@@ -203,7 +297,9 @@ def _store(collection: Collection, batch: Sequence[Item]) -> list[AddedRecording
     if len(batch) == 1:
         return [_store_one(collection, batch[0])]
     stored = collection.add_batch(
-        [(item.id, item.path, item.metadata) for item in batch], skip_unchanged=True
+        [(item.id, item.path, item.metadata) for item in batch],
+        skip_unchanged=True,
+        transcripts={item.id: item.transcript for item in batch},
     )
     return [
         _store_one(collection, item) if isinstance(result.error, AudioTooLong) else result
@@ -213,7 +309,9 @@ def _store(collection: Collection, batch: Sequence[Item]) -> list[AddedRecording
 
 def _store_one(collection: Collection, item: Item) -> AddedRecording:
     try:
-        return collection.add(item.id, item.path, item.metadata, skip_unchanged=True)
+        return collection.add(
+            item.id, item.path, item.metadata, skip_unchanged=True, transcript=item.transcript
+        )
     except EmbedsvcError as error:
         return AddedRecording(item.id, error, (), unchanged=False, segment_count=0)
 

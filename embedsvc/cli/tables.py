@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,27 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][-+]?\d+)?")
 Rows = dict[str, dict[str, MetadataValue]]
 
 
-def read(path: Path) -> Rows:
+def read(path: Path, texts: Collection[str] = ()) -> Rows:
     """Metadata by path or id.
 
-    In .tsv and .csv a column is of numbers when every value in it is one; empty cells are left
-    out. In .jsonl values have their own types; null is left out.
+    In .tsv and .csv a column is of numbers when every value in it is one and it is not among
+    `texts`; empty cells are left out. In .jsonl values have their own types, of `texts` they must
+    be texts; null is left out.
     """
-    return dict(listed(path))
+    return dict(listed(path, texts))
 
 
-def listed(path: Path) -> list[tuple[str, dict[str, MetadataValue]]]:
+def listed(path: Path, texts: Collection[str] = ()) -> list[tuple[str, dict[str, MetadataValue]]]:
     """As `read`, where a path or id may have several rows."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"`--metadata` must be a readable text file, but {error}") from error
     if path.suffix == ".jsonl":
-        return _keyed(path, _json_rows(path, text))
+        return _keyed(path, _json_rows(path, text, texts))
     if path.suffix not in {".tsv", ".csv"}:
         raise InvalidArgument(f"`--metadata` must be .tsv, .csv or .jsonl, but is {path.name}")
-    return _keyed(path, _typed(_cells(path, text)))
+    return _keyed(path, _typed(_cells(path, text), texts))
 
 
 def _cells(path: Path, text: str) -> list[dict[str, Any]]:
@@ -58,7 +59,7 @@ def _cells(path: Path, text: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
+def _json_rows(path: Path, text: str, texts: Collection[str]) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -74,16 +75,18 @@ def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
                 raise InvalidArgument(
                     f"`--metadata` line {number} must have a text, number or boolean as {name!r}"
                 )
+            if name in texts and not isinstance(value, str | None):
+                raise InvalidArgument(f"`--metadata` line {number} must have a text as {name!r}")
         rows.append({name: value for name, value in row.items() if value is not None})
     return rows
 
 
-def _typed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _typed(rows: list[dict[str, Any]], texts: Collection[str]) -> list[dict[str, Any]]:
     names = list(rows[0]) if rows else []
     makers = {name: _maker([row.get(name) or "" for row in rows]) for name in names}
     return [
         {
-            name: row[name] if name in KEYS else makers[name](row[name])
+            name: row[name] if name in KEYS or name in texts else makers[name](row[name])
             for name in names
             if row.get(name)
         }

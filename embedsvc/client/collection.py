@@ -9,6 +9,7 @@ from embedsvc.client.channel import Caller, Stubs
 from embedsvc.client.operations import Running, Tell
 from embedsvc.client.results import AddedRecording, ServerInfo
 from embedsvc.client.searching import Searches
+from embedsvc.client.text_search import Spoken
 from embedsvc.errors import AudioTooLong, EmbedsvcError, InvalidArgument
 from embedsvc.filters import Filter
 from embedsvc.types import (
@@ -60,12 +61,13 @@ class Collection(Searches):
         mode: str = "upsert",
         skip_unchanged: bool = False,
         lane: Lane | str | None = None,
-        transcript: Sequence[Line] = (),
+        transcript: Spoken = (),
     ) -> AddedRecording:
         """Store one recording of any length; raises what kept it from being stored.
 
         `lane` says how urgent it is: None is normal, and bulk for what is uploaded. In a collection
-        that keeps texts, `transcript` is what is known to be said.
+        that keeps texts, `transcript` is what is known to be said: lines with the times of their
+        words, or a text, of which every word lasts as long as the recording.
         """
         sound = audible.read(source)
         config = collection_pb2.UploadRecordingRequest.Config(
@@ -96,11 +98,11 @@ class Collection(Searches):
         mode: str = "upsert",
         skip_unchanged: bool = False,
         lane: Lane | str | None = None,
-        transcripts: Mapping[str, Sequence[Line]] | None = None,
+        transcripts: Mapping[str, Spoken] | None = None,
     ) -> list[AddedRecording]:
         """Store many short recordings in one durable write; each has its own result.
 
-        `transcripts` are what is known to be said, by id.
+        `transcripts` are what is known to be said, by id, as in `add`.
         """
         self._server()
         request = self._adding(mode)
@@ -130,7 +132,7 @@ class Collection(Searches):
         metadata: Metadata | None = None,
         *,
         mode: str = "upsert",
-        transcript: Sequence[Line] = (),
+        transcript: Spoken = (),
     ) -> AddedRecording:
         """Store a recording whose vectors were made before, in the space of `fingerprint`."""
         ready = requests.ready(segments, fingerprint)

@@ -81,9 +81,15 @@ def result(message: search_pb2.SearchTextResponse) -> TextSearchResult:
     )
 
 
-def transcript(lines: Sequence[Line]) -> list[collection_pb2.TranscriptLine]:
-    """What a caller knows to be said, as messages."""
-    return list(map(texts.transcript_message, lines))
+Spoken = str | Sequence[Line]
+"""What a recording is known to say: lines with times, or the text of all of it without."""
+
+
+def transcript(spoken: Spoken) -> list[collection_pb2.TranscriptLine]:
+    """What a caller knows to be said, as messages; a text without words is none."""
+    if isinstance(spoken, str):
+        spoken = [Line.untimed(spoken)] if spoken.split() else []
+    return list(map(texts.transcript_message, spoken))
 
 
 def _match(match: TextMatch | str) -> "search_pb2.TextMatch.ValueType":

@@ -18,13 +18,23 @@ from embedsvc.ctc.fitting import Example, told, told_of_words
 from embedsvc.ctc.measures import Bools, ConfidenceFigures, judge
 from embedsvc.ctc.runs import Doubles, labels_of
 from embedsvc.encoder import Encoder
-from embedsvc.encoder.ctc import CtcHead
+from embedsvc.encoder.ctc import Body, CtcHead
+from embedsvc.encoder.waveform import WaveformEncoder
 from embedsvc.errors import EmbedsvcError, InvalidArgument
 from embedsvc.evaluation.embedding import Tell, batches
 from embedsvc.evaluation.phones import reference
 from embedsvc.evaluation.speech import Row
 from embedsvc.timing import FRAME
-from embedsvc.types import Ask, Floats, Frames, HeadKind, Vocabulary, Windowing
+from embedsvc.types import (
+    Ask,
+    Encoded,
+    Floats,
+    Frames,
+    HeadKind,
+    Samples,
+    Vocabulary,
+    Windowing,
+)
 
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95)
 """Confidences from which on what is heard might be believed."""
@@ -38,6 +48,7 @@ RAW = {
 """Confidence without a calibration, of either kind."""
 
 Phones = tuple[str, ...]
+AnyEncoder = Encoder | WaveformEncoder
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ def said_in(row: Row, head: CtcHead, phones: Mapping[Row, Phones]) -> tuple[tupl
 
 
 def hear(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     head: CtcHead,
     rows: Sequence[Row],
     phones: Mapping[Row, Phones],
@@ -128,7 +139,7 @@ def hear(
 class _Part:
     """A window of a clip, and which of its frames it answers for."""
 
-    frames: Frames
+    read: Frames | Samples
     core: tuple[int, int]
 
 
@@ -136,7 +147,7 @@ def _parts(row: Row, head: CtcHead) -> list[_Part]:
     """Windows of a clip, none where it can not be read or joined."""
     try:
         found = [
-            _Part(stacked(log_mel(long_enough(window.samples))), core_frames(window))
+            _Part(_read(window.samples, head.body), core_frames(window, head.body.grid.count))
             for window in windows(decode(row.path.read_bytes(), Door()).samples, Windowing())
         ]
     except (EmbedsvcError, OSError):
@@ -144,10 +155,19 @@ def _parts(row: Row, head: CtcHead) -> list[_Part]:
     return found if len(found) == 1 or head.grid.hop == FRAME else []
 
 
-def _heard(encoder: Encoder, head: CtcHead, clips: Sequence[Sequence[_Part]]) -> Iterator[Floats]:
-    every = [part.frames for parts in clips for part in parts]
-    asks = [Ask((head.layer,), (0, len(each)), ((0, len(each)),)) for each in every]
-    answers = iter(encoder.encode(every, asks) if every else ())
+def _read(samples: Floats, body: Body) -> Frames | Samples:
+    """What the body reads of a window."""
+    long = long_enough(samples)
+    if body.of_samples:
+        return Samples(long, body.grid.count(len(long)), body.adapter)
+    return stacked(log_mel(long))
+
+
+def _heard(
+    encoder: AnyEncoder, head: CtcHead, clips: Sequence[Sequence[_Part]]
+) -> Iterator[Floats]:
+    every = [part.read for parts in clips for part in parts]
+    answers = iter(_encoded(encoder, head.layer, every) if every else ())
     for parts in clips:
         said = [head(next(answers).frames[head.layer]) for _ in parts]
         if len(parts) == 1:
@@ -155,6 +175,15 @@ def _heard(encoder: Encoder, head: CtcHead, clips: Sequence[Sequence[_Part]]) ->
             continue
         cores = [each[part.core[0] : part.core[1]] for each, part in zip(said, parts, strict=True)]
         yield np.concatenate(cores)
+
+
+def _encoded(
+    encoder: AnyEncoder, layer: int, every: Sequence[Frames | Samples]
+) -> Sequence[Encoded]:
+    asks = [Ask((layer,), (0, len(each)), ((0, len(each)),)) for each in every]
+    if isinstance(encoder, WaveformEncoder):
+        return encoder.hear([each for each in every if isinstance(each, Samples)], asks)
+    return encoder.encode([each for each in every if isinstance(each, Frames)], asks)
 
 
 def measure(

@@ -98,6 +98,18 @@ def load_bodies(
     return Bodies(heads.joined(added), {MAIN: served, **encoders}, added)
 
 
+def load_alone(asked: Wanted, threads: int | None = None) -> tuple[AnyEncoder, Heads]:
+    """The encoder of another model and its heads, under the names that it has for them itself.
+
+    Raises as `resolve_ctc` and `load_heads` do.
+    """
+    checkpoint = _resolved(asked)
+    heads = _brought(asked, checkpoint)
+    encoder = _loaded(checkpoint, "cpu", threads)
+    return_freed()
+    return encoder, Heads(heads)
+
+
 def _resolved(asked: Wanted) -> AnyCheckpoint:
     if asked.languages and has_languages(asked.model):
         return resolve_ctc(asked.model, asked.languages)
@@ -126,24 +138,32 @@ def _key(checkpoint: AnyCheckpoint, served: Encoder) -> str:
 
 def _named(asked: Wanted, checkpoint: AnyCheckpoint, key: str) -> list[CtcHead]:
     """The heads of a checkpoint under the name that is wanted, and on the body they read."""
-    heads = load_heads(checkpoint)
-    if not heads:
-        raise FailedPrecondition(
-            f"`model` must have a CTC head, but {asked.model} has none", field="model"
-        )
+    heads = _brought(asked, checkpoint)
     # One of a language keeps its language in its name, so that others may join it.
     alone = len(heads) == 1 and not heads[0].adapter
-    declared = () if heads[0].adapter else tuple(map(normalize, asked.languages))
     return [
         replace(
             head,
             info=replace(
                 head.info,
                 name=asked.name if alone else f"{asked.name}-{head.info.name}",
-                languages=declared or head.info.languages,
             ),
             body=replace(head.body, key=key),
         )
+        for head in heads
+    ]
+
+
+def _brought(asked: Wanted, checkpoint: AnyCheckpoint) -> list[CtcHead]:
+    """The heads of a checkpoint, which write the languages that are wanted of them."""
+    heads = load_heads(checkpoint)
+    if not heads:
+        raise FailedPrecondition(
+            f"`model` must have a CTC head, but {asked.model} has none", field="model"
+        )
+    declared = () if heads[0].adapter else tuple(map(normalize, asked.languages))
+    return [
+        replace(head, info=replace(head.info, languages=declared or head.info.languages))
         for head in heads
     ]
 
@@ -165,10 +185,10 @@ def _joined(one: AnyCheckpoint | None, other: AnyCheckpoint) -> AnyCheckpoint:
     return replace(other, languages=tuple(dict.fromkeys((*one.languages, *other.languages))))
 
 
-def _loaded(checkpoint: AnyCheckpoint, device: str) -> AnyEncoder:
+def _loaded(checkpoint: AnyCheckpoint, device: str, threads: int | None = None) -> AnyEncoder:
     if isinstance(checkpoint, WaveformCheckpoint):
-        return WaveformEncoder.load(checkpoint, device=device)
-    return Encoder.load(checkpoint, device=device)
+        return WaveformEncoder.load(checkpoint, threads, device)
+    return Encoder.load(checkpoint, threads, device)
 
 
 def _model(encoder: AnyEncoder) -> Model:

@@ -16,6 +16,10 @@ class Heads:
         self._heads = {head.info.name: head for head in sorted(heads, key=lambda h: h.info.name)}
         self._added = frozenset(added)
 
+    def left_out(self) -> dict[str, str]:
+        """Why the calibration beside a head is not used, by its name."""
+        return {name: head.left_out for name, head in self._heads.items() if head.left_out}
+
     def joined(self, more: Sequence[CtcHead]) -> "Heads":
         """These and others, which were added to them."""
         names = (head.info.name for head in more)

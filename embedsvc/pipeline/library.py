@@ -17,7 +17,7 @@ from embedsvc.pipeline.clock import Clock
 from embedsvc.pipeline.embedder import Embedder, Wish
 from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.reading import Upload, Utterance
-from embedsvc.pipeline.ready import ReadyVectors, segments_of
+from embedsvc.pipeline.ready import ReadyVectors
 from embedsvc.pipeline.receipts import Stored, Written
 from embedsvc.pipeline.scribing import Scribe
 from embedsvc.pipeline.second_stage import (
@@ -29,7 +29,7 @@ from embedsvc.pipeline.second_stage import (
     mismatch,
     same_space,
 )
-from embedsvc.pipeline.submitting import Submission, WriteOptions, sorted_out
+from embedsvc.pipeline.submitting import Submission, WriteOptions, ready_recording, sorted_out
 from embedsvc.pipeline.tally import Tally
 from embedsvc.pipeline.text_search import TextAnswer, TextSearch
 from embedsvc.timing import FRAME
@@ -94,7 +94,9 @@ class Library:
         if moments is not None:
             codes = (await self._second.recipe(moments, windowing, foreign)).to_bytes()
         spaces = self._spaces(specs, windowing) if foreign is None else {"": foreign}
-        kept = None if texts is None else scribing.chosen(self._heads, texts)
+        kept = None
+        if texts is not None:
+            kept = await asyncio.to_thread(scribing.chosen, self._heads, texts)
         collection = await asyncio.to_thread(
             self.catalog.create, name, spaces, segmentation, codes, kept
         )
@@ -302,11 +304,8 @@ class Library:
             raise content
         scribing.check_transcript(collection, submission.transcript)
         if isinstance(content, ReadyVectors):
-            made = segments_of(content, collection)
-            recording = Recording(
-                submission.id, made, submission.metadata, lines=submission.transcript
-            )
-            return Stored(submission.id, segment_count=len(made)), recording
+            recording = await asyncio.to_thread(ready_recording, submission, content, collection)
+            return Stored(submission.id, segment_count=len(recording.segments)), recording
         wish = self._wish(*collection.spaces.values())
         recipe = self._second.recipe_of(collection)
         scribe = Scribe(self._heads, collection.texts.recipe)
@@ -334,7 +333,8 @@ class Library:
     ) -> tuple[Stored, Recording]:
         segmentation = collection.segmentation
         recording = self._recording(submission, tally, speech, wish.plans, segmentation)
-        recording = replace(recording, lines=(*submission.transcript, *scribe.lines(tally.samples)))
+        spoken = scribing.stored(collection.texts.recipe, submission.transcript, tally.samples)
+        recording = replace(recording, lines=(*spoken, *scribe.lines(tally.samples)))
         stored = Stored(
             id=submission.id,
             warnings=speech.warnings,
@@ -365,7 +365,8 @@ class Library:
         if collection.texts.recipe is None:
             return True
         lines = await asyncio.to_thread(collection.texts.of, submission.id)
-        return scribing.alike([line for line in lines if not line.head], submission.transcript)
+        spoken = scribing.timed(submission.transcript, found[0].length)
+        return scribing.alike([line for line in lines if not line.head], spoken)
 
     def _recording(
         self,

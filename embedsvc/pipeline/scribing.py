@@ -1,16 +1,19 @@
 """The texts of a recording: what heads write down in the pass that makes its vectors."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from embedsvc.batching import MAIN
 from embedsvc.encoder.ctc import CtcHead
 from embedsvc.errors import FailedPrecondition, HeadNotFound, InvalidArgument
 from embedsvc.index import Collection
+from embedsvc.pipeline import sounding
 from embedsvc.pipeline.heads import Heads
 from embedsvc.pipeline.takers import Taker, by_body
 from embedsvc.pipeline.writing import Writer
 from embedsvc.texts.terms import is_spaceless
 from embedsvc.types import (
+    UNTIMED,
     DecodeOptions,
     HeadKind,
     Line,
@@ -27,23 +30,32 @@ MAX_HEADS = 8
 
 
 def chosen(heads: Heads, names: Sequence[str]) -> Texts:
-    """The texts that a new collection is to keep; raises InvalidArgument or HeadNotFound."""
+    """The texts that a new collection is to keep.
+
+    Raises InvalidArgument, HeadNotFound, or FeatureDisabled for phones of transcripts without
+    espeak-ng.
+    """
     if len(names) > MAX_HEADS or len(set(names)) < len(names):
         raise InvalidArgument(
             f"`texts.heads` must be at most {MAX_HEADS} different names, but is {', '.join(names)}",
             field="texts.heads",
         )
-    found = []
+    found: list[TextHead] = []
     for place, name in enumerate(names):
         if not name:
             raise InvalidArgument(
                 f"`texts.heads[{place}]` must not be empty", field=f"texts.heads[{place}]"
             )
+        if name == sounding.HEAD.name:
+            sounding.check()
+            found.append(sounding.HEAD)
+            continue
         try:
-            found.append(heads.chosen(name).info)
+            info = heads.chosen(name).info
         except HeadNotFound as error:
             raise error.named(f"texts.heads[{place}]") from error
-    return Texts(tuple(TextHead(info.name, info.kind) for info in found))
+        found.append(TextHead(info.name, info.kind))
+    return Texts(tuple(found))
 
 
 def check_transcript(collection: Collection, lines: Sequence[Line]) -> None:
@@ -54,6 +66,31 @@ def check_transcript(collection: Collection, lines: Sequence[Line]) -> None:
             "without",
             field="transcript",
         )
+
+
+def stored(kept: Texts | None, lines: Iterable[Line], samples: int) -> tuple[Line, ...]:
+    """A transcript as a collection stores it; raises FeatureDisabled without espeak-ng.
+
+    Lines have times, and where the collection keeps them, phones of their own behind them.
+    """
+    told = timed(lines, samples)
+    if kept is None or sounding.HEAD not in kept.heads:
+        return told
+    return (*told, *sounding.lines_of(told))
+
+
+def timed(lines: Iterable[Line], samples: int) -> tuple[Line, ...]:
+    """A transcript of a recording of so many samples; what has no time lasts as long as it."""
+    whole = Span(0, samples)
+    return tuple(
+        replace(
+            line,
+            units=tuple(
+                replace(unit, span=whole) if unit.span == UNTIMED else unit for unit in line.units
+            ),
+        )
+        for line in lines
+    )
 
 
 def alike(stored: Sequence[Line], given: Sequence[Line]) -> bool:
@@ -72,6 +109,7 @@ class Scribe:
         self._writers = [
             (head, Writer(_head(heads, head), DecodeOptions()))
             for head in (kept.heads if kept else ())
+            if head != sounding.HEAD
         ]
 
     @property

@@ -6,9 +6,10 @@ from typing import BinaryIO
 
 from embedsvc.batching import Terms
 from embedsvc.errors import EmbedsvcError
-from embedsvc.index import WriteMode
+from embedsvc.index import Collection, WriteMode
+from embedsvc.pipeline import scribing
 from embedsvc.pipeline.embedder import ON_CALL
-from embedsvc.pipeline.ready import ReadyVectors
+from embedsvc.pipeline.ready import ReadyVectors, segments_of
 from embedsvc.pipeline.receipts import Stored
 from embedsvc.types import Line, Metadata, Recording, Source
 
@@ -37,6 +38,19 @@ class WriteOptions:
     request_id: str = ""
     request_digest: str = ""
     terms: Terms = ON_CALL
+
+
+def ready_recording(
+    submission: Submission, content: ReadyVectors, collection: Collection
+) -> Recording:
+    """A recording of vectors made before; raises as `segments_of` and `scribing.stored` do.
+
+    Nobody knows how long it is, so that its transcript lasts until the end of its last segment.
+    """
+    made = segments_of(content, collection)
+    end = max((each.span.end for each in made), default=0)
+    lines = scribing.stored(collection.texts.recipe, submission.transcript, end)
+    return Recording(submission.id, made, submission.metadata, lines=lines)
 
 
 def sorted_out(

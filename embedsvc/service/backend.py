@@ -291,7 +291,9 @@ def _machine(encoder: Encoder, passes: int | None) -> Machine:
 
 
 def _tell_heads(bodies: Bodies) -> None:
-    """Log what else was loaded, and under which license it may be used."""
+    """Log what else was loaded, and under which license it may be used; and what was left out."""
+    for name, reason in bodies.heads.left_out().items():
+        telemetry.warning("calibration left out", head=name, reason=reason)
     for head in bodies.added:
         telemetry.event(
             "head",

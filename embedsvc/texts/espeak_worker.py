@@ -1,10 +1,11 @@
-"""What runs in the child process: a text from standard input, names of phonemes to standard output.
+"""What runs in the child process: texts from standard input, names of phonemes to standard output.
 
     python -I -S espeak_worker.py LIBRARY DATA VOICE [VOICE ...]
 
 LIBRARY is libespeak-ng, DATA the folder of its data or empty for its own, and of the voices the
-first that it has is taken. It reads what anybody typed with a library in C, so that it has a
-process of its own, and imports nothing but what Python brings.
+first that it has is taken. Texts, and what is said of each, are parted by a zero byte. It reads
+what anybody typed with a library in C, so that it has a process of its own, and imports nothing but
+what Python brings.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ UTF8, IPA, PARTED = 1, 2, ord("_") << 8
 
 
 def main(library: str, data: str, *voices: str) -> int:
-    """Speak the text of standard input, silently; the exit code."""
+    """Speak the texts of standard input, silently; the exit code."""
     try:
         espeak = ctypes.CDLL(library)
     except OSError:
@@ -28,10 +29,12 @@ def main(library: str, data: str, *voices: str) -> int:
     if not any(espeak.espeak_SetVoiceByName(voice.encode()) == 0 for voice in voices):
         return NO_VOICE
     espeak.espeak_TextToPhonemes.restype = ctypes.c_char_p
-    text = ctypes.c_char_p(sys.stdin.buffer.read())
-    while text.value:
-        clause = espeak.espeak_TextToPhonemes(ctypes.byref(text), UTF8, IPA | PARTED)
-        sys.stdout.buffer.write((clause or b"") + b"\n")
+    for each in sys.stdin.buffer.read().split(b"\0"):
+        text = ctypes.c_char_p(each)
+        while text.value:
+            clause = espeak.espeak_TextToPhonemes(ctypes.byref(text), UTF8, IPA | PARTED)
+            sys.stdout.buffer.write((clause or b"") + b"\n")
+        sys.stdout.buffer.write(b"\0")
     return 0
 
 

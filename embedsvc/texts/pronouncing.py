@@ -1,8 +1,11 @@
 """The phones of a typed text, by espeak-ng in a process of its own, when it is installed."""
 
 import importlib
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +26,44 @@ INSTALL = (
     "install `embedsvc[phones]` or the system's package `espeak-ng` where the server runs, or give "
     "`phones` in IPA"
 )
+
+
+_OTHER_LANGUAGE = re.compile(r"\([\w-]+\)")
+"""Before and behind what the voice reads as another language."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """Phones of a text, and for each the number of its word, as espeak-ng parts words."""
+
+    phones: tuple[str, ...] = ()
+    words: tuple[int, ...] = ()
+
+
+def said(texts: Sequence[str], language: str) -> list[Said]:
+    """Each of `texts` as the voice of a language says it; nothing where it has none, or cannot.
+
+    One process says all of them, and they may be long. Raises FeatureDisabled without espeak-ng.
+    """
+    try:
+        known = find(language)
+        names = _spoken(texts, known.code, (known.bcp47, known.code))
+    except InvalidArgument:
+        return [Said() for _ in texts]
+    return [_said(each, known.code) for each in names]
+
+
+def _said(names: str, code: str) -> Said:
+    words = _OTHER_LANGUAGE.sub("", names).split()
+    parted = [(at, name) for at, word in enumerate(words) for name in word.split("_") if name]
+    named = [(place, name) for place, (_, name) in enumerate(parted)]
+    found = timed(named, len(named), code)
+    kept = [
+        (phone, parted[place][0])
+        for phone, place in zip(found.phones, found.times, strict=False)
+        if phone
+    ]
+    return Said(tuple(phone for phone, _ in kept), tuple(word for _, word in kept))
 
 
 def pronounced(text: str, language: str) -> tuple[str, ...]:
@@ -72,14 +113,19 @@ def checked(phones: tuple[str, ...], field: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1_024)
 def _names(text: str, code: str, voices: tuple[str, ...]) -> str:
-    """What espeak-ng says, a clause a line: names of phonemes parted by `_`."""
+    """As `_spoken`, of one text."""
+    return _spoken((text,), code, voices)[0]
+
+
+def _spoken(texts: Sequence[str], code: str, voices: tuple[str, ...]) -> list[str]:
+    """What espeak-ng says of each, a clause a line: names of phonemes parted by `_`."""
     library, data = _library()
     worker = str(Path(__file__).with_name("espeak_worker.py"))
     command = [sys.executable, "-I", "-S", worker, library, data, *dict.fromkeys(voices)]
     try:
         done = subprocess.run(  # no shell; the text comes by standard input
             command,
-            input=" ".join(text.replace("\0", " ").split()).encode(),
+            input="\0".join(" ".join(text.replace("\0", " ").split()) for text in texts).encode(),
             capture_output=True,
             check=False,
             timeout=SECONDS,
@@ -98,7 +144,7 @@ def _names(text: str, code: str, voices: tuple[str, ...]) -> str:
         raise InvalidArgument(
             "`text` must be one that espeak-ng can read, but it failed: give `phones`", field="text"
         )
-    return done.stdout.decode(errors="ignore")
+    return done.stdout.decode(errors="ignore").split("\0")[: len(texts)]
 
 
 def _library() -> tuple[str, str]:

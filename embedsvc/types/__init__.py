@@ -74,7 +74,7 @@ from embedsvc.types.searching import (
     TextMatch,
     TextScores,
 )
-from embedsvc.types.texts import Line, TextHead, Texts, TextUnit
+from embedsvc.types.texts import UNTIMED, Line, TextHead, Texts, TextUnit
 from embedsvc.types.transcribing import (
     DecodeOptions,
     HeadInfo,
@@ -92,6 +92,7 @@ from embedsvc.types.transcribing import (
 )
 
 __all__ = [
+    "UNTIMED",
     "AnsweredSpan",
     "Ask",
     "Audio",

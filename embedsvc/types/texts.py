@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from embedsvc.types.audio import Span
 from embedsvc.types.transcribing import HeadKind
 
+UNTIMED = Span(0, 0)
+"""Of units that nobody gave times: stored, they last as long as their recording."""
+
 
 @dataclass(frozen=True)
 class TextUnit:
@@ -23,13 +26,25 @@ class TextUnit:
 class Line:
     """A stretch of a recording as text, written by a head, or, where `head` is empty, by a person.
 
-    The units stand in `text` in their order.
+    The units stand in `text` in their order. `language` is told of a line that a person brings, as
+    a code of ISO 639 or BCP 47, so that its phones can be kept; it is not stored.
     """
 
     text: str
     units: tuple[TextUnit, ...]
     head: str = ""
     kind: HeadKind = HeadKind.TEXT
+    language: str = ""
+
+    @classmethod
+    def untimed(cls, text: str, language: str = "") -> "Line":
+        """What a whole recording says, where nobody knows when each word is said.
+
+        >>> [unit.text for unit in Line.untimed("so it  is").units]
+        ['so', 'it', 'is']
+        """
+        units = tuple(TextUnit(word, UNTIMED) for word in text.split())
+        return cls(text, units, language=language)
 
     @property
     def span(self) -> Span:

@@ -379,7 +379,7 @@ class CollectionTexts(google.protobuf.message.Message):
     @property
     def heads(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Names of heads that write down what is added as audio, in the same pass as its vectors. None
-        keeps only the transcripts that come with recordings.
+        keeps only the transcripts that come with recordings; transcript:phones keeps their phones.
         """
 
     @property
@@ -427,9 +427,14 @@ class TranscriptLine(google.protobuf.message.Message):
     TEXT_FIELD_NUMBER: builtins.int
     SPAN_FIELD_NUMBER: builtins.int
     WORDS_FIELD_NUMBER: builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: builtins.int
     text: builtins.str
+    language_code: builtins.str
+    """ISO 639 or BCP 47; for the phones of `text`, where the collection keeps transcript:phones."""
     @property
-    def span(self) -> embedsvc.v1.types_pb2.TimeSpan: ...
+    def span(self) -> embedsvc.v1.types_pb2.TimeSpan:
+        """Absent without `words`: the whole recording. With them it is told by theirs."""
+
     @property
     def words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TranscriptWord]:
         """Each in `text`, in their order; without them, every word lasts as long as the stretch."""
@@ -440,9 +445,10 @@ class TranscriptLine(google.protobuf.message.Message):
         text: builtins.str = ...,
         span: embedsvc.v1.types_pb2.TimeSpan | None = ...,
         words: collections.abc.Iterable[global___TranscriptWord] | None = ...,
+        language_code: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["span", b"span"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["span", b"span", "text", b"text", "words", b"words"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["language_code", b"language_code", "span", b"span", "text", b"text", "words", b"words"]) -> None: ...
 
 global___TranscriptLine = TranscriptLine
 

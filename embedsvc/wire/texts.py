@@ -4,7 +4,17 @@ import math
 from collections.abc import Iterable
 
 from embedsvc.errors import InvalidArgument
-from embedsvc.types import HeadKind, Line, Span, TextHead, TextHit, Texts, TextScores, TextUnit
+from embedsvc.types import (
+    UNTIMED,
+    HeadKind,
+    Line,
+    Span,
+    TextHead,
+    TextHit,
+    Texts,
+    TextScores,
+    TextUnit,
+)
 from embedsvc.v1 import collection_pb2, search_pb2, types_pb2
 from embedsvc.wire import metadata, times
 
@@ -51,12 +61,12 @@ def _line(message: collection_pb2.TranscriptLine, field: str) -> Line:
             TextUnit(word.text, _span(word.span, f"{field}.words[{place}].span"))
             for place, word in enumerate(message.words)
         ]
-        return Line(message.text, tuple(units))
-    span = _span(message.span, f"{field}.span")
+        return Line(message.text, tuple(units), language=message.language_code)
+    span = _span(message.span, f"{field}.span") if message.HasField("span") else UNTIMED
     units = [TextUnit(word, span) for word in message.text.split()]
     if not units:
         raise InvalidArgument(f"`{field}.text` must not be empty", field=f"{field}.text")
-    return Line(message.text, tuple(units))
+    return Line(message.text, tuple(units), language=message.language_code)
 
 
 def _span(message: types_pb2.TimeSpan, field: str) -> Span:
@@ -68,8 +78,13 @@ def _span(message: types_pb2.TimeSpan, field: str) -> Span:
 
 def transcript_message(line: Line) -> collection_pb2.TranscriptLine:
     """A line that a caller brings, as a message."""
+    if all(unit.span == UNTIMED for unit in line.units):
+        return collection_pb2.TranscriptLine(text=line.text, language_code=line.language)
     return collection_pb2.TranscriptLine(
-        text=line.text, span=times.span_message(line.span), words=_units(line)
+        text=line.text,
+        span=times.span_message(line.span),
+        words=_units(line),
+        language_code=line.language,
     )
 
 

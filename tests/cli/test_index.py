@@ -7,6 +7,7 @@ import pytest
 
 from embedsvc.samples import clips
 from tests.cli.program import Program, command, objects
+from tests.texts.test_pronouncing import spoken
 
 ROWS = [
     {"path": "a.wav", "language": "eng", "year": 1990},
@@ -65,6 +66,76 @@ def test_new_metadata_of_a_known_file_is_stored(
     known = ("--metadata", write(tmp_path / "rows.tsv"), "--target", target, "--json")
     assert outcomes(main("index", name, folder / "a.wav", *known)) == {"a.wav": "stored"}
     assert outcomes(main("index", name, folder / "a.wav", *known)) == {"a.wav": "unchanged"}
+
+
+def test_a_column_of_the_table_is_the_transcript(
+    main: Program, target: str, folder: Path, name: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "rows.tsv"
+    asked = ("index", name, folder, "--metadata", table, "--transcript-column", "said")
+    there = ("--target", target, "--json")
+
+    def indexed(*rows: str) -> dict[str, str]:
+        table.write_text("\n".join(["path\tsaid\tyear", *rows, ""]), encoding="utf-8")
+        ended = main(*asked, *there)
+        assert ended.returncode == 0, ended.stderr
+        return outcomes(ended)
+
+    assert indexed("a.wav\t42\t1990", "b.wav\tguten Tag\t2000") == dict.fromkeys(
+        ("a.wav", "b.wav", "more/c.wav"), "stored"
+    )
+    (found,) = objects(main("search", name, "--text", "tag", *there))
+    assert (found["id"], found["text"], found["head"]) == ("b.wav", "Tag", "")
+    assert found["metadata"] == {"year": 2000}
+    assert found["start_seconds"] == 0
+    (number,) = objects(main("search", name, "--text", "42", *there))
+    assert number["id"] == "a.wav"
+    again = indexed("a.wav\t42\t1990", "b.wav\tgute Nacht\t2000")
+    assert again == {"a.wav": "unchanged", "b.wav": "stored", "more/c.wav": "unchanged"}
+    assert objects(main("search", name, "--text", "tag", *there)) == []
+
+
+@spoken
+def test_transcripts_in_a_known_language_are_found_by_how_they_sound(
+    main: Program, target: str, folder: Path, name: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "rows.tsv"
+    table.write_text(
+        "path\tsaid\tlanguage\na.wav\tमेला\thin\nb.wav\tmapa\tpol\nmore/c.wav\tx\t\n",
+        encoding="utf-8",
+    )
+    asked = ("index", name, folder, "--metadata", table, "--language-column", "language")
+    there = ("--target", target, "--json")
+    alone = main(*asked, *there)
+    assert "`--language-column` needs --transcript-column" in alone.stderr
+    known = (*asked, "--transcript-column", "said", *there)
+    assert set(outcomes(main(*known)).values()) == {"stored"}
+    assert set(outcomes(main(*known)).values()) == {"unchanged"}
+    typed = ("--text", "mela", "--language", "deu", "--match", "phones")
+    first, *_ = objects(main("search", name, *typed, *there))
+    assert (first["id"], first["head"]) == ("a.wav", "transcript:phones")
+    assert first["metadata"] == {"language": "hin"}
+    other = f"{name}-x"
+    said = ("--metadata", table, "--transcript-column", "said")
+    assert main("index", other, folder, *said, *there).returncode == 0
+    late = main("index", other, folder, *said, "--language-column", "language", *there)
+    assert "`--language-column` is for new collections" in late.stderr
+
+
+def test_a_transcript_needs_a_column_of_the_table_and_a_collection_with_texts(
+    main: Program, target: str, folder: Path, name: str, tmp_path: Path
+) -> None:
+    asked = ("index", name, folder, "--target", target)
+    said = ("--transcript-column", "said")
+    bare = main(*asked, *said)
+    assert "`--transcript-column` needs --metadata" in bare.stderr
+    table = write(tmp_path / "rows.tsv")
+    other = main(*asked, "--metadata", table, *said)
+    assert "must be a column of rows.tsv with texts in it, but is 'said'" in other.stderr
+    assert main(*asked).returncode == 0
+    late = main(*asked, "--metadata", table, "--transcript-column", "language")
+    assert late.returncode == 1
+    assert f"needs a collection with texts, but '{name}' was made without" in late.stderr
 
 
 def test_bad_files_are_named_and_the_others_stored(

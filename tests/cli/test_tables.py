@@ -60,6 +60,16 @@ def test_a_column_is_of_numbers_when_every_value_is_one(
     assert type(rows["b.wav"]["year"]) is int
 
 
+def test_a_column_of_texts_is_never_of_numbers(folder: Path) -> None:
+    assert read(written(folder, "id\tsaid\tn\na\t1.50\t2\n"), ["said"]) == {
+        "a": {"said": "1.50", "n": 2}
+    }
+    path = written(folder, '{"id": "a", "said": "1.50"}\n{"id": "b", "said": null}', ".jsonl")
+    assert read(path, ["said"]) == {"a": {"said": "1.50"}, "b": {}}
+    with pytest.raises(InvalidArgument, match="line 1 must have a text as 'said'"):
+        read(written(folder, '{"id": "a", "said": 2}', ".jsonl"), ["said"])
+
+
 def test_texts_that_only_look_like_numbers_stay_texts(folder: Path) -> None:
     for value in ("+1", "1.", ".5", "1_000", " 1", "0x10", "NaN", "inf", "1,5", "01", "true"):
         rows = read(written(folder, f"id\tfield\na\t{value}\n"))

@@ -43,6 +43,11 @@ def test_text_comes_before_phones_and_its_own_language_before_any() -> None:
     assert heads.chosen(language="de") is ANY
 
 
+def test_what_was_left_out_is_told() -> None:
+    stale = replace(ANY, left_out="it is of other weights")
+    assert Heads([PHONES]).joined([stale]).left_out() == {"any": "it is of other weights"}
+
+
 def test_the_only_head_needs_no_choice() -> None:
     assert Heads([ENGLISH]).chosen() is ENGLISH
 

@@ -5,7 +5,7 @@ import pytest
 from embedsvc.batching import MAIN
 from embedsvc.errors import FailedPrecondition, InvalidArgument
 from embedsvc.pipeline.heads import Heads
-from embedsvc.pipeline.scribing import Scribe, alike, chosen, lines_of
+from embedsvc.pipeline.scribing import Scribe, alike, chosen, lines_of, timed
 from embedsvc.pipeline.tally import Tally
 from embedsvc.types import (
     HeadKind,
@@ -88,3 +88,13 @@ def test_transcripts_are_alike_by_words_and_times() -> None:
     assert alike([one], [Line("a", (TextUnit("a", Span(0, 1), 0.5),))])
     assert not alike([one], [Line("a", (TextUnit("a", Span(0, 2)),))])
     assert not alike([one], [])
+
+
+def test_what_nobody_timed_lasts_as_long_as_the_recording() -> None:
+    known = Line("a", (TextUnit("a", Span(0, 1)),))
+    spoken = timed([known, Line.untimed("so it is")], 500)
+    assert spoken[0] == known
+    assert [(unit.text, unit.span) for unit in spoken[1].units] == [
+        (word, Span(0, 500)) for word in ("so", "it", "is")
+    ]
+    assert spoken[1].text == "so it is"

@@ -165,6 +165,44 @@ def test_a_recording_is_unchanged_when_its_transcript_is_too(written: Collection
     assert len(written.search_text("anderes")) == 0
 
 
+def test_a_transcript_without_times_lasts_as_long_as_the_recording(written: Collection) -> None:
+    clip = SAYING[4]
+    said = "heute  ohne\nZeiten"
+    written.add("untimed", clip.data(), transcript=said)
+    length = written.get(["untimed"])["untimed"].length
+    (hit,) = written.search_text("ohne")
+    assert (hit.id, hit.text, hit.span) == ("untimed", "ohne", Span(0, length))
+    for same in (said, [Line.untimed(said)]):
+        again = written.add("untimed", clip.data(), transcript=same, skip_unchanged=True)
+        assert again.unchanged
+    less = written.add("untimed", clip.data(), transcript="heute", skip_unchanged=True)
+    assert not less.unchanged
+    assert len(written.search_text("ohne")) == 0
+    none = written.add("untimed", clip.data(), transcript=" ", skip_unchanged=True)
+    assert not none.unchanged
+    assert written.texts("untimed") == []
+    written.delete(["untimed"])
+
+
+@spoken
+def test_a_name_is_found_in_transcripts_of_other_scripts(client: Client) -> None:
+    collection = client.create_collection("sounding", texts=["transcript:phones"])
+    said = {"ell": "στο μουσείο", "rus": "концерт в музее", "eng": "a letter"}
+    for (language, text), clip in zip(said.items(), SAYING[:3], strict=True):
+        transcript = [Line.untimed(text, language)]
+        collection.add(language, clip.data(), transcript=transcript)
+        again = collection.add(language, clip.data(), transcript=transcript, skip_unchanged=True)
+        assert again.unchanged
+    assert len(collection.search_text("museo", match="words")) == 0
+    found = collection.search_text("museo", language="spa", match="phones")
+    assert {hit.id for hit in found.hits[:2]} == {"ell", "rus"}
+    assert found[0].score > 0.8 > found[2].score
+    assert found[0].head == "transcript:phones"
+    length = collection.get([found[0].id])[found[0].id].length
+    assert found[0].span == Span(0, length)
+    assert [line.head for line in collection.texts("ell")] == ["", "transcript:phones"]
+
+
 def test_ready_vectors_may_bring_a_transcript(client: Client) -> None:
     space = Space("elsewhere", "m", "0" * 64, 1, Pooling.MEAN, Windowing(), "", True, 8)
     collection = client.create_collection("ready", foreign_space=space, texts=True)
@@ -172,6 +210,9 @@ def test_ready_vectors_may_bring_a_transcript(client: Client) -> None:
     collection.add_vectors("a", [segment], "elsewhere", transcript=told("hello there"))
     (hit,) = collection.search_text("there")
     assert (hit.id, hit.span) == ("a", Span(8_000, 16_000))
+    collection.add_vectors("b", [segment], "elsewhere", transcript="whenever")
+    (hit,) = collection.search_text("whenever")
+    assert (hit.id, hit.span) == ("b", Span(0, SECOND))
 
 
 def test_a_long_recording_brings_its_transcript_by_upload(

@@ -1,15 +1,20 @@
 """What is written of speech over gRPC: short, long, silent, broken, and beside everything else."""
 
+import json
+import shutil
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from embedsvc.encoder import resolve
 from embedsvc.samples import Clip, clips
+from embedsvc.testing import serving
 from embedsvc.types import Floats
 from embedsvc.v1 import transcription_pb2, types_pb2
 from tests.service.calls import (
@@ -293,3 +298,27 @@ def test_long_recordings_need_no_more_memory_than_short_ones(
     assert max(seconds(each.span)[1] - seconds(each.span)[0] for each in segments) <= 20
     print(f"{minutes} min written: {grown / MEBIBYTE:.1f} MiB more")  # noqa: T201  # a measurement
     assert grown < 40 * MEBIBYTE
+
+
+def test_a_calibration_of_other_weights_is_logged_and_not_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(resolve("mini").directory, model)
+    path = model / "calibration.json"
+    known = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(known | {"phones": known["phones"] | {"digest": "0" * 64}}))
+    with serving({"model": {"name": str(model)}}) as target, Stubs(target) as stubs:
+        heads = stubs.transcription.ListHeads(transcription_pb2.ListHeadsRequest()).heads
+        reply = stubs.transcription.Transcribe(
+            transcription_pb2.TranscribeRequest(audio=types_pb2.Audio(encoded=clips()[0].data()))
+        )
+    methods = {head.name: head.calibration for head in heads}
+    assert methods["phones"] == "probability/v1" != methods["letters-spa"]
+    assert {each.confidence_method for each in reply.segments} == {"probability/v1"}
+    (record,) = (each for each in caplog.records if each.message == "calibration left out")
+    assert record.levelname == "WARNING"
+    assert record.__dict__["fields"] == {
+        "head": "phones",
+        "reason": "calibration.json was fitted for other weights or labels",
+    }

@@ -9,7 +9,8 @@ import pytest
 
 from embedsvc.errors import FeatureDisabled, InvalidArgument, Unavailable
 from embedsvc.texts import espeak_worker, pronouncing
-from embedsvc.texts.pronouncing import pronounced, spelled
+from embedsvc.texts.matching import MAX_PHONES
+from embedsvc.texts.pronouncing import Said, pronounced, said, spelled
 
 
 def is_installed() -> bool:
@@ -40,6 +41,31 @@ def test_a_language_without_a_voice_and_a_text_without_phones_are_refused() -> N
         pronounced("...", "eng")
     with pytest.raises(InvalidArgument, match="read a part of it as another language"):
         pronounced("привет", "deu")
+
+
+@spoken
+def test_many_texts_are_said_at_once_each_as_if_alone() -> None:
+    texts = ["Hallo Welt", "", "a\0b", "ja\nnein"]
+    found = said(texts, "de")
+    assert [each.phones for each in found if each.phones] == [
+        pronounced(text, "deu") for text in texts if text
+    ]
+    assert found[0].words == (0,) * 4 + (1,) * 4
+    assert found[1] == Said()
+    assert len(said(["ja " * MAX_PHONES], "deu")[0].phones) == 2 * MAX_PHONES
+
+
+@spoken
+def test_what_is_read_as_another_language_stays_in_a_long_text() -> None:
+    (found,) = said(["привет Google"], "rus")
+    assert found.phones[:6] == pronounced("привет", "rus")
+    assert found.words[-1] == 1
+    assert not any("(" in phone for phone in found.phones)
+
+
+@spoken
+def test_of_a_language_without_a_voice_nothing_is_said() -> None:
+    assert said(["a", "b"], "yor") == said(["a", "b"], "q!") == [Said(), Said()]
 
 
 @spoken

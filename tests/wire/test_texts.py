@@ -15,7 +15,7 @@ from embedsvc.types import (
     TextScores,
     TextUnit,
 )
-from embedsvc.v1 import collection_pb2
+from embedsvc.v1 import collection_pb2, types_pb2
 from embedsvc.wire import texts, times
 
 spans = st.tuples(st.integers(0, 10**9), st.integers(1, 10**6)).map(
@@ -59,10 +59,23 @@ def test_without_words_each_lasts_as_long_as_the_stretch() -> None:
     ]
 
 
+def test_a_text_that_nobody_timed_is_sent_without_times() -> None:
+    line = Line.untimed("so  it is", "en")
+    message = texts.transcript_message(line)
+    assert not message.HasField("span")
+    assert not message.words
+    (back,) = texts.transcript([message])
+    assert same(back, line)
+    assert back.language == "en"
+
+
 @pytest.mark.parametrize(
     ("message", "field"),
     [
-        (collection_pb2.TranscriptLine(text="a"), "transcript[0].span"),
+        (
+            collection_pb2.TranscriptLine(text="a", span=types_pb2.TimeSpan()),
+            "transcript[0].span",
+        ),
         (
             collection_pb2.TranscriptLine(span=times.span_message(Span(0, 160))),
             "transcript[0].text",

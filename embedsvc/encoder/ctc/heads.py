@@ -53,7 +53,8 @@ class CtcHead:
 
     `grid` tells which samples each label stands for. `calibration` makes its confidence the share
     of labels that are right, where one was fitted. `language_model` is what it knows of words, if
-    anything.
+    anything. `digest` is a SHA-256 over all that its answers depend on. `left_out` says why the
+    calibration that lies beside it is not used, "" where it is, or there is none.
     """
 
     info: HeadInfo
@@ -64,6 +65,8 @@ class CtcHead:
     body: Body = SERVED
     calibration: Calibration = UNCALIBRATED
     language_model: LanguageModel | None = None
+    digest: str = ""
+    left_out: str = ""
 
     @property
     def frame_samples(self) -> int:

@@ -21,6 +21,7 @@ from safetensors.numpy import load, load_file, save
 
 from embedsvc.encoder.checkpoints import Checkpoint
 from embedsvc.encoder.config import read_object
+from embedsvc.encoder.ctc.digests import with_digest
 from embedsvc.encoder.ctc.heads import CtcHead
 from embedsvc.encoder.ctc.letters import LetterHead, Shape
 from embedsvc.encoder.ctc.sources import CONFIDENCE
@@ -120,13 +121,15 @@ def _head(name: str, choice: Any, tensors: Mapping[str, Floats], checkpoint: Che
         license=_license(name, choice),
         figures=_figures(name, choice),
     )
-    return CtcHead(
+    fitting = _fitting(name, mine, shape)
+    head = CtcHead(
         info=info,
         vocabulary=Vocabulary(labels, blank=0, space=labels.index(SPACE)),
         layer=_layer(name, choice, checkpoint.config.num_hidden_layers),
         grid=FRAMES,
-        scores=LetterHead(shape, _fitting(name, mine, shape)),
+        scores=LetterHead(shape, fitting),
     )
+    return with_digest(head, fitting, checkpoint.weights)
 
 
 def _tensors(directory: Path) -> Mapping[str, Floats]:

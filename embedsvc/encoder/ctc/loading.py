@@ -8,6 +8,7 @@ from embedsvc.encoder.config import read_object
 from embedsvc.encoder.ctc.adapters import bert_adapter, bert_shapes, grid_after
 from embedsvc.encoder.ctc.calibrations import calibrated
 from embedsvc.encoder.ctc.cards import stated_languages
+from embedsvc.encoder.ctc.digests import with_digest
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
 from embedsvc.encoder.ctc.language_models import informed
 from embedsvc.encoder.ctc.letter_files import load_letters
@@ -111,13 +112,14 @@ def _bert_head(checkpoint: Checkpoint) -> CtcHead:
         adapter = bert_adapter(tensors, config.adapter, heads, epsilon)
     padding = config.adapter.stride // 2 if config.adapter else 0
     grid = grid_after(FRAMES, config.adapter, padding)
-    return CtcHead(
+    found = CtcHead(
         info=described(TEXT, sources, vocabulary, grid),
         vocabulary=vocabulary,
         layer=body.num_hidden_layers,
         grid=grid,
         scores=Projection(linear, adapter),
     )
+    return with_digest(found, tensors, checkpoint.weights)
 
 
 def _phone_head(head: PhoneHead, checkpoint: Checkpoint) -> CtcHead:
@@ -130,4 +132,5 @@ def _phone_head(head: PhoneHead, checkpoint: Checkpoint) -> CtcHead:
         calibration=CONFIDENCE,
         license=head.license or stated_license(checkpoint.directory),
     )
-    return CtcHead(info, Vocabulary(head.labels, blank=0), head.layer, FRAMES, head)
+    found = CtcHead(info, Vocabulary(head.labels, blank=0), head.layer, FRAMES, head)
+    return with_digest(found, {"weight": head.weight, "bias": head.bias}, checkpoint.weights)

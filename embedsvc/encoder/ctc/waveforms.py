@@ -11,6 +11,7 @@ from embedsvc.encoder.ctc.adapters import (
 )
 from embedsvc.encoder.ctc.bodies import Body
 from embedsvc.encoder.ctc.config import MOST_LABELS, HeadConfig
+from embedsvc.encoder.ctc.digests import with_digest
 from embedsvc.encoder.ctc.heads import CtcHead, Projection
 from embedsvc.encoder.ctc.sources import (
     LM_HEAD,
@@ -52,7 +53,7 @@ def waveform_head(checkpoint: WaveformCheckpoint) -> CtcHead:
     linear = Weights(tensors).linear("lm_head")
     adapter = plain_adapter(tensors, config.adapter) if config.adapter else None
     grid = grid_after(body.grid, config.adapter, PLAIN_PADDING)
-    return CtcHead(
+    head = CtcHead(
         info=described(TEXT, sources, vocabulary, grid),
         vocabulary=vocabulary,
         layer=body.num_hidden_layers,
@@ -60,6 +61,7 @@ def waveform_head(checkpoint: WaveformCheckpoint) -> CtcHead:
         scores=Projection(linear, adapter),
         body=Body(grid=body.grid, of_samples=True),
     )
+    return with_digest(head, tensors, checkpoint.weights)
 
 
 def language_heads(checkpoint: WaveformCheckpoint) -> tuple[CtcHead, ...]:
@@ -90,7 +92,7 @@ def _language_head(
         languages=_codes(language),
         license=sources.license or LANGUAGES_LICENSE,
     )
-    return CtcHead(
+    head = CtcHead(
         info=info,
         vocabulary=vocabulary,
         layer=body.num_hidden_layers,
@@ -98,6 +100,7 @@ def _language_head(
         scores=Projection(Weights(tensors).linear("lm_head")),
         body=Body(grid=body.grid, of_samples=True, adapter=language),
     )
+    return with_digest(head, tensors, checkpoint.weights)
 
 
 def _codes(language: str) -> tuple[str, ...]:
