@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LONG = {"02-across-languages", "03-train-a-classifier"}
+LONG = {"02-across-languages", "03-train-a-classifier", "04-transcribe"}
 
 
 def read(path: Path) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from embedsvc import telemetry
 from embedsvc.cli import main as cli
 from embedsvc.samples import clips
 from tests.cli.program import Ended, Program, command
@@ -42,8 +43,10 @@ def program(environment: dict[str, str]) -> Program:
 
 
 @pytest.fixture
-def main(capsys: pytest.CaptureFixture[str]) -> Program:
+def main(capsys: pytest.CaptureFixture[str]) -> Iterator[Program]:
     """The program in this process, where a new one would show nothing more."""
+    log = telemetry.log
+    before = (log.handlers[:], log.level, log.propagate)
 
     def run(*arguments: object) -> Ended:
         capsys.readouterr()
@@ -55,7 +58,9 @@ def main(capsys: pytest.CaptureFixture[str]) -> Program:
         told = capsys.readouterr()
         return Ended(asked, code, told.out, told.err)
 
-    return run
+    yield run
+    # A server sends the log to the stderr of its test.
+    log.handlers[:], log.level, log.propagate = before
 
 
 @pytest.fixture(scope="session")

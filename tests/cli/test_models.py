@@ -143,10 +143,10 @@ def test_an_exported_model_is_served(
     ],
 )
 def test_an_export_that_can_not_be_served_as_asked_is_told(
-    program: Program, made: Path, tmp_path: Path, flags: tuple[str, str], told: str
+    main: Program, made: Path, tmp_path: Path, flags: tuple[str, str], told: str
 ) -> None:
     usual = ("--runtime", "onnxruntime", "--model", made, "--data", tmp_path)
-    ended = program("serve", "--address", "127.0.0.1:0", *usual, *flags)
+    ended = main("serve", "--address", "127.0.0.1:0", *usual, *flags)
     assert ended.returncode == 1
     assert told in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -37,18 +37,18 @@ def test_a_model_that_is_not_there_is_told(program: Program, tmp_path: Path) -> 
     ],
 )
 def test_a_head_that_cannot_be_served_is_told(
-    program: Program, tmp_path: Path, heads: list[str], code: int, told: str
+    main: Program, tmp_path: Path, heads: list[str], code: int, told: str
 ) -> None:
     flags = [word for head in heads for word in ("--head", head)]
-    ended = program("serve", "--address", "127.0.0.1:0", "--data", tmp_path, *flags)
+    ended = main("serve", "--address", "127.0.0.1:0", "--data", tmp_path, *flags)
     assert ended.returncode == code
     assert told in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_a_model_of_samples_is_told_where_it_belongs(program: Program, tmp_path: Path) -> None:
+def test_a_model_of_samples_is_told_where_it_belongs(main: Program, tmp_path: Path) -> None:
     path = write(wave(), tmp_path / "base")
-    ended = program("serve", "--address", "127.0.0.1:0", "--data", tmp_path, "--model", path)
+    ended = main("serve", "--address", "127.0.0.1:0", "--data", tmp_path, "--model", path)
     assert ended.returncode == 1
     assert "serve it beside one, with --head NAME=MODEL" in ended.stderr
 

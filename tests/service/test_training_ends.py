@@ -144,7 +144,7 @@ def test_a_caller_who_leaves_in_the_middle_leaves_nothing(probes: Stubs, home: P
 
 def test_a_training_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
     home = tmp_path / "data"
-    drawn = large(each=300)
+    drawn = large(each=40)
     with Server(home) as server, Stubs(server.address()) as stubs:
         begun = stubs.probes.TrainProbeOnVectors(slowly("kept", drawn), timeout=60)
         until = time.monotonic() + 30
