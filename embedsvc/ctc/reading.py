@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedsvc.ctc.language_model import LN_10, LanguageModel, Parting, State
-from embedsvc.ctc.lexicon import NOWHERE, ROOT, Nodes
+from embedsvc.ctc.lexicon import NOWHERE, ROOT, Lexicon, Nodes
 from embedsvc.ctc.runs import Doubles, Labels
 from embedsvc.ctc.vocabulary import text
 from embedsvc.types import Vocabulary
@@ -57,12 +58,28 @@ class Reading:
         self._states: list[State] = [scorer.start(boundary=model.boundary) if scorer else None]
         self._over: dict[tuple[int, int, bool], Over] = {}
         beginning = min(0.0, model.unknown) if model.weight else 0.0
-        self._impossible = -np.inf if model.closed else beginning
+        self.impossible = -np.inf if model.closed else beginning
+        """What a prefix that begins no known word is held back by."""
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """The words that are known."""
+        return self._model.lexicon
 
     @property
     def closed(self) -> bool:
         """Whether no other words than those of the lexicon are allowed."""
         return self._model.closed
+
+    @property
+    def sounding(self) -> bool:
+        """Whether each label is two columns: within a word, and behind one."""
+        return self._model.parting is Parting.SOUND
+
+    @property
+    def knows_hot(self) -> bool:
+        """Whether a word that the lexicon lacks may be known all the same."""
+        return bool(self._hot)
 
     def first(self) -> Followed:
         """Before anything was said."""
@@ -70,7 +87,7 @@ class Reading:
 
     def columns(self, begun: Nodes) -> Columns:
         """What may follow, of the labels that may: each within a word or behind it."""
-        if self._model.parting is Parting.SOUND:
+        if self.sounding:
             return np.concatenate([begun, begun + self._size])
         return begun
 
@@ -83,21 +100,32 @@ class Reading:
         """
         labels = columns % self._size
         open_ = (now.node != ROOT)[:, None]
-        closes = np.broadcast_to(self._closes(columns), (len(now.node), len(columns))) & open_
+        closes = np.broadcast_to(self.closing(columns), (len(now.node), len(columns))) & open_
         ended = np.array([-np.inf if each is None else each.score for each in over])[:, None]
         then = np.array([0 if each is None else each.context for each in over])[:, None]
         gain = np.where(closes, ended, 0.0)
         start = np.where(closes, ROOT, now.node[:, None])
         node = self._model.lexicon.after(start, labels)
-        if self._model.parting is Parting.SOUND:
+        if self.sounding:
             # Behind a word there must have been one.
             gain = np.where((columns >= self._size) & ~open_, -np.inf, gain)
-        held = np.where(node == NOWHERE, self._impossible, 0.0)
+        held = np.where(node == NOWHERE, self.impossible, 0.0)
         return gain, Followed(node, np.where(closes, then, now.context[:, None]), held)
+
+    def closing(self, columns: Columns) -> NDArray[np.bool_]:
+        """Behind which of the columns a word is over."""
+        match self._model.parting:
+            case Parting.SPACE:
+                return np.asarray(columns == self._vocabulary.space)
+            case Parting.SOUND:
+                return np.asarray(columns >= self._size)
+            case Parting.LABEL:
+                silent = [self._vocabulary.blank, *self._vocabulary.silent]
+                return ~np.isin(columns, silent)
 
     def may_close(self, columns: Columns) -> bool:
         """Whether a word is over behind one of the columns."""
-        return bool(self._closes(columns).any())
+        return bool(self.closing(columns).any())
 
     def over(self, node: int, context: int, labels: Callable[[], Labels]) -> Over | None:
         """The word that is over if it is, of a prefix of these labels; None where it cannot be.
@@ -129,7 +157,7 @@ class Reading:
 
         The last is left out where it is not whole. None where labels write words themselves.
         """
-        if self._model.parting is not Parting.SOUND:
+        if not self.sounding:
             return None
         node, context, since = ROOT, 0, 0
         found: list[tuple[str, int]] = []
@@ -152,16 +180,6 @@ class Reading:
         while count and labels[count - 1] != self._vocabulary.space:
             count -= 1
         return count
-
-    def _closes(self, columns: Columns) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        match self._model.parting:
-            case Parting.SPACE:
-                return np.asarray(columns == self._vocabulary.space)
-            case Parting.SOUND:
-                return np.asarray(columns >= self._size)
-            case Parting.LABEL:
-                silent = [self._vocabulary.blank, *self._vocabulary.silent]
-                return ~np.isin(columns, silent)
 
     def _scored(self, context: int, word: int | None, hot: bool) -> Over:
         model = self._model
