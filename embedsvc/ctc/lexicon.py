@@ -52,8 +52,10 @@ class Lexicon:
 
     def words_at(self, node: int) -> list[int]:
         """Numbers of the words that end in a node: several where they sound alike."""
-        first, end = np.searchsorted(self.ends, [node, node + 1])
-        return [] if node == NOWHERE else self.order[first:end].tolist()
+        if node == NOWHERE:
+            return []
+        first, end = self.ends.searchsorted(node), self.ends.searchsorted(node, "right")
+        return self.order[first:end].tolist()
 
     def _step(self, nodes: Nodes, symbols: Nodes) -> Nodes:
         if not len(self.steps):

@@ -7,11 +7,6 @@ static int is_worse(offer one, offer other) {
     return one.value < other.value || (one.value == other.value && one.place > other.place);
 }
 
-// Whether a value that is offered now would be kept.
-int heap_takes(const heap *best, double value) {
-    return best->count < best->most || (best->most && value > best->items[0].value);
-}
-
 static void sink(offer *items, int64_t count, offer item) {
     int64_t at = 0;
     for (int64_t below = 1; below < count; below = 2 * at + 1) {
@@ -31,7 +26,7 @@ static void rise(offer *items, int64_t at, offer item) {
 
 // Places are offered in their order.
 void heap_offer(heap *best, double value, int64_t place) {
-    if (!heap_takes(best, value)) return;
+    if (!(value > heap_least(best))) return;
     offer item = {value, place};
     if (best->count < best->most)
         rise(best->items, best->count++, item);

@@ -15,6 +15,7 @@ typedef struct {
     // What a frame may say: columns, their labels and log-probabilities.
     int64_t *columns, *labels, column_count;
     double *heard;
+    uint8_t *plain;  // what adds nothing to any row
     int32_t *places; // (2 * labels): where a column is among those of a frame, or -1
     double *longer;  // (width, columns): prefixes with a column more
     heap best, sober, rest;
@@ -45,6 +46,7 @@ static void begin(search *s, const double *frame) {
         s->labels[place] = label;
         s->columns[place] = place < count ? label : label + given->labels;
         s->heard[place] = frame[label];
+        s->plain[place] = !given->hot && !(given->words && given->words->closes[s->columns[place]]);
     }
     s->column_count = kinds * count;
 }
@@ -60,10 +62,11 @@ static void go_on(search *s, const double *frame) {
     for (int64_t place = 0; place < s->count; place++) {
         row *each = s->rows + place;
         double *longer = s->longer + place * s->column_count;
+        int64_t last = each->last;
         for (int64_t column = 0; column < s->column_count; column++) {
             // An equal label begins anew only after a blank.
-            int same = s->labels[column] == each->last;
-            longer[column] = (same ? each->blank : each->total) + s->heard[column];
+            double before = s->labels[column] == last ? each->blank : each->total;
+            longer[column] = before + s->heard[column];
         }
         each->label = each->last < 0 ? -INFINITY : each->label + frame[each->last];
         each->blank = each->total + frame[s->given.blank];
@@ -122,22 +125,23 @@ static void read_on(const search *s, const row *from, int64_t place, const step 
 }
 
 static void offer_longer(search *s, const row *from, int64_t first) {
+    const double *longer = s->longer + (from - s->rows) * s->column_count;
+    double least = heap_least(&s->best);
     row to;
     for (int64_t place = 0; place < s->column_count; place++) {
-        double longer = s->longer[(from - s->rows) * s->column_count + place];
-        if (longer == -INFINITY) continue;
+        // Most are not likely enough, which takes most of the time. What holds a row back is not
+        // known yet here, but only lowers it.
+        if (s->plain[place] && !(longer[place] + from->bonus > least)) continue;
         step by = taken(s, from, place);
-        double value = longer + by.bonus;
-        // What holds a row back is not known yet, but only lowers it.
-        int kept = heap_takes(&s->best, value) || heap_takes(&s->sober, value - by.hope);
-        if (!kept || value == -INFINITY) continue;
+        double value = longer[place] + by.bonus;
+        if (!(value > least || value - by.hope > heap_least(&s->sober))) continue;
         if (s->given.words) {
             read_on(s, from, place, &by, &to);
             value += to.held;
-            if (value == -INFINITY) continue;
         }
         heap_offer(&s->best, value, first + place);
         heap_offer(&s->sober, value - by.hope, first + place);
+        least = heap_least(&s->best);
     }
 }
 
@@ -176,7 +180,6 @@ static void choose(search *s) {
         row *each = s->rows + place;
         each->total = joined(s, each->blank, each->label);
         double value = each->total + each->bonus + each->held;
-        if (value == -INFINITY) continue;
         heap_offer(&s->best, value, place);
         if (s->given.hot) heap_offer(&s->sober, value - s->given.hot->hope[each->state], place);
     }
@@ -287,7 +290,7 @@ void search_free(search *s) {
     tree_free(&s->prefixes);
     overs_free(&s->words);
     void *every[] = {s->rows,   s->next,   s->columns,    s->labels,      s->heard,
-                     s->places, s->longer, s->best.items, s->sober.items, s->rest.items};
+                     s->plain, s->places, s->longer, s->best.items, s->sober.items, s->rest.items};
     for (size_t each = 0; each < sizeof every / sizeof *every; each++) free(every[each]);
     free(s);
 }
@@ -307,13 +310,14 @@ search *search_new(const problem *given) {
     s->columns = room(most, sizeof *s->columns);
     s->labels = room(most, sizeof *s->labels);
     s->heard = room(most, sizeof *s->heard);
+    s->plain = room(most, sizeof *s->plain);
     s->longer = room(width * most, sizeof *s->longer);
     s->places = room(2 * given->labels, sizeof *s->places);
     s->best = (heap){room(width, sizeof(offer)), 0, width};
     s->sober = (heap){room(half, sizeof(offer)), 0, given->hot ? half : 0};
     s->rest = (heap){room(width - half, sizeof(offer)), 0, width - half};
     if (!tree_make(&s->prefixes) || !s->rows || !s->next || !s->columns || !s->labels ||
-        !s->heard || !s->longer || !s->places || !s->best.items || !s->sober.items ||
+        !s->heard || !s->plain || !s->longer || !s->places || !s->best.items || !s->sober.items ||
         !s->rest.items) {
         search_free(s);
         return NULL;

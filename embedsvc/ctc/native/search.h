@@ -2,6 +2,7 @@
 // has. Nothing here checks an argument; callers make sure of labels and sizes.
 #pragma once
 
+#include <math.h>
 #include <stdint.h>
 
 // Words as a trie, as `Lexicon` keeps them, and what parts them.
@@ -93,6 +94,11 @@ void overs_free(overs *words);
 void steps_from(const lexicon *listed, row *of);
 int64_t node_after(const lexicon *listed, const row *from, int64_t label);
 
-int heap_takes(const heap *best, double value);
+// A value must be above this one to be kept.
+static inline double heap_least(const heap *best) {
+    if (best->count < best->most) return -INFINITY;
+    return best->most ? best->items[0].value : INFINITY;
+}
+
 void heap_offer(heap *best, double value, int64_t place);
 void heap_in_order(heap *best);
