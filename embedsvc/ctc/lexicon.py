@@ -55,7 +55,8 @@ class Lexicon:
         if node == NOWHERE:
             return []
         first, end = self.ends.searchsorted(node), self.ends.searchsorted(node, "right")
-        return self.order[first:end].tolist()
+        found: list[int] = self.order[first:end].tolist()
+        return found
 
     def _step(self, nodes: Nodes, symbols: Nodes) -> Nodes:
         if not len(self.steps):

@@ -57,6 +57,7 @@ class Reading:
         scorer = model.scorer
         self._states: list[State] = [scorer.start(boundary=model.boundary) if scorer else None]
         self._over: dict[tuple[int, int, bool], Over] = {}
+        self._nodes: dict[Labels, int] = {}
         beginning = min(0.0, model.unknown) if model.weight else 0.0
         self.impossible = -np.inf if model.closed else beginning
         """What a prefix that begins no known word is held back by."""
@@ -105,7 +106,7 @@ class Reading:
         then = np.array([0 if each is None else each.context for each in over])[:, None]
         gain = np.where(closes, ended, 0.0)
         start = np.where(closes, ROOT, now.node[:, None])
-        node = self._model.lexicon.after(start, labels)
+        node = self.lexicon.after(start, labels)
         if self.sounding:
             # Behind a word there must have been one.
             gain = np.where((columns >= self._size) & ~open_, -np.inf, gain)
@@ -134,7 +135,7 @@ class Reading:
         """
         if node == ROOT:
             return Over(0.0, context, None)
-        words = self._model.lexicon.words_at(node)
+        words = self.lexicon.words_at(node)
         if not words and self._model.closed:
             return None
         hot = not words and bool(self._hot) and self._last(labels()) in self._hot
@@ -159,17 +160,17 @@ class Reading:
         """
         if not self.sounding:
             return None
-        node, context, since = ROOT, 0, 0
+        labels = tuple(column % self._size for column in columns)
+        context, since = 0, 0
         found: list[tuple[str, int]] = []
         for place, column in enumerate([*columns, self._size]):
-            if column >= self._size and node != ROOT:
-                over = self.over(node, context, tuple)
-                if over is None or over.word is None:
-                    break
-                found.append((self._model.lexicon.words[over.word], place - since))
-                node, context, since = ROOT, over.context, place
-            label = np.array(column % self._size)
-            node = int(self._model.lexicon.after(np.array(node), label))
+            if column < self._size or (node := self._node(labels[since:place])) == ROOT:
+                continue
+            over = self.over(node, context, tuple)
+            if over is None or over.word is None:
+                break
+            found.append((self.lexicon.words[over.word], place - since))
+            context, since = over.context, place
         return tuple(found)
 
     def whole(self, labels: Labels, words: Words | None) -> int:
@@ -181,16 +182,26 @@ class Reading:
             count -= 1
         return count
 
+    def _node(self, labels: Labels) -> int:
+        """The node behind labels from the root; texts of one search share most of their words."""
+        if labels not in self._nodes:
+            node = np.array(ROOT)
+            for label in labels:
+                node = self.lexicon.after(node, np.array(label))
+            self._nodes[labels] = int(node)
+        return self._nodes[labels]
+
     def _scored(self, context: int, word: int | None, hot: bool) -> Over:
         model = self._model
         score = 0.0 if word is not None or hot else model.unknown
-        state = None
         if model.scorer is not None:
             number = len(model.lexicon.words) if word is None else word
             state, raw = model.scorer.score(self._states[context], number)
             score += raw
-        self._states.append(state)
-        return Over(model.weight * LN_10 * score + model.bonus, len(self._states) - 1, word)
+            # Without a scorer, the words before say nothing of those to come.
+            context = len(self._states)
+            self._states.append(state)
+        return Over(model.weight * LN_10 * score + model.bonus, context, word)
 
     def _last(self, labels: Labels) -> str:
         """The last word of what labels write."""

@@ -74,6 +74,32 @@ def beam(
 
     Raises InvalidArgument for a width that is not from 1 to `MOST_WIDTH`, and as `automaton` does.
     """
+    given = problem(
+        log_probs,
+        vocabulary,
+        width,
+        hot_words,
+        n_best,
+        summed=summed,
+        pruned=pruned,
+        model=model,
+    )
+    follow = native.followed if native.library() else reference.followed
+    return best(follow(given), given, n_best)
+
+
+def problem(
+    log_probs: Floats,
+    vocabulary: Vocabulary,
+    width: int,
+    hot_words: Sequence[HotWord] = (),
+    n_best: int = 1,
+    *,
+    summed: bool = True,
+    pruned: float | None = None,
+    model: LanguageModel | None = None,
+) -> Problem:
+    """What `beam` searches; raises as it does. It serves one search: states of words are in it."""
     followed = max(width, n_best)
     if not 1 <= min(width, n_best) <= followed <= MOST_WIDTH:
         raise InvalidArgument(
@@ -87,7 +113,7 @@ def beam(
         pruned = CLOSED_PRUNED if model and model.closed else PRUNED
     boost = max(0.0, *(word.boost for word in hot_words), 0.0)
     frames = log_probs.astype(np.float64)
-    problem = Problem(
+    return Problem(
         frames,
         *_begun(frames, vocabulary.blank, pruned, boost),
         vocabulary.blank,
@@ -96,8 +122,6 @@ def beam(
         automaton(hot_words, vocabulary) if hot_words else None,
         Reading(model, vocabulary, _known(hot_words, vocabulary)) if model else None,
     )
-    follow = native.followed if native.library() else reference.followed
-    return best(follow(problem), problem, n_best)
 
 
 def best(ended: Ended, problem: Problem, count: int) -> tuple[Candidate, ...]:
