@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from embedsvc.ctc.ahead import Ahead
 from embedsvc.ctc.hot_words import Automaton
 from embedsvc.ctc.lexicon import Nodes
 from embedsvc.ctc.reading import Reading
@@ -22,6 +23,7 @@ class Problem:
 
     `begun` are the labels that may begin, ascending in each frame, of which `counts` (T,) has how
     many are its own. `width` prefixes are followed. Alignments are `summed`, or the best counts.
+    What is `ahead` of a node after so many frames counts among prefixes, and not of texts.
     """
 
     frames: Doubles
@@ -32,6 +34,7 @@ class Problem:
     summed: bool
     hot: Automaton | None = None
     reading: Reading | None = None
+    ahead: Ahead | None = None
 
 
 @dataclass(frozen=True)

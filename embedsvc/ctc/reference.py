@@ -75,6 +75,7 @@ class _Search:
     def __init__(self, problem: Problem) -> None:
         self._size, self._blank, self._width = problem.frames.shape[1], problem.blank, problem.width
         self._hot, self._reading = hot, reading = problem.hot, problem.reading
+        self._ahead, self._frame = problem.ahead, 0
         self._joined: np.ufunc = np.logaddexp if problem.summed else np.maximum
         self._tree = _Prefixes()
         none, nowhere = np.zeros(1), np.array([-1])
@@ -88,6 +89,7 @@ class _Search:
     def step(self, frame: Doubles, begun: Places) -> None:
         """Go on by one frame (V,), in which the labels `begun` (C,) may begin."""
         beam = self._beam
+        self._frame += 1
         total = self._total()
         again = beam.label + frame[beam.last]
         beam.blank, before = total + frame[self._blank], beam.blank
@@ -125,6 +127,9 @@ class _Search:
         scores = np.concatenate([self._total() + beam.bonus, (longer + bonus).ravel()])
         if followed:
             scores += np.concatenate([beam.followed.held, followed.held.ravel()])
+            if self._ahead is not None:
+                nodes = np.concatenate([beam.followed.node, followed.node.ravel()])
+                scores += self._ahead[self._frame, nodes]
         kept = self._best_of(scores, hope)
         if len(kept) == count and (not count or kept[-1] < count):
             return

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedsvc.ctc import native, reference
-from embedsvc.ctc.beams import Ended, Places, Problem
+from embedsvc.ctc.ahead import ahead
+from embedsvc.ctc.beams import Ended, Problem
 from embedsvc.ctc.hot_words import automaton
 from embedsvc.ctc.language_model import LanguageModel, Parting
 from embedsvc.ctc.reading import Reading, Words
@@ -107,20 +109,28 @@ def problem(
             "asked for",
             field="beam",
         )
-    if model and model.parting is Parting.SOUND:
-        followed = min(MOST_WIDTH, SOUND_WIDTH * followed)
     if pruned is None:
         pruned = CLOSED_PRUNED if model and model.closed else PRUNED
     boost = max(0.0, *(word.boost for word in hot_words), 0.0)
     frames = log_probs.astype(np.float64)
+    begun = _begun(frames, vocabulary.blank, pruned, boost)
+    seen = None
+    if model and model.closed and model.parting is Parting.SOUND:
+        beginning = np.where(begun, frames, -np.inf)
+        quiet = [vocabulary.blank, *vocabulary.silent]
+        seen = ahead(frames, beginning, model.lexicon, quiet, model.bonus)
+        if seen is None:
+            followed = min(MOST_WIDTH, SOUND_WIDTH * followed)
     return Problem(
         frames,
-        *_begun(frames, vocabulary.blank, pruned, boost),
+        np.nonzero(begun)[1],
+        begun.sum(axis=1),
         vocabulary.blank,
         followed,
         summed,
         automaton(hot_words, vocabulary) if hot_words else None,
         Reading(model, vocabulary, _known(hot_words, vocabulary)) if model else None,
+        seen,
     )
 
 
@@ -170,8 +180,8 @@ def _labels(columns: Labels, size: int) -> Labels:
     return tuple(column % size for column in columns)
 
 
-def _begun(frames: Doubles, blank: int, pruned: float, boost: float) -> tuple[Places, Places]:
-    """Labels that may begin, of all frames, and how many in each."""
+def _begun(frames: Doubles, blank: int, pruned: float, boost: float) -> NDArray[np.bool_]:
+    """Which labels may begin in each frame, (T, V)."""
     with np.errstate(divide="ignore"):
         margin = np.log(pruned) - boost
     allowed = frames > (frames.max(axis=1, initial=-np.inf, keepdims=True) + margin)
@@ -180,7 +190,7 @@ def _begun(frames: Doubles, blank: int, pruned: float, boost: float) -> tuple[Pl
         begun = np.flatnonzero(allowed[row])
         least = np.argpartition(-frames[row, begun], MOST_BEGUN - 1)[MOST_BEGUN:]
         allowed[row, begun[least]] = False
-    return np.nonzero(allowed)[1], allowed.sum(axis=1)
+    return allowed
 
 
 def _known(hot_words: Sequence[HotWord], vocabulary: Vocabulary) -> frozenset[str]:

@@ -44,6 +44,7 @@ class _Search:
             self._address(problem.counts, np.int64),
             self._lexicon(problem.reading, labels) if problem.reading else None,
             self._automaton(problem.hot) if problem.hot else None,
+            None if problem.ahead is None else self._address(problem.ahead, np.float32),
             *(frames, labels, problem.blank, problem.width, problem.summed),
         )
         self._columns = np.empty(frames, np.int64)

@@ -36,6 +36,7 @@ class Problem(ctypes.Structure):
         *((name, c_void_p) for name in ("frames", "begun", "counts")),
         ("words", ctypes.POINTER(Lexicon)),
         ("hot", ctypes.POINTER(Automaton)),
+        ("ahead", c_void_p),
         *((name, c_int64) for name in ("frame_count", "labels", "blank", "width", "summed")),
     ]
 

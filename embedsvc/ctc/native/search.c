@@ -124,13 +124,19 @@ static void read_on(const search *s, const row *from, int64_t place, const step 
     to->held = known ? 0 : words->impossible;
 }
 
+// What the frames to come say of a node behind this one.
+static double ahead_of(const search *s, int64_t node) {
+    if (!s->given.ahead || node == NOWHERE) return 0;
+    return s->given.ahead[(s->frame + 1) * (s->given.words->step_count + 1) + node];
+}
+
 static void offer_longer(search *s, const row *from, int64_t first) {
     const double *longer = s->longer + (from - s->rows) * s->column_count;
     double least = heap_least(&s->best);
     row to;
     for (int64_t place = 0; place < s->column_count; place++) {
-        // Most are not likely enough, which takes most of the time. What holds a row back is not
-        // known yet here, but only lowers it.
+        // Most are not likely enough, which takes most of the time. What holds a row back and what
+        // is ahead is not known yet here, but only lowers it.
         if (s->plain[place] && !(longer[place] + from->bonus > least)) continue;
         step by = taken(s, from, place);
         double value = longer[place] + by.bonus;
@@ -138,6 +144,7 @@ static void offer_longer(search *s, const row *from, int64_t first) {
         if (s->given.words) {
             read_on(s, from, place, &by, &to);
             value += to.held;
+            value += ahead_of(s, to.node);
         }
         heap_offer(&s->best, value, first + place);
         heap_offer(&s->sober, value - by.hope, first + place);
@@ -179,7 +186,7 @@ static void choose(search *s) {
     for (int64_t place = 0; place < s->count; place++) {
         row *each = s->rows + place;
         each->total = joined(s, each->blank, each->label);
-        double value = each->total + each->bonus + each->held;
+        double value = each->total + each->bonus + each->held + ahead_of(s, each->node);
         heap_offer(&s->best, value, place);
         if (s->given.hot) heap_offer(&s->sober, value - s->given.hot->hope[each->state], place);
     }

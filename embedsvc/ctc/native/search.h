@@ -11,7 +11,7 @@ typedef struct {
     const int64_t *ends;          // (end_count): nodes where words end, ascending
     const int64_t *spelled;       // (labels, length): symbols of labels, -1 behind the last
     const uint8_t *closes;        // (2 * labels): whether a word is over behind a column
-    int64_t step_count, end_count, length, symbols;
+    int64_t step_count, end_count, length, symbols; // one node more than steps
     int64_t sounding; // each label is two columns: within a word, and behind one
     int64_t closed;   // there are no other words
     int64_t apart;    // a word that is not listed is asked for with its labels: it may be a hot one
@@ -33,6 +33,7 @@ typedef struct {
     const int64_t *counts; // (frame_count): how many in each
     const lexicon *words;
     const automaton *hot;
+    const float *ahead; // (frame_count + 1, nodes): what lowers each node's rank, or null
     int64_t frame_count, labels, blank, width, summed;
 } problem;
 
