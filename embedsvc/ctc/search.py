@@ -184,7 +184,9 @@ def _begun(frames: Doubles, blank: int, pruned: float, boost: float) -> NDArray[
     """Which labels may begin in each frame, (T, V)."""
     with np.errstate(divide="ignore"):
         margin = np.log(pruned) - boost
-    allowed = frames > (frames.max(axis=1, initial=-np.inf, keepdims=True) + margin)
+    allowed: NDArray[np.bool_] = frames > (
+        frames.max(axis=1, initial=-np.inf, keepdims=True) + margin
+    )
     allowed[:, blank] = False
     for row in np.flatnonzero(allowed.sum(axis=1) > MOST_BEGUN):
         begun = np.flatnonzero(allowed[row])
