@@ -16,6 +16,8 @@ typedef struct {
     int64_t *columns, *labels, column_count;
     double *heard;
     uint8_t *plain;  // what adds nothing to any row
+    // (symbols): whether a symbol begins a word, and whether it follows the node of a row.
+    uint8_t *begins, *follows;
     int32_t *places; // (2 * labels): where a column is among those of a frame, or -1
     double *longer;  // (width, columns): prefixes with a column more
     heap best, sober, rest;
@@ -130,14 +132,31 @@ static double ahead_of(const search *s, int64_t node) {
     return s->given.ahead[(s->frame + 1) * (s->given.words->step_count + 1) + node];
 }
 
+static void mark(const search *s, uint8_t *symbols, const row *of, uint8_t value) {
+    const lexicon *words = s->given.words;
+    for (int64_t step = of->step; words && step < of->step_end; step++)
+        symbols[words->steps[step] % words->symbols] = value;
+}
+
+// Whether a column leads to no node, which the first symbol of most tells.
+static int is_barred(const search *s, const row *from, int64_t place) {
+    const lexicon *words = s->given.words;
+    if (!words || !words->closed) return 0;
+    int64_t symbol = words->spelled[s->labels[place] * words->length];
+    int closes = from->node != ROOT && words->closes[s->columns[place]];
+    return symbol >= 0 && !(closes ? s->begins : s->follows)[symbol];
+}
+
 static void offer_longer(search *s, const row *from, int64_t first) {
     const double *longer = s->longer + (from - s->rows) * s->column_count;
     double least = heap_least(&s->best);
     row to;
+    mark(s, s->follows, from, 1);
     for (int64_t place = 0; place < s->column_count; place++) {
         // Most are not likely enough, which takes most of the time. What holds a row back and what
         // is ahead is not known yet here, but only lowers it.
         if (s->plain[place] && !(longer[place] + from->bonus > least)) continue;
+        if (is_barred(s, from, place)) continue;
         step by = taken(s, from, place);
         double value = longer[place] + by.bonus;
         if (!(value > least || value - by.hope > heap_least(&s->sober))) continue;
@@ -150,6 +169,7 @@ static void offer_longer(search *s, const row *from, int64_t first) {
         heap_offer(&s->sober, value - by.hope, first + place);
         least = heap_least(&s->best);
     }
+    mark(s, s->follows, from, 0);
 }
 
 static double hope_of(const search *s, int64_t place) {
@@ -296,7 +316,8 @@ int64_t search_columns(const search *s, int64_t prefix, int64_t *columns) {
 void search_free(search *s) {
     tree_free(&s->prefixes);
     overs_free(&s->words);
-    void *every[] = {s->rows,   s->next,   s->columns,    s->labels,      s->heard,
+    void *every[] = {s->begins, s->follows,
+                     s->rows,   s->next,   s->columns,    s->labels,      s->heard,
                      s->plain, s->places, s->longer, s->best.items, s->sober.items, s->rest.items};
     for (size_t each = 0; each < sizeof every / sizeof *every; each++) free(every[each]);
     free(s);
@@ -318,13 +339,15 @@ search *search_new(const problem *given) {
     s->labels = room(most, sizeof *s->labels);
     s->heard = room(most, sizeof *s->heard);
     s->plain = room(most, sizeof *s->plain);
+    s->begins = calloc(given->words ? (size_t)given->words->symbols : 1, 1);
+    s->follows = calloc(given->words ? (size_t)given->words->symbols : 1, 1);
     s->longer = room(width * most, sizeof *s->longer);
     s->places = room(2 * given->labels, sizeof *s->places);
     s->best = (heap){room(width, sizeof(offer)), 0, width};
     s->sober = (heap){room(half, sizeof(offer)), 0, given->hot ? half : 0};
     s->rest = (heap){room(width - half, sizeof(offer)), 0, width - half};
     if (!tree_make(&s->prefixes) || !s->rows || !s->next || !s->columns || !s->labels ||
-        !s->heard || !s->plain || !s->longer || !s->places || !s->best.items || !s->sober.items ||
+        !s->heard || !s->plain || !s->begins || !s->follows || !s->longer || !s->places || !s->best.items || !s->sober.items ||
         !s->rest.items) {
         search_free(s);
         return NULL;
@@ -334,5 +357,6 @@ search *search_new(const problem *given) {
     s->rows[0] = (row){.label = -INFINITY, .last = -1, .column = -1, .over = UNASKED};
     s->rows[0].state = given->hot ? (int32_t)given->hot->first : 0;
     if (given->words) steps_from(given->words, s->rows);
+    mark(s, s->begins, s->rows, 1);
     return s;
 }
