@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from embedsvc.ctc.language_model import LN_10, LanguageModel, Parting, State
 from embedsvc.ctc.lexicon import NOWHERE, ROOT, Lexicon, Nodes
 from embedsvc.ctc.runs import Doubles, Labels
-from embedsvc.ctc.vocabulary import text
+from embedsvc.ctc.vocabulary import text_of
 from embedsvc.types import Vocabulary
 
 Words = tuple[tuple[str, int], ...]
@@ -58,6 +58,7 @@ class Reading:
         self._states: list[State] = [scorer.start(boundary=model.boundary) if scorer else None]
         self._over: dict[tuple[int, int, bool], Over] = {}
         self._nodes: dict[Labels, int] = {}
+        self._texts = [text_of(label, vocabulary) for label in range(self._size)] if hot else []
         beginning = min(0.0, model.unknown) if model.weight else 0.0
         self.impossible = -np.inf if model.closed else beginning
         """What a prefix that begins no known word is held back by."""
@@ -71,6 +72,11 @@ class Reading:
     def closed(self) -> bool:
         """Whether no other words than those of the lexicon are allowed."""
         return self._model.closed
+
+    @property
+    def space(self) -> int | None:
+        """The label that parts words."""
+        return self._vocabulary.space
 
     @property
     def sounding(self) -> bool:
@@ -131,7 +137,8 @@ class Reading:
     def over(self, node: int, context: int, labels: Callable[[], Labels]) -> Over | None:
         """The word that is over if it is, of a prefix of these labels; None where it cannot be.
 
-        Of words that sound alike, the one that is the likeliest after those before it.
+        Of the labels, those behind the last space are enough. They are asked for only where the
+        word may be a hot one. Of words that sound alike, it is the likeliest after those before it.
         """
         if node == ROOT:
             return Over(0.0, context, None)
@@ -209,4 +216,4 @@ class Reading:
         since = len(labels)
         while since and labels[since - 1] != space:
             since -= 1
-        return text(labels[since:], self._vocabulary)
+        return "".join(map(self._texts.__getitem__, labels[since:])).strip()

@@ -29,12 +29,12 @@ from embedsvc.ctc.beams import Ended, Problem
 from embedsvc.ctc.kenlm import KenLm
 from embedsvc.ctc.lexicon import written_words
 from embedsvc.ctc.runs import labels_of
-from embedsvc.ctc.search import best, problem
+from embedsvc.ctc.search import beam, best, problem
 from embedsvc.evaluation.speech import Row
 from embedsvc.evaluation.transcription import hear
 from embedsvc.pipeline.loading import load_all
 from embedsvc.samples import one_of_each
-from embedsvc.types import Floats, Vocabulary
+from embedsvc.types import Floats, HotWord, Vocabulary
 from tests.ctc import spoken
 from tests.ctc.made import noise
 
@@ -72,6 +72,9 @@ def main() -> None:
     tell(f"{FRAMES} frames of noise", [turns], ROUNDS)
     for title, clips in heard():
         tell(title, clips, 3)
+    for labels in (40, 5000):
+        tell(f"20 s of noise, {labels} labels", [widest(labels, sounding=False)], 1)
+    tell("20 s of noise, words in phones", [widest(60, sounding=True)], 1)
 
 
 def ours(
@@ -108,6 +111,32 @@ def heard() -> Iterator[tuple[str, list[Turns]]]:
             for mine, each in zip(turns, every, strict=True):
                 mine.update(ours("a list", each, vocabulary, model))
         yield f"{name}, {len(every)} clips", turns
+
+
+def widest(labels: int, *, sounding: bool) -> Turns:
+    """As much as a request may ask for: the widest beam, hot words, a model of many words."""
+    drawn = np.random.default_rng(0)
+    letters = [chr(0x4E00 + place) for place in range(labels - 2)]
+    vocabulary = Vocabulary(("", *letters, "|"), 0, None if sounding else labels - 1)
+    words = sorted({"".join(drawn.choice(letters, drawn.integers(2, 9))) for _ in range(WORDS)})
+    spelled = [(word, tuple(vocabulary.labels.index(letter) for letter in word)) for word in words]
+    lexicon = sounding_words(spelled, vocabulary) if sounding else written_words(words, vocabulary)
+    grams: dict[tuple[str, ...], tuple[float, float]] = {
+        ("<unk>",): (-4.0, 0.0),
+        ("<s>",): (0.0, -0.3),
+        ("</s>",): (-2.0, 0.0),
+    }
+    grams |= {(word,): (float(drawn.uniform(-5, -2)), -0.2) for word in words}
+    grams |= dict.fromkeys(map(tuple, drawn.choice(words, (WORDS, 2)).tolist()), (-1.0, 0.0))
+    with tempfile.TemporaryDirectory() as folder:
+        scorer = KenLm(spoken.write(Path(folder), grams), words)
+    parting = Parting.SOUND if sounding else Parting.SPACE
+    model = LanguageModel(lexicon, parting, scorer, closed=sounding)
+    hot = tuple(HotWord(word, 2) for word in drawn.choice(words, 100).tolist())
+    log_probs = noise(0, 1000, labels, 3)
+    return {
+        "the widest beam": lambda: beam(log_probs, vocabulary, 64, hot, 64, model=model),
+    }
 
 
 def tell(title: str, each: list[Turns], rounds: int) -> None:

@@ -5,6 +5,7 @@ Python. Between that it runs without the interpreter, so that other threads do t
 """
 
 import ctypes
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class _Search:
             None if problem.ahead is None else self._address(problem.ahead, np.float32),
             *(frames, labels, problem.blank, problem.width, problem.summed),
         )
-        self._columns = np.empty(frames, np.int64)
+        self._room = np.empty(frames, np.int64)
         self._handle = loaded.search_new(ctypes.byref(given))
         if not self._handle:
             raise MemoryError
@@ -66,7 +67,7 @@ class _Search:
         asked = np.empty((count, 3), np.int64)
         self._functions.search_asked(self._handle, asked.ctypes.data)
         overs = [
-            reading.over(node, context, lambda: self._labels(prefix))  # noqa: B023 - called at once
+            reading.over(node, context, partial(self._columns, prefix, reading.space))
             for node, context, prefix in asked.tolist()
         ]
         scores = np.array([over.score if over else -np.inf for over in overs])
@@ -80,22 +81,19 @@ class _Search:
         count = self._functions.search_last(self._handle, scores.ctypes.data, places.ctypes.data)
         total, bonus = scores[:count].T
         prefix, state, node, context = places[:count].T
-        prefixes = tuple(map(self._went, prefix.tolist()))
+        prefixes = tuple(self._columns(each) for each in prefix.tolist())
         return Ended(prefixes, total, bonus, state, node, context)
 
     def free(self) -> None:
         """Give the memory back."""
         self._functions.search_free(self._handle)
 
-    def _went(self, prefix: int) -> Labels:
-        """The columns of a prefix."""
-        at = self._columns.ctypes.data
-        count = self._functions.search_columns(self._handle, prefix, at)
-        return tuple(self._columns[:count][::-1].tolist())
-
-    def _labels(self, prefix: int) -> Labels:
-        size = self._problem.frames.shape[1]
-        return tuple(column % size for column in self._went(prefix))
+    def _columns(self, prefix: int, behind: int | None = None) -> Labels:
+        """The columns of a prefix, or those behind the last that is a label of its own."""
+        stop = -1 if behind is None else behind
+        at = self._room.ctypes.data
+        count = self._functions.search_columns(self._handle, prefix, stop, at)
+        return tuple(self._room[:count][::-1].tolist())
 
     def _lexicon(self, reading: Reading, labels: int) -> object:
         lexicon = reading.lexicon

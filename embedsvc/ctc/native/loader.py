@@ -47,7 +47,7 @@ _SIGNATURES = {
     "search_asked": (None, (c_void_p, c_void_p)),
     "search_answer": (None, (c_void_p, c_void_p, c_void_p)),
     "search_last": (c_int64, (c_void_p, c_void_p, c_void_p)),
-    "search_columns": (c_int64, (c_void_p, c_int64, c_void_p)),
+    "search_columns": (c_int64, (c_void_p, c_int64, c_int64, c_void_p)),
     "search_free": (None, (c_void_p,)),
 }
 

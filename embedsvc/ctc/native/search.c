@@ -305,10 +305,11 @@ int64_t search_last(const search *s, double *scores, int64_t *places) {
     return s->count;
 }
 
-// The columns of a prefix, the last first; how many there are, at most one a frame.
-int64_t search_columns(const search *s, int64_t prefix, int64_t *columns) {
+// The columns of a prefix behind the last that is `stop`, the last first; how many there are, at
+// most one a frame.
+int64_t search_columns(const search *s, int64_t prefix, int64_t stop, int64_t *columns) {
     int64_t count = 0;
-    for (; prefix; prefix = s->prefixes.parents[prefix])
+    for (; prefix && s->prefixes.columns[prefix] != stop; prefix = s->prefixes.parents[prefix])
         columns[count++] = s->prefixes.columns[prefix];
     return count;
 }
