@@ -35,8 +35,9 @@ MOST_BEGUN = 256
 anything, and what bounds the time that one of tens of thousands of labels takes."""
 
 SOUND_WIDTH = 4
-"""Times as many prefixes are followed where a list tells how words sound: it forces labels that
-are not likely, and what begins a word falls behind silence until the word is whole."""
+"""Times as many prefixes are followed where a list tells how words sound, and is too long to look
+ahead: it forces labels that are not likely, and what begins a word falls behind silence until the
+word is whole."""
 
 MOST_WIDTH = 1024
 
@@ -66,9 +67,9 @@ def beam(
 ) -> tuple[Candidate, ...]:
     """Up to `n_best` of the likeliest label sequences of (T, V), the best first.
 
-    `width` prefixes are followed, or `n_best` if more are asked for, and `SOUND_WIDTH` times as
-    many where a list tells how words sound. With `pruned` 0, at most
-    `MOST_BEGUN` labels and a width of all prefixes the search is exact. Where alignments are not
+    `width` prefixes are followed, or `n_best` if more are asked for. Where a list tells how words
+    sound, they are ranked by what is `ahead` of them, too. With `pruned` 0, at most `MOST_BEGUN`
+    labels and a width of all prefixes the search is exact. Where alignments are not
     `summed`, a sequence is as likely as its best one: a head that was taught frame by frame is as
     sure of each frame of a label, so that the many ways to say a label twice add up to more than
     the one that was meant. A `model` scores words, and may allow no others than its own: a word

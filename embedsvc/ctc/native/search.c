@@ -314,14 +314,32 @@ int64_t search_columns(const search *s, int64_t prefix, int64_t stop, int64_t *c
     return count;
 }
 
+enum { BLOCKS = 13 };
+
+// What is allocated once, and stays.
+static void blocks(const search *s, void *each[BLOCKS]) {
+    void *every[BLOCKS] = {
+        s->rows,    s->next,   s->columns, s->labels,     s->heard,       s->plain,      s->begins,
+        s->follows, s->places, s->longer,  s->best.items, s->sober.items, s->rest.items,
+    };
+    memcpy(each, every, sizeof every);
+}
+
 void search_free(search *s) {
+    void *each[BLOCKS];
+    blocks(s, each);
+    for (int place = 0; place < BLOCKS; place++) free(each[place]);
     tree_free(&s->prefixes);
     overs_free(&s->words);
-    void *every[] = {s->begins, s->follows,
-                     s->rows,   s->next,   s->columns,    s->labels,      s->heard,
-                     s->plain, s->places, s->longer, s->best.items, s->sober.items, s->rest.items};
-    for (size_t each = 0; each < sizeof every / sizeof *every; each++) free(every[each]);
     free(s);
+}
+
+static int is_whole(const search *s) {
+    void *each[BLOCKS];
+    blocks(s, each);
+    for (int place = 0; place < BLOCKS; place++)
+        if (!each[place]) return 0;
+    return 1;
 }
 
 static void *room(int64_t count, size_t size) { return malloc((size_t)(count + 1) * size); }
@@ -347,9 +365,7 @@ search *search_new(const problem *given) {
     s->best = (heap){room(width, sizeof(offer)), 0, width};
     s->sober = (heap){room(half, sizeof(offer)), 0, given->hot ? half : 0};
     s->rest = (heap){room(width - half, sizeof(offer)), 0, width - half};
-    if (!tree_make(&s->prefixes) || !s->rows || !s->next || !s->columns || !s->labels ||
-        !s->heard || !s->plain || !s->begins || !s->follows || !s->longer || !s->places || !s->best.items || !s->sober.items ||
-        !s->rest.items) {
+    if (!tree_make(&s->prefixes) || !is_whole(s)) {
         search_free(s);
         return NULL;
     }
