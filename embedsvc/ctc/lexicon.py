@@ -52,8 +52,11 @@ class Lexicon:
 
     def words_at(self, node: int) -> list[int]:
         """Numbers of the words that end in a node: several where they sound alike."""
-        first, end = np.searchsorted(self.ends, [node, node + 1])
-        return [] if node == NOWHERE else self.order[first:end].tolist()
+        if node == NOWHERE:
+            return []
+        first, end = self.ends.searchsorted(node), self.ends.searchsorted(node, "right")
+        found: list[int] = self.order[first:end].tolist()
+        return found
 
     def _step(self, nodes: Nodes, symbols: Nodes) -> Nodes:
         if not len(self.steps):

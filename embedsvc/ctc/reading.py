@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedsvc.ctc.language_model import LN_10, LanguageModel, Parting, State
-from embedsvc.ctc.lexicon import NOWHERE, ROOT, Nodes
+from embedsvc.ctc.lexicon import NOWHERE, ROOT, Lexicon, Nodes
 from embedsvc.ctc.runs import Doubles, Labels
-from embedsvc.ctc.vocabulary import text
+from embedsvc.ctc.vocabulary import text_of
 from embedsvc.types import Vocabulary
 
 Words = tuple[tuple[str, int], ...]
@@ -56,13 +57,36 @@ class Reading:
         scorer = model.scorer
         self._states: list[State] = [scorer.start(boundary=model.boundary) if scorer else None]
         self._over: dict[tuple[int, int, bool], Over] = {}
+        self._nodes: dict[Labels, int] = {}
+        self._texts = [text_of(label, vocabulary) for label in range(self._size)] if hot else []
         beginning = min(0.0, model.unknown) if model.weight else 0.0
-        self._impossible = -np.inf if model.closed else beginning
+        self.impossible = -np.inf if model.closed else beginning
+        """What a prefix that begins no known word is held back by."""
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """The words that are known."""
+        return self._model.lexicon
 
     @property
     def closed(self) -> bool:
         """Whether no other words than those of the lexicon are allowed."""
         return self._model.closed
+
+    @property
+    def space(self) -> int | None:
+        """The label that parts words."""
+        return self._vocabulary.space
+
+    @property
+    def sounding(self) -> bool:
+        """Whether each label is two columns: within a word, and behind one."""
+        return self._model.parting is Parting.SOUND
+
+    @property
+    def knows_hot(self) -> bool:
+        """Whether a word that the lexicon lacks may be known all the same."""
+        return bool(self._hot)
 
     def first(self) -> Followed:
         """Before anything was said."""
@@ -70,7 +94,7 @@ class Reading:
 
     def columns(self, begun: Nodes) -> Columns:
         """What may follow, of the labels that may: each within a word or behind it."""
-        if self._model.parting is Parting.SOUND:
+        if self.sounding:
             return np.concatenate([begun, begun + self._size])
         return begun
 
@@ -83,30 +107,42 @@ class Reading:
         """
         labels = columns % self._size
         open_ = (now.node != ROOT)[:, None]
-        closes = np.broadcast_to(self._closes(columns), (len(now.node), len(columns))) & open_
+        closes = np.broadcast_to(self.closing(columns), (len(now.node), len(columns))) & open_
         ended = np.array([-np.inf if each is None else each.score for each in over])[:, None]
         then = np.array([0 if each is None else each.context for each in over])[:, None]
         gain = np.where(closes, ended, 0.0)
         start = np.where(closes, ROOT, now.node[:, None])
-        node = self._model.lexicon.after(start, labels)
-        if self._model.parting is Parting.SOUND:
+        node = self.lexicon.after(start, labels)
+        if self.sounding:
             # Behind a word there must have been one.
             gain = np.where((columns >= self._size) & ~open_, -np.inf, gain)
-        held = np.where(node == NOWHERE, self._impossible, 0.0)
+        held = np.where(node == NOWHERE, self.impossible, 0.0)
         return gain, Followed(node, np.where(closes, then, now.context[:, None]), held)
+
+    def closing(self, columns: Columns) -> NDArray[np.bool_]:
+        """Behind which of the columns a word is over."""
+        match self._model.parting:
+            case Parting.SPACE:
+                return np.asarray(columns == self._vocabulary.space)
+            case Parting.SOUND:
+                return np.asarray(columns >= self._size)
+            case Parting.LABEL:
+                silent = [self._vocabulary.blank, *self._vocabulary.silent]
+                return ~np.isin(columns, silent)
 
     def may_close(self, columns: Columns) -> bool:
         """Whether a word is over behind one of the columns."""
-        return bool(self._closes(columns).any())
+        return bool(self.closing(columns).any())
 
     def over(self, node: int, context: int, labels: Callable[[], Labels]) -> Over | None:
         """The word that is over if it is, of a prefix of these labels; None where it cannot be.
 
-        Of words that sound alike, the one that is the likeliest after those before it.
+        Of the labels, those behind the last space are enough. They are asked for only where the
+        word may be a hot one. Of words that sound alike, it is the likeliest after those before it.
         """
         if node == ROOT:
             return Over(0.0, context, None)
-        words = self._model.lexicon.words_at(node)
+        words = self.lexicon.words_at(node)
         if not words and self._model.closed:
             return None
         hot = not words and bool(self._hot) and self._last(labels()) in self._hot
@@ -129,19 +165,19 @@ class Reading:
 
         The last is left out where it is not whole. None where labels write words themselves.
         """
-        if self._model.parting is not Parting.SOUND:
+        if not self.sounding:
             return None
-        node, context, since = ROOT, 0, 0
+        labels = tuple(column % self._size for column in columns)
+        context, since = 0, 0
         found: list[tuple[str, int]] = []
         for place, column in enumerate([*columns, self._size]):
-            if column >= self._size and node != ROOT:
-                over = self.over(node, context, tuple)
-                if over is None or over.word is None:
-                    break
-                found.append((self._model.lexicon.words[over.word], place - since))
-                node, context, since = ROOT, over.context, place
-            label = np.array(column % self._size)
-            node = int(self._model.lexicon.after(np.array(node), label))
+            if column < self._size or (node := self._node(labels[since:place])) == ROOT:
+                continue
+            over = self.over(node, context, tuple)
+            if over is None or over.word is None:
+                break
+            found.append((self.lexicon.words[over.word], place - since))
+            context, since = over.context, place
         return tuple(found)
 
     def whole(self, labels: Labels, words: Words | None) -> int:
@@ -153,26 +189,26 @@ class Reading:
             count -= 1
         return count
 
-    def _closes(self, columns: Columns) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        match self._model.parting:
-            case Parting.SPACE:
-                return np.asarray(columns == self._vocabulary.space)
-            case Parting.SOUND:
-                return np.asarray(columns >= self._size)
-            case Parting.LABEL:
-                silent = [self._vocabulary.blank, *self._vocabulary.silent]
-                return ~np.isin(columns, silent)
+    def _node(self, labels: Labels) -> int:
+        """The node behind labels from the root; texts of one search share most of their words."""
+        if labels not in self._nodes:
+            node = np.array(ROOT)
+            for label in labels:
+                node = self.lexicon.after(node, np.array(label))
+            self._nodes[labels] = int(node)
+        return self._nodes[labels]
 
     def _scored(self, context: int, word: int | None, hot: bool) -> Over:
         model = self._model
         score = 0.0 if word is not None or hot else model.unknown
-        state = None
         if model.scorer is not None:
             number = len(model.lexicon.words) if word is None else word
             state, raw = model.scorer.score(self._states[context], number)
             score += raw
-        self._states.append(state)
-        return Over(model.weight * LN_10 * score + model.bonus, len(self._states) - 1, word)
+            # Without a scorer, the words before say nothing of those to come.
+            context = len(self._states)
+            self._states.append(state)
+        return Over(model.weight * LN_10 * score + model.bonus, context, word)
 
     def _last(self, labels: Labels) -> str:
         """The last word of what labels write."""
@@ -180,4 +216,4 @@ class Reading:
         since = len(labels)
         while since and labels[since - 1] != space:
             since -= 1
-        return text(labels[since:], self._vocabulary)
+        return "".join(map(self._texts.__getitem__, labels[since:])).strip()
