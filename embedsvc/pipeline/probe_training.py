@@ -112,7 +112,7 @@ class Trainings:
             )
         collection = await asyncio.to_thread(self._catalog.get, source.collection)
         chosen = names_of(collection, source.spaces)
-        self._spaces(collection, chosen)
+        _check_unlike(self._spaces(collection, chosen), "spaces")
         request = order.facts(secrets.token_hex(16)) | {
             "collection": source.collection,
             "label_field": source.label_field,
@@ -129,7 +129,7 @@ class Trainings:
             raise InvalidArgument(
                 f"`config.spaces` must be 1 to 64, but are {len(spaces)}", field="config.spaces"
             )
-        _check_unlike(spaces)
+        _check_unlike(spaces, "config.spaces")
         folder = secrets.token_hex(16)
         return folder, Gathering(self._folder / folder, spaces, self._take)
 
@@ -242,12 +242,12 @@ def names_of(collection: Collection, asked: Sequence[str]) -> list[str]:
     return [collection.space_name(name) for name in asked or [""]]
 
 
-def _check_unlike(spaces: Sequence[Space]) -> None:
+def _check_unlike(spaces: Sequence[Space], name: str) -> None:
     """Of several spaces one is chosen, or each has a weight: an equal one would say nothing."""
     known: set[str] = set()
     for place, space in enumerate(spaces):
         if space.fingerprint in known:
-            field = f"config.spaces[{place}]"
+            field = f"{name}[{place}]"
             raise InvalidArgument(
                 f"`{field}` must be unlike the others, but {space.fingerprint!r} is there twice",
                 field=field,

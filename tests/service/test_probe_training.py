@@ -323,6 +323,15 @@ def test_a_space_that_is_there_twice_is_refused(probes: Stubs, home: Path) -> No
     assert workfolder(home) == []
 
 
+def test_two_names_of_one_space_are_refused(probes: Stubs) -> None:
+    same = [embedding_pb2.OutputSpec(name=name, layer=1) for name in ("one", "other")]
+    made = collection_pb2.CreateCollectionRequest(name="alike", spaces=same)
+    probes.collections.CreateCollection(made, timeout=30)
+    asked = order("x", collection="alike", spaces=["one", "other"])
+    refusal = refused(probes.probes.TrainProbe, asked)
+    assert (refusal.code, refusal.path) == ("INVALID_ARGUMENT", "spaces[1]")
+
+
 def test_a_collection_of_vectors_that_have_lengths_is_refused(probes: Stubs) -> None:
     asked = collection_pb2.CreateCollectionRequest(
         name="lengths", foreign_space=types_pb2.Space(fingerprint="u", dim=4)
