@@ -304,7 +304,7 @@ class Library:
             raise content
         scribing.check_transcript(collection, submission.transcript)
         if isinstance(content, ReadyVectors):
-            recording = await asyncio.to_thread(ready_recording, submission, content, collection)
+            recording = await scribing.in_thread(ready_recording, collection, submission, content)
             return Stored(submission.id, segment_count=len(recording.segments)), recording
         wish = self._wish(*collection.spaces.values())
         recipe = self._second.recipe_of(collection)
@@ -318,7 +318,7 @@ class Library:
                 return Stored(submission.id, warnings=speech.warnings, unchanged=True), None
             tally = Tally(wish.layers, cell=collection.segmentation.hop // FRAME, recipe=recipe)
             await self._embedder.run_all(speech, scribe.beside(tally), clock, ticket)
-            return await asyncio.to_thread(
+            return await scribing.in_thread(
                 self._stored, collection, submission, speech, tally, wish, scribe
             )
 

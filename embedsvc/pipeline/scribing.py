@@ -1,7 +1,10 @@
 """The texts of a recording: what heads write down in the pass that makes its vectors."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from embedsvc.batching import MAIN
 from embedsvc.encoder.ctc import CtcHead
@@ -24,6 +27,11 @@ from embedsvc.types import (
     TranscriptSegment,
     Word,
 )
+
+if TYPE_CHECKING:
+    from embedsvc.pipeline.submitting import Submission
+
+T = TypeVar("T")
 
 MAX_HEADS = 8
 """Heads that write down one recording."""
@@ -77,6 +85,17 @@ def stored(kept: Texts | None, lines: Iterable[Line], samples: int) -> tuple[Lin
     if kept is None or sounding.HEAD not in kept.heads:
         return told
     return (*told, *sounding.lines_of(told))
+
+
+async def in_thread(
+    work: Callable[..., T], collection: Collection, submission: "Submission", *more: object
+) -> T:
+    """`work` of these, which stores a transcript, in a thread where its phones hold up no other."""
+    kept = collection.texts.recipe
+    sounds = submission.transcript and kept is not None and sounding.HEAD in kept.heads
+    loop = asyncio.get_running_loop()
+    pool = sounding.THREADS if sounds else None
+    return await loop.run_in_executor(pool, partial(work, collection, submission, *more))
 
 
 def timed(lines: Iterable[Line], samples: int) -> tuple[Line, ...]:

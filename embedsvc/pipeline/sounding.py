@@ -4,12 +4,17 @@ So a name is found that is typed as it sounds, or in the letters of another lang
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from embedsvc.texts.pronouncing import Said, said
 from embedsvc.types import HeadKind, Line, TextHead, TextUnit
 
 HEAD = TextHead("transcript:phones", HeadKind.PHONES)
 """What writes them, beside the heads of models, of which none can have that name."""
+
+
+THREADS = ThreadPoolExecutor(2, "espeak")
+"""Those that wait for espeak-ng: a megabyte takes seconds, and everything else has others."""
 
 
 def check() -> None:

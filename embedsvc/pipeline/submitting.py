@@ -41,7 +41,7 @@ class WriteOptions:
 
 
 def ready_recording(
-    submission: Submission, content: ReadyVectors, collection: Collection
+    collection: Collection, submission: Submission, content: ReadyVectors
 ) -> Recording:
     """A recording of vectors made before; raises as `segments_of` and `scribing.stored` do.
 

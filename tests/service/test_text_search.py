@@ -1,13 +1,18 @@
 """Search by typed text, over a real server."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from embedsvc import Client, Collection
 from embedsvc.errors import FailedPrecondition, HeadNotFound, InvalidArgument
+from embedsvc.pipeline import sounding
 from embedsvc.samples import Clip, clips
+from embedsvc.texts.pronouncing import Said
 from embedsvc.types import HeadKind, Line, Pooling, Segment, Space, Span, TextUnit, Windowing
 from embedsvc.v1 import collection_pb2, search_pb2
 from embedsvc.wire import times
@@ -290,3 +295,33 @@ def test_a_collection_is_made_only_with_heads_there_are(client: Client, stubs: S
     )
     refusal = refused(stubs.collections.CreateCollection, message)
     assert refusal.path == "texts.phone_heads"
+
+
+def test_transcripts_that_take_long_to_say_hold_up_nobody_else(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on = threading.Semaphore(0), threading.Event()
+
+    def said(texts: Sequence[str], _language: str) -> list[Said]:
+        if texts != ["a"]:  # which only tells whether espeak-ng is there
+            asked.release()
+            go_on.wait(30)
+        return [Said() for _ in texts]
+
+    monkeypatch.setattr(sounding, "said", said)
+    collection = client.create_collection("long", texts=["transcript:phones"])
+    line, sound = Line.untimed("hello", "eng"), SAYING[0].data()
+    with ThreadPoolExecutor(40) as pool:
+        adding = [
+            pool.submit(collection.add, str(number), sound, transcript=[line])
+            for number in range(40)
+        ]
+        try:
+            assert asked.acquire(timeout=30)
+            time.sleep(1)
+            started = time.monotonic()
+            assert len(client.embed(OTHERS[0].data()).vector)
+            assert time.monotonic() - started < 10
+        finally:
+            go_on.set()
+        assert [each.result(60).segment_count for each in adding] == [1] * 40
